@@ -1,0 +1,197 @@
+/**
+ * What the built-in nodes ask for. Plugins provide these by layers; a plugin may replace any one.
+ * @module
+ */
+import { Context, type Effect } from "effect";
+import type { CapacityError } from "../pipeline/errors.ts";
+import type { BackendError, MediaError, PromptError } from "./errors.ts";
+import type {
+  Completion,
+  GenerationSettings,
+  History,
+  Image,
+  ImageSource,
+  PatchFeatures,
+  Prompt,
+  Tiles,
+  VideoFrames,
+  VideoSource,
+  VisualTokens,
+} from "./values.ts";
+import type { HostTensor } from "./tensor.ts";
+
+/** Decodes and tiles pictures exactly as the reference does. */
+export interface ImageProcessor {
+  /** Decodes a picture as Pillow's `open(…).convert("RGB")` does. */
+  readonly decode: (source: ImageSource) => Effect.Effect<Image, MediaError>;
+  /** Dynamic tiling, resize and normalisation; no thumbnail. */
+  readonly tile: (
+    image: Image,
+    options: TileOptions,
+  ) => Effect.Effect<Tiles, MediaError>;
+  /** The whole picture as one tile. */
+  readonly thumbnail: (
+    image: Image,
+    tileSize: number,
+  ) => Effect.Effect<Tiles, MediaError>;
+}
+
+/** How a picture is cut. */
+export interface TileOptions {
+  /** Edge of a tile in pixels (448). */
+  readonly tileSize: number;
+  /** Fewest tiles, default 1. */
+  readonly minTiles: number;
+  /** Most tiles, 1 to 40. */
+  readonly maxTiles: number;
+}
+
+/** Picture processing as a service. */
+export const ImageProcessor: Context.Service<ImageProcessor, ImageProcessor> =
+  Context.Service<
+    ImageProcessor
+  >("tessera/ImageProcessor");
+
+/** Which frames of a video. */
+export interface SampleOptions {
+  /** Number of segments; one frame from the middle of each. */
+  readonly segments: number;
+  /** Start of the range in seconds; default: the beginning. */
+  readonly start?: number;
+  /** End of the range in seconds; default: the end. */
+  readonly end?: number;
+}
+
+/** Samples frames of a video exactly. */
+export interface VideoProcessor {
+  /** Frame i is the i-th in presentation order. */
+  readonly sample: (
+    source: VideoSource,
+    options: SampleOptions,
+  ) => Effect.Effect<VideoFrames, MediaError>;
+}
+
+/** Video processing as a service. */
+export const VideoProcessor: Context.Service<VideoProcessor, VideoProcessor> =
+  Context.Service<
+    VideoProcessor
+  >("tessera/VideoProcessor");
+
+/** Facts about the loaded model that nodes need. */
+export interface ModelInfo {
+  /** Identity of the checkpoint's content, part of every memoization key. */
+  readonly digest: string;
+  /** Name for people, such as the folder's. */
+  readonly name: string;
+  /** Edge of a tile in pixels. */
+  readonly tileSize: number;
+  /** Visual tokens per tile after pixel shuffle. */
+  readonly tokensPerTile: number;
+  /** Fewest tiles a picture is cut into by default. */
+  readonly minTiles: number;
+  /** Most tiles a picture is cut into by default. */
+  readonly maxTiles: number;
+  /** Whether a thumbnail follows the tiles. */
+  readonly useThumbnail: boolean;
+  /** Longest sequence, prompt and answer together. */
+  readonly contextLength: number;
+}
+
+/** The loaded model's facts as a service. */
+export const ModelInfo: Context.Service<ModelInfo, ModelInfo> = Context.Service<
+  ModelInfo
+>(
+  "tessera/ModelInfo",
+);
+
+/** The vision tower. */
+export interface VisionEncoder {
+  /** float32 [n, 3, S, S] → [n, 1 + g², Dv]; `onTile` is called with the number of tiles done. */
+  readonly encode: (
+    pixels: HostTensor<"float32">,
+    onTile?: (done: number) => void,
+  ) => Effect.Effect<PatchFeatures, BackendError>;
+}
+
+/** The vision tower as a service. */
+export const VisionEncoder: Context.Service<VisionEncoder, VisionEncoder> =
+  Context.Service<
+    VisionEncoder
+  >("tessera/VisionEncoder");
+
+/** Pixel shuffle and the MLP into the language model's space. */
+export interface Projector {
+  /** [n, 1 + g², Dv] → [n, tokens per tile, Dl]. */
+  readonly project: (
+    features: PatchFeatures,
+  ) => Effect.Effect<VisualTokens, BackendError>;
+}
+
+/** The projector as a service. */
+export const Projector: Context.Service<Projector, Projector> = Context.Service<
+  Projector
+>(
+  "tessera/Projector",
+);
+
+/** What a prompt is made of. */
+export interface PromptRequest {
+  /** The question, with or without `<image>` placeholders. */
+  readonly question: string;
+  /** Earlier rounds; `undefined` for a first round (it decides whether `<image>` is put in front). */
+  readonly history?: History;
+  /** Tiles per `<image>`, in order; empty for text only. */
+  readonly numPatchesList: readonly number[];
+  /** Overrides the template's system message. */
+  readonly systemMessage?: string;
+}
+
+/** Renders and tokenizes prompts by the model's template. */
+export interface PromptRenderer {
+  /** Rules 1 to 4 of the reference's `chat()`, with typed errors where it fails later or silently. */
+  readonly render: (
+    request: PromptRequest,
+  ) => Effect.Effect<Prompt, PromptError>;
+}
+
+/** The prompt renderer as a service. */
+export const PromptRenderer: Context.Service<PromptRenderer, PromptRenderer> =
+  Context.Service<
+    PromptRenderer
+  >("tessera/PromptRenderer");
+
+/** What generation needs. */
+export interface GenerationRequest {
+  /** The prompt. */
+  readonly prompt: Prompt;
+  /** Visual tokens in prompt order; together as many as the prompt's context tokens. */
+  readonly visual: readonly VisualTokens[];
+  /** Settings; defaults as in {@link GenerationSettings}. */
+  readonly settings?: GenerationSettings;
+  /** Called on the event loop; must not throw. */
+  readonly observer?: GenerationObserver;
+}
+
+/** Watches a generation. */
+export interface GenerationObserver {
+  /** Prompt tokens computed so far. */
+  readonly onPrefill?: (done: number, total: number) => void;
+  /** The prompt is computed and the first token chosen. */
+  readonly onFirstToken?: () => void;
+  /** Complete characters only: never half of a UTF-8 sequence, never part of a stop string. */
+  readonly onText?: (delta: string, generatedTokens: number) => void;
+}
+
+/** The language model. */
+export interface LanguageModel {
+  /** Prefills and decodes one sequence; interruption ends the native run. */
+  readonly generate: (
+    request: GenerationRequest,
+  ) => Effect.Effect<Completion, PromptError | CapacityError | BackendError>;
+}
+
+/** The language model as a service. */
+export const LanguageModel: Context.Service<LanguageModel, LanguageModel> =
+  Context.Service<
+    LanguageModel
+  >("tessera/LanguageModel");

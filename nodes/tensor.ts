@@ -1,0 +1,84 @@
+/**
+ * Tensors pass between nodes as handles. A handle knows its dtype and shape; its numbers stay where
+ * they are (host or device memory) until somebody reads them.
+ * @module
+ */
+import { Effect } from "effect";
+import type { BackendError } from "./errors.ts";
+
+/** Element types, by their ONNX names in lower case. */
+export type DType =
+  | "float32"
+  | "float16"
+  | "bfloat16"
+  | "int64"
+  | "int32"
+  | "uint8"
+  | "int8"
+  | "bool";
+
+/** Host arrays by dtype; float16 and bfloat16 travel as raw 16-bit words. */
+export interface HostArrays {
+  readonly float32: Float32Array<ArrayBuffer>;
+  readonly float16: Uint16Array<ArrayBuffer>;
+  readonly bfloat16: Uint16Array<ArrayBuffer>;
+  readonly int64: BigInt64Array<ArrayBuffer>;
+  readonly int32: Int32Array<ArrayBuffer>;
+  readonly uint8: Uint8Array<ArrayBuffer>;
+  readonly int8: Int8Array<ArrayBuffer>;
+  readonly bool: Uint8Array<ArrayBuffer>;
+}
+
+/** A handle to an n-dimensional array. */
+export interface Tensor<D extends DType = DType> {
+  /** Element type. */
+  readonly dtype: D;
+  /** Extents, outermost first. */
+  readonly shape: readonly number[];
+  /** Where the numbers lie. */
+  readonly location: "host" | "device";
+  /** The numbers on the host, row-major. No copy for a host tensor: treat as read-only. */
+  readonly read: Effect.Effect<HostArrays[D], BackendError>;
+}
+
+/** A tensor in host memory owned by the garbage collector, so it needs no scope. */
+export interface HostTensor<D extends DType = DType> extends Tensor<D> {
+  /** Always on the host. */
+  readonly location: "host";
+  /** The numbers, row-major. */
+  readonly data: HostArrays[D];
+}
+
+/** Wraps a typed array as a tensor; the product of `shape` must be `data.length`. */
+export function hostTensor<D extends DType>(
+  dtype: D,
+  shape: readonly number[],
+  data: HostArrays[D],
+): HostTensor<D> {
+  const count = elementCount(shape);
+  if (count !== data.length) {
+    throw new RangeError(
+      `hostTensor: shape [${
+        shape.join(", ")
+      }] needs ${count} elements, the array has ${data.length}`,
+    );
+  }
+  return { dtype, shape, location: "host", data, read: Effect.succeed(data) };
+}
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1);
+}
+
+/** Bytes per element. */
+export const bytesPerElement: { readonly [D in DType]: number } = {
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  int64: 8,
+  int32: 4,
+  uint8: 1,
+  int8: 1,
+  bool: 1,
+};

@@ -1,0 +1,128 @@
+/**
+ * The values that flow between the built-in nodes.
+ * @module
+ */
+import type { HostTensor, Tensor } from "./tensor.ts";
+
+/** A decoded picture: 8-bit RGB, row-major, no padding. */
+export interface Image {
+  /** Pixels across. */
+  readonly width: number;
+  /** Pixels down. */
+  readonly height: number;
+  /** `width · height · 3` bytes. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** Where it came from, for messages and the run store. */
+  readonly source?: string;
+}
+
+/** A picture to load: a path, a `file:` URL, the file's bytes, or pixels already decoded. */
+export type ImageSource = string | URL | Uint8Array<ArrayBuffer> | Image;
+
+/** A video to sample: a path or a `file:` URL. */
+export type VideoSource = string | URL;
+
+/** Model-ready tiles of one picture, normalised, in the order the model sees them. */
+export interface Tiles {
+  /** float32 [n, 3, S, S]. */
+  readonly pixels: HostTensor<"float32">;
+  /** Tiles across and down, without the thumbnail; [0, 0] for a thumbnail alone. */
+  readonly grid: readonly [columns: number, rows: number];
+  /** Whether the last tile is the thumbnail. */
+  readonly thumbnail: boolean;
+}
+
+/** Frames sampled from a video. */
+export interface VideoFrames {
+  /** The frames, in presentation order. */
+  readonly frames: readonly Image[];
+  /** Index of each frame in presentation order, from 0. */
+  readonly indices: readonly number[];
+  /** Frames per second of the stream. */
+  readonly fps: number;
+  /** Frames in the whole stream. */
+  readonly frameCount: number;
+}
+
+/** One question and its answer; stored verbatim, `<image>` placeholders included. */
+export type Turn = readonly [question: string, answer: string];
+
+/** Earlier rounds, oldest first. */
+export type History = readonly Turn[];
+
+/** Where one picture's tokens stand in a prompt. */
+export interface ImageSpan {
+  /** Position of the first context token. */
+  readonly start: number;
+  /** Number of context tokens. */
+  readonly length: number;
+  /** Number of tiles. */
+  readonly tiles: number;
+}
+
+/** A rendered and tokenized prompt. */
+export interface Prompt {
+  /** The rendered text, image placeholders replaced by `<img>` + context tokens + `</img>`. */
+  readonly text: string;
+  /** Token ids, BOS included. */
+  readonly ids: Int32Array<ArrayBuffer>;
+  /** One entry per picture (or per group of pictures, when combined). */
+  readonly images: readonly ImageSpan[];
+  /** The question as it is to be stored in the history (with the `<image>` that was put in front). */
+  readonly question: string;
+}
+
+/** Generation settings, with the names and the meaning of Hugging Face `generate`. */
+export interface GenerationSettings {
+  /** At most this many new tokens. Default 1024. */
+  readonly maxNewTokens?: number;
+  /** Sample instead of taking the most likely token. Default false. */
+  readonly doSample?: boolean;
+  /** Divides the logits; > 0. Default 1. */
+  readonly temperature?: number;
+  /** Keep the k most likely tokens; 0 keeps all. Default 50. */
+  readonly topK?: number;
+  /** Keep the smallest set with at least this probability mass; (0, 1]. Default 1. */
+  readonly topP?: number;
+  /** Drop tokens below this share of the most likely one's probability; [0, 1]. Default 0. */
+  readonly minP?: number;
+  /** Divides (positive) or multiplies (negative) logits of tokens already generated. Default 1. */
+  readonly repetitionPenalty?: number;
+  /** Makes sampling repeatable. Default: random. */
+  readonly seed?: number;
+  /** The answer ends before the first of these strings. */
+  readonly stop?: readonly string[];
+}
+
+/** Token counts of one answer. */
+export interface Usage {
+  /** All tokens of the prompt, image tokens included. */
+  readonly promptTokens: number;
+  /** Image context tokens of the prompt. */
+  readonly imageTokens: number;
+  /** Generated tokens, the end token included. */
+  readonly completionTokens: number;
+}
+
+/** Why generation ended: an end token or stop string, or the token limit. */
+export type FinishReason = "stop" | "length";
+
+/** A finished answer. */
+export interface Completion {
+  /** The answer, trimmed, without special tokens. */
+  readonly text: string;
+  /** Generated token ids, the end token included. */
+  readonly ids: Int32Array<ArrayBuffer>;
+  /** Why it ended. */
+  readonly finishReason: FinishReason;
+  /** Token counts. */
+  readonly usage: Usage;
+  /** float32 [vocabulary]: logits from which the first token was chosen. */
+  readonly firstLogits: HostTensor<"float32">;
+}
+
+/** The vision encoder's last hidden state, class token included: [n, 1 + g², Dv]. */
+export type PatchFeatures = Tensor;
+
+/** Visual tokens in the language model's space: [n, tokens per tile, Dl]. */
+export type VisualTokens = Tensor;

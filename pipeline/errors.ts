@@ -1,0 +1,82 @@
+/**
+ * Typed errors. Each is named by what the person can do about it; each message says in one line what
+ * was wrong, where, and what would be right.
+ * @module
+ */
+import type { Cause } from "effect";
+import { Data } from "effect";
+
+/** Where in a graph an error arose. */
+export interface GraphPlace {
+  /** Name of the pipeline. */
+  readonly pipeline?: string;
+  /** Id of the node inside the pipeline, such as `tile` or `load[2]`. */
+  readonly node?: string;
+  /** Name of the port on that node. */
+  readonly port?: string;
+}
+
+/** Fields every Tessera error takes. */
+export interface ErrorFields {
+  /** One line: what was wrong, where, what would be right. */
+  readonly message: string;
+  /** What caused it, when something lower down did. */
+  readonly cause?: unknown;
+}
+
+// Named with its type because JSR's type extraction reads no superclass expressions.
+const YieldableError: new (fields: ErrorFields) => Cause.YieldableError =
+  Data.Error;
+
+/**
+ * The base of all Tessera errors: a real `Error` with a `_tag` for `Effect.catchTag`,
+ * which can be yielded inside `Effect.gen`.
+ */
+export abstract class TesseraError extends YieldableError {
+  /** The discriminator. */
+  abstract readonly _tag: string;
+  /** Makes an error from its one-line message. */
+  constructor(fields: ErrorFields) {
+    super(
+      fields.cause === undefined
+        ? { message: fields.message }
+        : { message: fields.message, cause: fields.cause },
+    );
+  }
+}
+
+/** The graph itself is wrong: an unknown kind, a missing or mistyped input, bad parameters, a cycle. */
+export class GraphError extends TesseraError {
+  /** The discriminator. */
+  readonly _tag = "GraphError" as const;
+  /** Where in the graph. */
+  readonly place: GraphPlace;
+  /** Makes the error; `place` names node and port. */
+  constructor(fields: ErrorFields & { readonly place?: GraphPlace }) {
+    super(fields);
+    this.name = this._tag;
+    this.place = fields.place ?? {};
+  }
+}
+
+/** There is no room: a full queue, a deadline that passed, a prompt longer than the context. */
+export class CapacityError extends TesseraError {
+  /** The discriminator. */
+  readonly _tag = "CapacityError" as const;
+  /** Makes the error. */
+  constructor(fields: ErrorFields) {
+    super(fields);
+    this.name = this._tag;
+  }
+}
+
+/** The run store could not be read or written (a full disk, a damaged file). */
+export class StoreError extends TesseraError {
+  /** The discriminator. */
+  readonly _tag = "StoreError" as const;
+  /** Makes the error. */
+  constructor(fields: ErrorFields) {
+    super(fields);
+    this.name = this._tag;
+  }
+}
