@@ -24,6 +24,11 @@ import type { HostTensor } from "./tensor.ts";
 export interface ImageProcessor {
   /** Decodes a picture as Pillow's `open(…).convert("RGB")` does. */
   readonly decode: (source: ImageSource) => Effect.Effect<Image, MediaError>;
+  /** The grid `tile` would cut a picture of this size into. */
+  readonly grid: (
+    size: { readonly width: number; readonly height: number },
+    options: TileOptions,
+  ) => readonly [columns: number, rows: number];
   /** Dynamic tiling, resize and normalisation; no thumbnail. */
   readonly tile: (
     image: Image,
