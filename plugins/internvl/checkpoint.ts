@@ -1,0 +1,335 @@
+/**
+ * A checkpoint folder in the Hugging Face layout: `config.json` and the weights' headers, read and
+ * checked. The numbers stay where they lie.
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { Effect } from "effect";
+import { CheckpointError } from "../../nodes/errors.ts";
+import {
+  elementCount,
+  type HostTensor,
+  hostTensor,
+} from "../../nodes/tensor.ts";
+import { decodeConfig, type InternVLConfig } from "./config.ts";
+import {
+  fileFacts,
+  isRecord,
+  joinPath,
+  quoted,
+  readJsonObject,
+  resolveInside,
+} from "./files.ts";
+import {
+  readSafetensorsHeader,
+  readTensorBytes,
+  type SafetensorsHeader,
+  type TensorEntry,
+  type WeightDType,
+} from "./safetensors.ts";
+
+/** A checkpoint on disk, its headers read and checked. */
+export interface Checkpoint {
+  /** The folder. */
+  readonly dir: string;
+  /** The decoded `config.json`. */
+  readonly config: InternVLConfig;
+  /** All tensors by name. */
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  /** The weight files, relative to the folder, in the order of their names. */
+  readonly files: readonly string[];
+  /** Bytes of all tensors together. */
+  readonly totalBytes: number;
+  /** Elements of all tensors together. */
+  readonly parameters: number;
+  /**
+   * Identity of the content at little cost: SHA-256 in hex over the config, the index, and the header,
+   * size and time of change of each weight file, and the size and time of each tokenizer file.
+   */
+  readonly digest: string;
+  /** Reads one tensor's numbers; float16 and bfloat16 as raw 16-bit words. */
+  readonly readTensor: (
+    name: string,
+  ) => Effect.Effect<HostTensor<WeightDType>, CheckpointError>;
+}
+
+/** A tensor that a graph needs. */
+export interface ExpectedTensor {
+  /** Name in the checkpoint. */
+  readonly name: string;
+  /** Extents, outermost first. */
+  readonly shape: readonly number[];
+}
+
+/** The weights' single file. */
+const singleFile = "model.safetensors";
+/** The weights' index, when they are in shards. */
+const indexFile = "model.safetensors.index.json";
+const configLimit = 16 << 20;
+const indexLimit = 64 << 20;
+const maxShards = 4096;
+/** Files that decide how text becomes ids. */
+const tokenizerFiles = [
+  "tokenizer.model",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "added_tokens.json",
+  "special_tokens_map.json",
+] as const;
+
+/**
+ * Opens a checkpoint folder. Reads `config.json`, the index if there is one, and the header of every
+ * weight file, nothing else. Fails with {@link CheckpointError} naming the file and the tensor.
+ */
+export const openCheckpoint: (
+  dir: string,
+) => Effect.Effect<Checkpoint, CheckpointError> = Effect.fn(
+  "internvl.openCheckpoint",
+)(function* (dir: string) {
+  const configPath = joinPath(dir, "config.json");
+  const configFile = yield* readJsonObject(configPath, configLimit);
+  if (configFile === undefined) {
+    return yield* new CheckpointError({
+      path: configPath,
+      message:
+        `${configPath} is missing; a checkpoint folder has config.json, ${singleFile} or ${indexFile}, and tokenizer.model or tokenizer.json`,
+    });
+  }
+  const config = yield* decodeConfig(configFile.value, configPath);
+  const hash = createHash("sha256").update(configFile.text);
+
+  const index = yield* readIndex(dir);
+  if (index !== undefined) hash.update(index.text);
+  const files = index === undefined ? [singleFile] : index.files;
+  const tensors = new Map<string, TensorEntry>();
+  let totalBytes = 0;
+  let parameters = 0;
+  for (const file of files) {
+    yield* resolveInside(dir, file);
+    const header = yield* readSafetensorsHeader(dir, file);
+    hash.update(JSON.stringify([file, header.fileSize, header.mtime]))
+      .update(header.bytes);
+    yield* merge(dir, file, header, index?.weights, tensors);
+  }
+  for (const entry of tensors.values()) {
+    totalBytes += entry.length;
+    parameters += elementCount(entry.shape);
+  }
+  for (const [name, file] of index?.weights ?? []) {
+    if (!tensors.has(name)) {
+      return yield* new CheckpointError({
+        path: joinPath(dir, file),
+        tensor: name,
+        message: `${joinPath(dir, indexFile)} places tensor ${
+          quoted(name)
+        } in ${file}, which does not have it`,
+      });
+    }
+  }
+  yield* refuseRepack(dir, tensors);
+  for (const file of tokenizerFiles) {
+    const facts = yield* fileFacts(joinPath(dir, file));
+    if (facts !== undefined) {
+      hash.update(JSON.stringify([file, facts.size, facts.mtime]));
+    }
+  }
+  return {
+    dir,
+    config,
+    tensors,
+    files,
+    totalBytes,
+    parameters,
+    digest: hash.digest("hex"),
+    readTensor: (name) => readTensor(dir, tensors, name),
+  };
+});
+
+/**
+ * Checks that the checkpoint has the tensors a graph needs, in the right shapes. A wrong shape is named
+ * with both shapes; of missing tensors the first few are named and all are counted.
+ */
+export function expectTensors(
+  checkpoint: Pick<Checkpoint, "dir" | "tensors">,
+  expected: Iterable<ExpectedTensor>,
+): Effect.Effect<void, CheckpointError> {
+  const missing: string[] = [];
+  for (const { name, shape } of expected) {
+    const entry = checkpoint.tensors.get(name);
+    if (entry === undefined) {
+      missing.push(name);
+    } else if (
+      entry.shape.length !== shape.length ||
+      entry.shape.some((extent, axis) => extent !== shape[axis])
+    ) {
+      return Effect.fail(
+        new CheckpointError({
+          path: joinPath(checkpoint.dir, entry.file),
+          tensor: name,
+          message: `${
+            joinPath(checkpoint.dir, entry.file)
+          }: tensor ${name} has shape [${
+            entry.shape.join(", ")
+          }], config.json asks for [${shape.join(", ")}]`,
+        }),
+      );
+    }
+  }
+  if (missing.length === 0) return Effect.void;
+  const first = missing.slice(0, 3).join(", ");
+  const more = missing.length > 3 ? ` and ${missing.length - 3} more` : "";
+  return Effect.fail(
+    new CheckpointError({
+      path: checkpoint.dir,
+      tensor: missing[0],
+      message: `${checkpoint.dir}: ${missing.length} tensor${
+        missing.length === 1 ? " is" : "s are"
+      } missing that config.json asks for: ${first}${more}`,
+    }),
+  );
+}
+
+interface Index {
+  readonly text: string;
+  readonly files: readonly string[];
+  readonly weights: ReadonlyMap<string, string>;
+}
+
+/** Reads the shards' index; `undefined` when the weights are in one file, which then exists. */
+const readIndex = Effect.fnUntraced(
+  function* (
+    dir: string,
+  ): Effect.fn.Return<Index | undefined, CheckpointError> {
+    // One file wins over an index, as in the reference loader.
+    const single = yield* fileFacts(joinPath(dir, singleFile));
+    if (single !== undefined) return undefined;
+    const path = joinPath(dir, indexFile);
+    const found = yield* readJsonObject(path, indexLimit);
+    if (found === undefined) {
+      const pickled = yield* fileFacts(joinPath(dir, "pytorch_model.bin"));
+      const pickledIndex = yield* fileFacts(
+        joinPath(dir, "pytorch_model.bin.index.json"),
+      );
+      return yield* new CheckpointError({
+        path: dir,
+        message: pickled === undefined && pickledIndex === undefined
+          ? `${dir} has neither ${singleFile} nor ${indexFile}`
+          : `${dir} has its weights as PyTorch pickles; convert them to safetensors first`,
+      });
+    }
+    const map = found.value.weight_map;
+    if (!isRecord(map)) {
+      return yield* new CheckpointError({
+        path,
+        message:
+          `${path}: weight_map must be an object of tensor names to files`,
+      });
+    }
+    const weights = new Map<string, string>();
+    for (const [name, file] of Object.entries(map)) {
+      if (typeof file !== "string") {
+        return yield* new CheckpointError({
+          path,
+          tensor: name,
+          message: `${path}: the file of tensor ${
+            quoted(name)
+          } must be a string`,
+        });
+      }
+      weights.set(name, file);
+    }
+    const files = [...new Set(weights.values())].sort();
+    if (files.length === 0 || files.length > maxShards) {
+      return yield* new CheckpointError({
+        path,
+        message:
+          `${path} names ${files.length} weight files; 1 to ${maxShards} are allowed`,
+      });
+    }
+    return { text: found.text, files, weights };
+  },
+);
+
+/** Adds a file's tensors; a shard's tensor must be where the index says. */
+function merge(
+  dir: string,
+  file: string,
+  header: SafetensorsHeader,
+  weights: ReadonlyMap<string, string> | undefined,
+  tensors: Map<string, TensorEntry>,
+): Effect.Effect<void, CheckpointError> {
+  for (const entry of header.tensors) {
+    const other = tensors.get(entry.name);
+    if (other !== undefined) {
+      return Effect.fail(
+        new CheckpointError({
+          path: joinPath(dir, file),
+          tensor: entry.name,
+          message: `${dir}: tensor ${
+            quoted(entry.name)
+          } is in both ${other.file} and ${file}`,
+        }),
+      );
+    }
+    const place = weights === undefined ? file : weights.get(entry.name);
+    if (place !== undefined && place !== file) {
+      return Effect.fail(
+        new CheckpointError({
+          path: joinPath(dir, file),
+          tensor: entry.name,
+          message: `${joinPath(dir, indexFile)} places tensor ${
+            quoted(entry.name)
+          } in ${place}, but ${file} has it`,
+        }),
+      );
+    }
+    tensors.set(entry.name, entry);
+  }
+  return Effect.void;
+}
+
+/** The "-HF" repacks rename every tensor; a missing-tensor message would not help anybody. */
+function refuseRepack(
+  dir: string,
+  tensors: ReadonlyMap<string, TensorEntry>,
+): Effect.Effect<void, CheckpointError> {
+  for (const name of tensors.keys()) {
+    if (
+      /^(model\.)?(vision_tower|multi_modal_projector)\./.test(name)
+    ) {
+      return Effect.fail(
+        new CheckpointError({
+          path: dir,
+          tensor: name,
+          message:
+            `${dir} is a "-HF" repack (it has ${name}), whose layout is not supported yet; take the checkpoint in the original InternVLChatModel layout (vision_model.*, mlp1.*, language_model.*)`,
+        }),
+      );
+    }
+  }
+  return Effect.void;
+}
+
+const readTensor = Effect.fnUntraced(function* (
+  dir: string,
+  tensors: ReadonlyMap<string, TensorEntry>,
+  name: string,
+): Effect.fn.Return<HostTensor<WeightDType>, CheckpointError> {
+  const entry = tensors.get(name);
+  if (entry === undefined) {
+    return yield* new CheckpointError({
+      path: dir,
+      tensor: name,
+      message: `${dir}: there is no tensor ${quoted(name)}`,
+    });
+  }
+  const { buffer } = yield* readTensorBytes(dir, entry);
+  switch (entry.dtype) {
+    case "float32":
+      return hostTensor("float32", entry.shape, new Float32Array(buffer));
+    case "float16":
+      return hostTensor("float16", entry.shape, new Uint16Array(buffer));
+    case "bfloat16":
+      return hostTensor("bfloat16", entry.shape, new Uint16Array(buffer));
+  }
+});

@@ -1,0 +1,379 @@
+/**
+ * A checkpoint's `config.json`, decoded. Keys we do not use are passed over; missing ones take the
+ * defaults of the reference's configuration classes (`configuration_internvl_chat.py`,
+ * `configuration_intern_vit.py`, `configuration_internlm2.py`).
+ * @module
+ */
+import { Effect, Result, Schema } from "effect";
+import { CheckpointError } from "../../nodes/errors.ts";
+import { isRecord, oneLine, quoted } from "./files.ts";
+
+/** The vision tower: InternViT. */
+export interface VisionConfig {
+  /** Width of the residual stream (Dv). */
+  readonly hiddenSize: number;
+  /** Transformer layers. */
+  readonly layers: number;
+  /** Attention heads; they divide `hiddenSize`. */
+  readonly heads: number;
+  /** Width of the MLP. */
+  readonly intermediateSize: number;
+  /** Edge in pixels that the stored position embedding was made for. */
+  readonly imageSize: number;
+  /** Edge of a patch in pixels. */
+  readonly patchSize: number;
+  /** Kind of the two norms of a layer. */
+  readonly normType: "rms_norm" | "layer_norm";
+  /** Epsilon of all norms of the tower, those of q and k included. */
+  readonly normEps: number;
+  /** Whether q and k pass an RMSNorm over the whole width. */
+  readonly qkNormalization: boolean;
+  /** Whether `attn.qkv` has a bias. */
+  readonly qkvBias: boolean;
+  /** Activation of the MLP; always `gelu`, the exact one. */
+  readonly hiddenAct: "gelu";
+}
+
+/** Change of the rotary base or positions beyond the trained length. */
+export interface RopeScaling {
+  /** `dynamic` changes the base past `maxPositionEmbeddings`, `linear` divides the positions. */
+  readonly type: "dynamic" | "linear";
+  /** At least 1. */
+  readonly factor: number;
+}
+
+/** The language model. */
+export interface LanguageConfig {
+  /** Class name of the reference. */
+  readonly architecture: "InternLM2ForCausalLM";
+  /** Width of the residual stream (Dl). */
+  readonly hiddenSize: number;
+  /** Transformer layers. */
+  readonly layers: number;
+  /** Query heads. */
+  readonly heads: number;
+  /** Key and value heads; they divide `heads`. */
+  readonly kvHeads: number;
+  /** Width of a head: `hiddenSize / heads`. */
+  readonly headDim: number;
+  /** Width of the MLP. */
+  readonly intermediateSize: number;
+  /** Rows of the embedding and of the output. */
+  readonly vocabSize: number;
+  /** Longest sequence. */
+  readonly maxPositionEmbeddings: number;
+  /** Base of the rotary angles. */
+  readonly ropeTheta: number;
+  /** Beyond the trained length; `null` for none. */
+  readonly ropeScaling: RopeScaling | null;
+  /** Epsilon of the RMSNorms. */
+  readonly rmsNormEps: number;
+  /** Whether `wqkv` and `wo` have biases. */
+  readonly bias: boolean;
+  /** Whether the output shares the embedding's weights. */
+  readonly tieWordEmbeddings: boolean;
+  /** Id put in front of a prompt. */
+  readonly bosTokenId: number;
+  /** Id of `</s>`; a chat ends at the template's separator instead. */
+  readonly eosTokenId: number;
+  /** Id used for padding. */
+  readonly padTokenId: number;
+}
+
+/** A decoded `config.json` of the InternVL-Chat family. */
+export interface InternVLConfig {
+  /** Class name of the reference. */
+  readonly architecture: "InternVLChatModel";
+  /** The vision tower. */
+  readonly vision: VisionConfig;
+  /** The language model. */
+  readonly language: LanguageConfig;
+  /** Edge of the grid after pixel shuffle over the edge before; 1 over a whole number. */
+  readonly downsampleRatio: number;
+  /** Order of the pixel shuffle; `v1` leaves the grid transposed. */
+  readonly psVersion: "v1" | "v2";
+  /** Which hidden state of the tower is used; -1 is the last, 0 the embedding. */
+  readonly selectLayer: number;
+  /** Name of the prompt template. */
+  readonly template: string;
+  /** Whether pictures are cut into tiles. */
+  readonly dynamicImageSize: boolean;
+  /** Whether a thumbnail follows more than one tile. */
+  readonly useThumbnail: boolean;
+  /** Fewest tiles of a picture. */
+  readonly minDynamicPatch: number;
+  /** Most tiles of a picture. */
+  readonly maxDynamicPatch: number;
+  /** Edge of a tile in pixels when it is not the tower's own; `null` when it is. See {@link tileSize}. */
+  readonly forceImageSize: number | null;
+  /** System message, when the checkpoint has one of its own; it rules over the template's. */
+  readonly systemMessage?: string;
+}
+
+/** Edge of a tile in pixels. */
+export function tileSize(config: InternVLConfig): number {
+  return config.forceImageSize ?? config.vision.imageSize;
+}
+
+/** Visual tokens per tile: `(tileSize / patchSize)² · downsampleRatio²`, 256 for V1-5. */
+export function tokensPerTile(config: InternVLConfig): number {
+  const grid = Math.floor(tileSize(config) / config.vision.patchSize);
+  return Math.round(grid * config.downsampleRatio) ** 2;
+}
+
+/** Language architectures that have graph builders. */
+export const languageArchitectures: readonly string[] = [
+  "InternLM2ForCausalLM",
+];
+
+// Bounds keep a hostile config from asking for a graph of a billion layers.
+const size = Schema.Int.check(
+  Schema.isBetween({ minimum: 1, maximum: 1 << 24 }),
+);
+const depth = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 }));
+const tokenId = Schema.Int.check(
+  Schema.isBetween({ minimum: 0, maximum: 1 << 24 }),
+);
+const epsilon = Schema.Finite.check(
+  Schema.isBetween({ minimum: 0, maximum: 1 }),
+);
+const positive = Schema.Finite.check(Schema.isGreaterThan(0));
+
+function or<S extends Schema.Top>(schema: S, value: S["Encoded"]) {
+  return schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)));
+}
+
+const VisionFile = Schema.Struct({
+  hidden_size: or(size, 3200),
+  num_hidden_layers: or(depth, 48),
+  num_attention_heads: or(size, 25),
+  intermediate_size: or(size, 12800),
+  image_size: or(size, 224),
+  patch_size: or(size, 14),
+  num_channels: or(Schema.Int, 3),
+  norm_type: or(Schema.Literals(["rms_norm", "layer_norm"]), "rms_norm"),
+  layer_norm_eps: or(epsilon, 1e-6),
+  qk_normalization: or(Schema.Boolean, true),
+  qkv_bias: or(Schema.Boolean, false),
+  hidden_act: or(Schema.Literal("gelu"), "gelu"),
+});
+
+const LanguageFile = Schema.Struct({
+  hidden_size: or(size, 4096),
+  num_hidden_layers: or(depth, 32),
+  num_attention_heads: or(size, 32),
+  num_key_value_heads: or(Schema.NullOr(size), null),
+  intermediate_size: or(size, 11008),
+  vocab_size: or(size, 103168),
+  max_position_embeddings: or(size, 2048),
+  rope_theta: or(positive, 10000),
+  rope_scaling: or(
+    Schema.NullOr(
+      Schema.Struct({
+        type: Schema.Literals(["dynamic", "linear"]),
+        factor: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(1)),
+      }),
+    ),
+    null,
+  ),
+  rms_norm_eps: or(epsilon, 1e-6),
+  bias: or(Schema.Boolean, true),
+  tie_word_embeddings: or(Schema.Boolean, false),
+  bos_token_id: or(tokenId, 1),
+  eos_token_id: or(tokenId, 2),
+  // The class says 0, but every published InternVL checkpoint pads with `</s>`.
+  pad_token_id: or(Schema.NullOr(tokenId), 2),
+  hidden_act: or(Schema.Literal("silu"), "silu"),
+});
+
+const ConfigFile = Schema.Struct({
+  vision_config: or(VisionFile, {}),
+  llm_config: LanguageFile,
+  downsample_ratio: or(
+    Schema.Finite.check(
+      Schema.isGreaterThan(0),
+      Schema.isLessThanOrEqualTo(1),
+    ),
+    0.5,
+  ),
+  ps_version: or(Schema.Literals(["v1", "v2"]), "v1"),
+  select_layer: or(Schema.Int, -1),
+  template: Schema.NonEmptyString,
+  dynamic_image_size: or(Schema.Boolean, false),
+  use_thumbnail: or(Schema.Boolean, false),
+  min_dynamic_patch: or(size, 1),
+  max_dynamic_patch: or(size, 6),
+  force_image_size: or(Schema.NullOr(size), null),
+  system_message: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  use_backbone_lora: or(Schema.Int, 0),
+  use_llm_lora: or(Schema.Int, 0),
+});
+
+/**
+ * Decodes the JSON of a `config.json`.
+ * Fails with {@link CheckpointError}: an architecture we do not have, a missing or impossible value.
+ */
+export function decodeConfig(
+  value: unknown,
+  path: string,
+): Effect.Effect<InternVLConfig, CheckpointError> {
+  const wrong = check(value);
+  if (typeof wrong === "string") {
+    return Effect.fail(
+      new CheckpointError({ path, message: `${path}: ${wrong}` }),
+    );
+  }
+  return Effect.succeed(wrong);
+}
+
+/** The configuration, or what is wrong with it. */
+function check(value: unknown): InternVLConfig | string {
+  if (!isRecord(value)) return "a JSON object is expected";
+  const foreign = foreignArchitecture(value);
+  if (foreign !== undefined) return foreign;
+  const decoded = Schema.decodeUnknownResult(ConfigFile)(value);
+  if (Result.isFailure(decoded)) return oneLine(decoded.failure.message);
+  const file = decoded.success;
+  const { vision_config: v, llm_config: l } = file;
+  if (v.num_channels !== 3) {
+    return `vision_config.num_channels is ${v.num_channels}; 3 is supported`;
+  }
+  if (v.hidden_size % v.num_attention_heads !== 0) {
+    return `vision_config.hidden_size ${v.hidden_size} is no multiple of num_attention_heads ${v.num_attention_heads}`;
+  }
+  if (l.hidden_size % l.num_attention_heads !== 0) {
+    return `llm_config.hidden_size ${l.hidden_size} is no multiple of num_attention_heads ${l.num_attention_heads}`;
+  }
+  const kvHeads = l.num_key_value_heads ?? l.num_attention_heads;
+  if (l.num_attention_heads % kvHeads !== 0) {
+    return `llm_config.num_attention_heads ${l.num_attention_heads} is no multiple of num_key_value_heads ${kvHeads}`;
+  }
+  const headDim = l.hidden_size / l.num_attention_heads;
+  if (headDim % 2 !== 0) {
+    return `llm_config: heads of width ${headDim} cannot be rotated; the width must be even`;
+  }
+  const edge = file.force_image_size ?? v.image_size;
+  if (edge % v.patch_size !== 0 || v.image_size % v.patch_size !== 0) {
+    return `the image size ${
+      edge % v.patch_size !== 0 ? edge : v.image_size
+    } is no multiple of patch_size ${v.patch_size}`;
+  }
+  const grid = edge / v.patch_size;
+  const block = 1 / file.downsample_ratio;
+  if (!Number.isInteger(block) || grid % block !== 0) {
+    return `downsample_ratio ${file.downsample_ratio} does not divide a grid of ${grid} × ${grid} patches`;
+  }
+  const states = v.num_hidden_layers + 1;
+  if (file.select_layer < -states || file.select_layer >= states) {
+    return `select_layer ${file.select_layer} does not exist; the vision tower has ${states} hidden states`;
+  }
+  if (file.min_dynamic_patch > file.max_dynamic_patch) {
+    return `min_dynamic_patch ${file.min_dynamic_patch} is more than max_dynamic_patch ${file.max_dynamic_patch}`;
+  }
+  if (file.use_backbone_lora !== 0 || file.use_llm_lora !== 0) {
+    return "use_backbone_lora and use_llm_lora must be 0; merge the LoRA weights into the model first";
+  }
+  return {
+    architecture: "InternVLChatModel",
+    vision: {
+      hiddenSize: v.hidden_size,
+      layers: v.num_hidden_layers,
+      heads: v.num_attention_heads,
+      intermediateSize: v.intermediate_size,
+      imageSize: v.image_size,
+      patchSize: v.patch_size,
+      normType: v.norm_type,
+      normEps: v.layer_norm_eps,
+      qkNormalization: v.qk_normalization,
+      qkvBias: v.qkv_bias,
+      hiddenAct: v.hidden_act,
+    },
+    language: {
+      architecture: "InternLM2ForCausalLM",
+      hiddenSize: l.hidden_size,
+      layers: l.num_hidden_layers,
+      heads: l.num_attention_heads,
+      kvHeads,
+      headDim,
+      intermediateSize: l.intermediate_size,
+      vocabSize: l.vocab_size,
+      maxPositionEmbeddings: l.max_position_embeddings,
+      ropeTheta: l.rope_theta,
+      ropeScaling: l.rope_scaling,
+      rmsNormEps: l.rms_norm_eps,
+      bias: l.bias,
+      tieWordEmbeddings: l.tie_word_embeddings,
+      bosTokenId: l.bos_token_id,
+      eosTokenId: l.eos_token_id,
+      padTokenId: l.pad_token_id ?? l.eos_token_id,
+    },
+    downsampleRatio: file.downsample_ratio,
+    psVersion: file.ps_version,
+    selectLayer: file.select_layer,
+    template: file.template,
+    dynamicImageSize: file.dynamic_image_size,
+    useThumbnail: file.use_thumbnail,
+    minDynamicPatch: file.min_dynamic_patch,
+    maxDynamicPatch: file.max_dynamic_patch,
+    forceImageSize: file.force_image_size,
+    ...(file.system_message == null
+      ? {}
+      : { systemMessage: file.system_message }),
+  };
+}
+
+/** Says which part of a config is of an architecture we do not have. */
+function foreignArchitecture(
+  value: Readonly<Record<string, unknown>>,
+): string | undefined {
+  const whole = named(value, "InternVLChatModel", "internvl_chat");
+  if (whole === "InternVLForConditionalGeneration" || whole === "internvl") {
+    return `this is a "-HF" repack (${whole}), whose layout is not supported yet; take the checkpoint in the original InternVLChatModel layout`;
+  }
+  if (whole !== undefined) {
+    return `architecture ${
+      quoted(whole)
+    } is not supported; InternVLChatModel is`;
+  }
+  const vision = isRecord(value.vision_config) ? value.vision_config : {};
+  const tower = named(vision, "InternVisionModel", "intern_vit_6b");
+  if (tower !== undefined) {
+    return `vision architecture ${
+      quoted(tower)
+    } is not supported; InternVisionModel (intern_vit_6b) is`;
+  }
+  const language = isRecord(value.llm_config) ? value.llm_config : {};
+  if (
+    language.architectures === undefined && language.model_type === undefined
+  ) {
+    return `llm_config.architectures is missing; ${
+      languageArchitectures.join(", ")
+    } is supported`;
+  }
+  const model = named(language, "InternLM2ForCausalLM", "internlm2");
+  if (model !== undefined) {
+    return `language architecture ${quoted(model)} is not supported; ${
+      languageArchitectures.join(", ")
+    } is`;
+  }
+}
+
+/**
+ * What a config names itself, unless it is the wanted class: the first of `architectures`, as the
+ * reference dispatches, or `model_type` where there are none.
+ */
+function named(
+  value: Readonly<Record<string, unknown>>,
+  architecture: string,
+  modelType: string,
+): string | undefined {
+  const first: unknown = Array.isArray(value.architectures)
+    ? value.architectures[0]
+    : undefined;
+  if (first !== undefined) {
+    return first === architecture ? undefined : String(first);
+  }
+  const type = value.model_type;
+  if (type === undefined || type === modelType) return undefined;
+  return String(type);
+}
