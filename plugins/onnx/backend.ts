@@ -42,8 +42,11 @@ export interface ValueInfo {
 
 /** A tensor in the memory of a session's device, owned by the scope that allocated it. */
 export interface BackendTensor<D extends DType = DType> extends Tensor<D> {
-  /** Overwrites the numbers from the start; `data` may be shorter than the tensor. */
-  readonly write: (data: HostArrays[D]) => Effect.Effect<void, BackendError>;
+  /**
+   * Overwrites the numbers from the start; `data` may be shorter than the tensor. (A method, so that a
+   * tensor of one dtype is assignable to {@link RunOptions.into}.)
+   */
+  write(data: HostArrays[D]): Effect.Effect<void, BackendError>;
   /** The same memory seen with another shape (at most as many elements); owned by the same scope. */
   readonly view: (
     shape: readonly number[],

@@ -1,0 +1,310 @@
+/**
+ * Tensors in memory that a session's device can use, each with its `OrtValue` made once.
+ *
+ * On the CPU the memory is a JavaScript buffer: it is zero-filled lazily by the operating system (a KV
+ * cache for the longest context costs only the pages that are written), and freed at once when its
+ * scope closes. Elsewhere it comes from the execution provider's own allocator.
+ * @module
+ */
+import { Effect } from "effect";
+import { BackendError } from "../../../nodes/errors.ts";
+import {
+  bytesPerElement,
+  type DType,
+  elementCount,
+  type HostArrays,
+} from "../../../nodes/tensor.ts";
+import type { BackendTensor, Device } from "../backend.ts";
+import {
+  arrayOver,
+  byteLength,
+  elementType,
+  holds,
+  newArray,
+  showShape,
+} from "../dtype.ts";
+import type { Pointer } from "./api.ts";
+import type { OrtRuntime } from "./runtime.ts";
+
+/** Copies between host arrays and device memory, for devices whose memory is not the host's. */
+export interface DeviceCopier {
+  /** Overwrites the start of a device tensor. */
+  readonly write: (
+    target: NativeTensor,
+    data: HostArrays[DType],
+  ) => Effect.Effect<void, BackendError>;
+  /** Fills a host array from a device tensor of the same size. */
+  readonly read: (
+    source: NativeTensor,
+    target: HostArrays[DType],
+  ) => Effect.Effect<void, BackendError>;
+}
+
+/** One piece of memory, and everything that must end before it may be freed. */
+export class Block {
+  /** Runs and copies in flight that use the memory. */
+  users = 0;
+  /** Set when the owning scope has closed. */
+  closed = false;
+  /** Views by shape, the allocated tensor itself among them. */
+  readonly views: Map<string, NativeTensor> = new Map();
+  #freed: (() => void) | undefined;
+
+  constructor(
+    /** For calls into the library. */
+    readonly runtime: OrtRuntime,
+    /** Whose memory it is. */
+    readonly device: Device,
+    /** GPU index. */
+    readonly deviceId: number,
+    /** Describes the memory to the library. */
+    readonly memoryInfo: Pointer,
+    /** Address of the first element (a buffer handle on WebGPU). */
+    readonly address: bigint,
+    /** Room in bytes. */
+    readonly bytes: number,
+    /** The buffer, for host memory. */
+    readonly buffer: ArrayBuffer | undefined,
+    /** Byte offset of the first element in the buffer. */
+    readonly offset: number,
+    /** For memory that the host cannot address. */
+    readonly copier: DeviceCopier | undefined,
+    /** Frees the memory after all views are gone. */
+    readonly free: () => void,
+  ) {}
+
+  /** Called when a run that used the memory has ended. */
+  done(): void {
+    if (--this.users === 0 && this.closed) this.#freed?.();
+  }
+
+  /** Waits for the runs in flight, then frees views and memory. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.closed = true;
+    if (this.users === 0) {
+      this.#release();
+      return Effect.void;
+    }
+    return Effect.callback<void>((resume) => {
+      this.#freed = () => {
+        this.#release();
+        resume(Effect.void);
+      };
+    });
+  });
+
+  #release(): void {
+    for (const view of this.views.values()) {
+      this.runtime.release("value", view.value);
+    }
+    this.views.clear();
+    this.free();
+  }
+
+  /** The tensor of a shape over this memory, made on first use. Throws {@link BackendError}. */
+  view<D extends DType>(dtype: D, shape: readonly number[]): NativeTensor<D> {
+    const key = shape.join();
+    const known = this.views.get(key) as NativeTensor<D> | undefined;
+    if (known !== undefined) return known;
+    const bytes = byteLength(dtype, elementCount(shape));
+    const value = createValue(
+      this.runtime,
+      this.memoryInfo,
+      this.address,
+      bytes,
+      dtype,
+      shape,
+    );
+    const made = new NativeTensor(this, dtype, [...shape], value);
+    this.views.set(key, made);
+    return made;
+  }
+}
+
+/** A tensor over a {@link Block}. */
+export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
+  /** Its numbers are behind the session, even where the device is the CPU. */
+  readonly location = "device" as const;
+  /** The numbers, copied to the host. */
+  readonly read: Effect.Effect<HostArrays[D], BackendError>;
+  /** `OrtValue*` as an address, ready for `Run`. */
+  readonly valueAddress: bigint;
+
+  constructor(
+    /** The memory. */
+    readonly block: Block,
+    /** Element type. */
+    readonly dtype: D,
+    /** Extents. */
+    readonly shape: readonly number[],
+    /** `OrtValue*`. */
+    readonly value: Pointer,
+  ) {
+    this.valueAddress = Deno.UnsafePointer.value(value);
+    this.read = Effect.suspend(() => this.#read());
+  }
+
+  #read(): Effect.Effect<HostArrays[D], BackendError> {
+    const { block, dtype, shape } = this;
+    if (block.closed) return Effect.fail(closedTensor(this));
+    const count = elementCount(shape);
+    if (block.copier === undefined) {
+      return Effect.succeed(
+        arrayOver(dtype, block.buffer!, block.offset, count)
+          .slice() as HostArrays[D],
+      );
+    }
+    const result = newArray(dtype, count);
+    return Effect.as(block.copier.read(this, result), result);
+  }
+
+  /** See {@link BackendTensor.write}. */
+  write(data: HostArrays[D]): Effect.Effect<void, BackendError> {
+    return Effect.suspend(() => {
+      const { block, dtype, shape } = this;
+      if (block.closed) return Effect.fail(closedTensor(this));
+      const room = elementCount(shape);
+      if (!holds(dtype, data) || data.length > room) {
+        return Effect.fail(
+          new BackendError({
+            message: `write: a ${dtype} tensor ${
+              showShape(shape)
+            } takes at most ${room} elements as ${
+              newArray(dtype, 0).constructor.name
+            }, got ${data.length} in ${data.constructor.name}`,
+          }),
+        );
+      }
+      if (data.length === 0) return Effect.void;
+      if (block.copier !== undefined) return block.copier.write(this, data);
+      (arrayOver(dtype, block.buffer!, block.offset, data.length) as Uint8Array)
+        .set(data as Uint8Array);
+      return Effect.void;
+    });
+  }
+
+  /** See {@link BackendTensor.view}. */
+  readonly view = (
+    shape: readonly number[],
+  ): Effect.Effect<BackendTensor<D>, BackendError> =>
+    Effect.suspend(() => {
+      const { block, dtype } = this;
+      if (block.closed) return Effect.fail(closedTensor(this));
+      const fault = shapeFault(shape);
+      const bytes = byteLength(dtype, elementCount(shape));
+      if (fault !== undefined || bytes > block.bytes) {
+        return Effect.fail(
+          new BackendError({
+            message: `view: ${dtype} ${showShape(shape)} ${
+              fault ??
+                `needs ${bytes} bytes, the tensor ${
+                  showShape(this.shape)
+                } was allocated with ${block.bytes}`
+            }`,
+          }),
+        );
+      }
+      return attempt(() => block.view(dtype, shape));
+    });
+}
+
+/** Runs native code that throws {@link BackendError}. */
+export function attempt<A>(body: () => A): Effect.Effect<A, BackendError> {
+  return Effect.suspend(() => {
+    try {
+      return Effect.succeed(body());
+    } catch (cause) {
+      if (cause instanceof BackendError) return Effect.fail(cause);
+      throw cause;
+    }
+  });
+}
+
+/** What is wrong with a shape, if anything: extents are integers from 0, 2^47 elements at most. */
+export function shapeFault(shape: readonly number[]): string | undefined {
+  if (!shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
+    return "has an extent that is not a whole number from 0";
+  }
+  if (elementCount(shape) > 2 ** 47) return "is too large";
+  return undefined;
+}
+
+/** The error for a tensor whose scope has closed. */
+export function closedTensor(tensor: NativeTensor): BackendError {
+  return new BackendError({
+    message: `a ${tensor.dtype} tensor ${
+      showShape(tensor.shape)
+    } was used after the scope that allocated it had closed`,
+  });
+}
+
+/** An `OrtValue` over existing memory. Throws {@link BackendError}. */
+export function createValue(
+  runtime: OrtRuntime,
+  memoryInfo: Pointer,
+  address: bigint,
+  bytes: number,
+  dtype: DType,
+  shape: readonly number[],
+): Pointer {
+  const extents = new BigInt64Array(Math.max(1, shape.length));
+  for (let i = 0; i < shape.length; i++) extents[i] = BigInt(shape[i]);
+  return runtime.create(
+    "value",
+    "creating a tensor",
+    (out) =>
+      runtime.api.createTensorWithDataAsOrtValue(
+        memoryInfo,
+        address,
+        bytes,
+        extents,
+        shape.length,
+        elementType[dtype],
+        out,
+      ),
+  );
+}
+
+/** Cache lines, and AVX-512 loads, are 64 bytes. */
+const ALIGNMENT = 64;
+
+/** Zeroed host memory as a tensor. Throws {@link BackendError}. */
+export function allocateHost<D extends DType>(
+  runtime: OrtRuntime,
+  dtype: D,
+  shape: readonly number[],
+): NativeTensor<D> {
+  const bytes = bytesPerElement[dtype] * elementCount(shape);
+  let buffer: ArrayBuffer;
+  try {
+    buffer = new ArrayBuffer(bytes + ALIGNMENT);
+  } catch (cause) {
+    throw new BackendError({
+      message: `no memory for a ${dtype} tensor ${
+        showShape(shape)
+      } (${bytes} bytes)`,
+      cause,
+    });
+  }
+  const start = addressOf(new Uint8Array(buffer));
+  const offset = Number(-start & BigInt(ALIGNMENT - 1));
+  const block = new Block(
+    runtime,
+    "cpu",
+    0,
+    runtime.cpuMemory,
+    start + BigInt(offset),
+    bytes,
+    buffer,
+    offset,
+    undefined,
+    // Frees the memory now instead of at some later garbage collection.
+    () => void buffer.transfer(0),
+  );
+  return block.view(dtype, shape);
+}
+
+/** The address of a typed array's first byte; the array must not be empty. */
+export function addressOf(array: ArrayBufferView<ArrayBuffer>): bigint {
+  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(array));
+}

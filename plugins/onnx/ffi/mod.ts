@@ -1,0 +1,39 @@
+/**
+ * The FFI backend: ONNX Runtime's C API, called off the event loop.
+ * @module
+ */
+import { Effect, Layer } from "effect";
+import { BackendError } from "../../../nodes/errors.ts";
+import { Backend } from "../backend.ts";
+import { oneLine } from "./library.ts";
+import {
+  acquireRuntime,
+  availableProviders,
+  releaseRuntime,
+} from "./runtime.ts";
+import { loadSession } from "./session.ts";
+
+/** ONNX Runtime's C API through Deno's FFI. Needs `--allow-ffi --allow-read --allow-env`. */
+export const ffiBackend: Layer.Layer<Backend, BackendError> = Layer.effect(
+  Backend,
+  Effect.gen(function* () {
+    const runtime = yield* Effect.acquireRelease(
+      Effect.tryPromise({
+        try: acquireRuntime,
+        catch: (cause) =>
+          cause instanceof BackendError
+            ? cause
+            : new BackendError({ message: oneLine(cause), cause }),
+      }),
+      () => Effect.sync(releaseRuntime),
+    );
+    const backend: Backend = {
+      binding: "ffi",
+      version: runtime.library.version,
+      providers: availableProviders(runtime),
+      devices: ["cpu"],
+      load: (model, options) => loadSession(runtime, model, options),
+    };
+    return backend;
+  }),
+);

@@ -1,0 +1,378 @@
+/**
+ * Sessions of the FFI backend.
+ * @module
+ */
+import { Effect, type Scope } from "effect";
+import { BackendError } from "../../../nodes/errors.ts";
+import { type DType, hostTensor, type Tensor } from "../../../nodes/tensor.ts";
+import type {
+  BackendTensor,
+  Device,
+  ModelSource,
+  RunOptions,
+  Session,
+  SessionOptions,
+  ValueInfo,
+} from "../backend.ts";
+import { dtypeOfElementType, elementTypeName, showShape } from "../dtype.ts";
+import type { Pointer } from "./api.ts";
+import { cString, toCString } from "./library.ts";
+import {
+  addressOf,
+  allocateHost,
+  attempt,
+  NativeTensor,
+  shapeFault,
+} from "./memory.ts";
+import { appendProvider } from "./providers.ts";
+import { ForeignTensor, type Frame, Plans } from "./run.ts";
+import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
+
+/** Native state of a session; made before the library is asked, so that a scope owns it throughout. */
+class NativeSession {
+  options: Pointer = null;
+  session: Pointer = null;
+  plans: Plans | undefined;
+  /** Runs in flight. */
+  active = 0;
+  closed = false;
+  #idle: (() => void) | undefined;
+
+  constructor(readonly runtime: OrtRuntime) {}
+
+  enter(): void {
+    this.active++;
+  }
+
+  leave(): void {
+    if (--this.active === 0) this.#idle?.();
+  }
+
+  /** Waits for the runs in flight, then releases everything. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.closed = true;
+    if (this.active === 0) return Effect.sync(() => this.#release());
+    return Effect.callback<void>((resume) => {
+      this.#idle = () => resume(Effect.sync(() => this.#release()));
+    });
+  });
+
+  #release(): void {
+    this.plans?.close();
+    this.plans = undefined;
+    this.runtime.release("session", this.session);
+    this.session = null;
+    this.runtime.release("sessionOptions", this.options);
+    this.options = null;
+  }
+}
+
+/** Loads a model into the current scope. */
+export function loadSession(
+  runtime: OrtRuntime,
+  model: ModelSource,
+  options: SessionOptions = {},
+): Effect.Effect<Session, BackendError, Scope.Scope> {
+  return Effect.gen(function* () {
+    const name = options.name ?? "model";
+    const native = new NativeSession(runtime);
+    yield* Effect.addFinalizer(() => native.close);
+    yield* attempt(() => configure(native, model, options));
+    yield* create(native, model, name);
+    return yield* attempt(() =>
+      describe(native, name, options.device ?? "cpu")
+    );
+  });
+}
+
+function configure(
+  native: NativeSession,
+  model: ModelSource,
+  options: SessionOptions,
+): void {
+  const { runtime } = native;
+  const { api } = runtime;
+  const what = `session "${options.name ?? "model"}"`;
+  native.options = runtime.create(
+    "sessionOptions",
+    what,
+    (out) => api.createSessionOptions(out),
+  );
+  const set = (status: Pointer) => runtime.check(status, what);
+  const entry = (key: string, value: string) =>
+    set(
+      api.addSessionConfigEntry(
+        native.options,
+        toCString(key),
+        toCString(value),
+      ),
+    );
+  set(api.setSessionLogSeverityLevel(native.options, LOG_FATAL));
+  const threads = options.threads ?? 0;
+  if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
+    throw new BackendError({
+      message: `${what}: threads is ${threads}; expected 1 to 1024`,
+    });
+  }
+  set(api.setIntraOpNumThreads(native.options, threads));
+  set(api.setInterOpNumThreads(native.options, 1));
+  if (model.externalDataFolder !== undefined) {
+    entry(
+      "session.model_external_initializers_file_folder_path",
+      model.externalDataFolder,
+    );
+  }
+  appendProvider(
+    runtime,
+    native.options,
+    options.device ?? "cpu",
+    options.deviceId ?? 0,
+  );
+}
+
+/** `CreateSessionFromArray` off the event loop; interruption cancels it and waits for its end. */
+function create(
+  native: NativeSession,
+  model: ModelSource,
+  name: string,
+): Effect.Effect<void, BackendError> {
+  return Effect.callback<void, BackendError>((resume) => {
+    const { runtime } = native;
+    const out = new BigUint64Array(1);
+    const { bytes } = model;
+    native.enter();
+    const ended = runtime.api.createSessionFromArray(
+      runtime.env,
+      bytes,
+      bytes.byteLength,
+      native.options,
+      out,
+    ).then((status) => {
+      void bytes; // referenced until here
+      if (status === null) {
+        native.session = runtime.create("session", name, (cell) => {
+          cell[0] = out[0];
+          return null;
+        });
+        resume(Effect.void);
+      } else {
+        resume(
+          Effect.fail(
+            runtime.error(status, `session "${name}": the model was refused`),
+          ),
+        );
+      }
+    }).finally(() => native.leave());
+    return Effect.suspend(() => {
+      runtime.check(
+        runtime.api.setLoadCancellationFlag(native.options, true),
+        name,
+      );
+      return Effect.promise(() => ended);
+    });
+  });
+}
+
+function describe(
+  native: NativeSession,
+  name: string,
+  device: Device,
+): Session {
+  const { runtime } = native;
+  const inputs = valueInfos(native, name, "input");
+  const outputs = valueInfos(native, name, "output");
+  const names = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const { name } of [...inputs, ...outputs]) {
+    names.set(name, toCString(name));
+  }
+  const plans = new Plans({
+    name,
+    runtime,
+    session: native.session,
+    inputs: new Map(inputs.map((info) => [info.name, info])),
+    outputs: new Map(outputs.map((info) => [info.name, info])),
+    names,
+    nameAddresses: new Map(
+      [...names].map(([name, bytes]) => [name, addressOf(bytes)]),
+    ),
+    accepts: (block) => block.device === "cpu" || block.device === device,
+  });
+  native.plans = plans;
+  const closed = () =>
+    new BackendError({
+      message: `session "${name}" was used after its scope had closed`,
+    });
+
+  const allocate = <D extends DType>(
+    dtype: D,
+    shape: readonly number[],
+  ): Effect.Effect<BackendTensor<D>, BackendError, Scope.Scope> =>
+    Effect.suspend(() => {
+      const fault = shapeFault(shape);
+      if (fault !== undefined) {
+        return Effect.fail(
+          new BackendError({
+            message: `session "${name}": allocate: shape ${
+              showShape(shape)
+            } ${fault}`,
+          }),
+        );
+      }
+      return Effect.acquireRelease(
+        attempt(() => allocateHost(runtime, dtype, shape)),
+        (tensor) => tensor.block.close,
+      );
+    });
+
+  const run = (
+    feeds: Readonly<Record<string, Tensor>>,
+    options: RunOptions = {},
+  ): Effect.Effect<Readonly<Record<string, Tensor>>, BackendError> =>
+    Effect.callback<Readonly<Record<string, Tensor>>, BackendError>(
+      (resume) => {
+        if (native.closed) return resume(Effect.fail(closed()));
+        let frame: Frame;
+        try {
+          frame = plans.of(feeds, options).frame(feeds, options.into ?? {});
+        } catch (cause) {
+          if (cause instanceof BackendError) return resume(Effect.fail(cause));
+          if (!(cause instanceof ForeignTensor)) throw cause;
+          return resume(
+            Effect.flatMap(toHost(feeds), (host) => run(host, options)),
+          );
+        }
+        native.enter();
+        const ended = frame.start().then((status) => {
+          try {
+            resume(Effect.succeed(frame.finish(status)));
+          } catch (cause) {
+            resume(
+              cause instanceof BackendError
+                ? Effect.fail(cause)
+                : Effect.die(cause),
+            );
+          } finally {
+            native.leave();
+          }
+        });
+        return Effect.suspend(() => {
+          frame.terminate();
+          return Effect.promise(() => ended);
+        });
+      },
+    );
+
+  return { name, device, inputs, outputs, allocate, run };
+}
+
+/** The same feeds with every tensor that is neither of this backend nor on the host read to the host. */
+function toHost(
+  feeds: Readonly<Record<string, Tensor>>,
+): Effect.Effect<Readonly<Record<string, Tensor>>, BackendError> {
+  return Effect.gen(function* () {
+    const host: Record<string, Tensor> = {};
+    for (const [name, tensor] of Object.entries(feeds)) {
+      host[name] = "data" in tensor || tensor instanceof NativeTensor
+        ? tensor
+        : hostTensor(tensor.dtype, tensor.shape, yield* tensor.read);
+    }
+    return host;
+  });
+}
+
+function valueInfos(
+  native: NativeSession,
+  session: string,
+  side: "input" | "output",
+): ValueInfo[] {
+  const { runtime } = native;
+  const { api } = runtime;
+  const what = `session "${session}": reading its ${side}s`;
+  const isInput = side === "input";
+  const count = Number(
+    runtime.outWord(
+      what,
+      (out) =>
+        isInput
+          ? api.sessionGetInputCount(native.session, out)
+          : api.sessionGetOutputCount(native.session, out),
+    ),
+  );
+  const infos: ValueInfo[] = [];
+  for (let i = 0; i < count; i++) {
+    const text = runtime.out(
+      what,
+      (out) =>
+        (isInput ? api.sessionGetInputName : api.sessionGetOutputName)(
+          native.session,
+          i,
+          runtime.defaultAllocator,
+          out,
+        ),
+    );
+    const name = cString(text);
+    runtime.check(api.allocatorFree(runtime.defaultAllocator, text), what);
+    const typeInfo = runtime.create(
+      "typeInfo",
+      what,
+      (out) =>
+        (isInput ? api.sessionGetInputTypeInfo : api.sessionGetOutputTypeInfo)(
+          native.session,
+          i,
+          out,
+        ),
+    );
+    try {
+      infos.push(valueInfo(runtime, typeInfo, name, what));
+    } finally {
+      runtime.release("typeInfo", typeInfo);
+    }
+  }
+  return infos;
+}
+
+function valueInfo(
+  runtime: OrtRuntime,
+  typeInfo: Pointer,
+  name: string,
+  what: string,
+): ValueInfo {
+  const { api } = runtime;
+  // Belongs to typeInfo; null where the value is no tensor.
+  const info = runtime.out(
+    what,
+    (out) => api.castTypeInfoToTensorInfo(typeInfo, out),
+  );
+  if (info === null) {
+    throw new BackendError({
+      message:
+        `${what}: "${name}" is a sequence or map; only tensors are supported`,
+    });
+  }
+  const type = Number(
+    runtime.outWord(what, (out) => api.getTensorElementType(info, out)),
+  );
+  const dtype = dtypeOfElementType(type);
+  if (dtype === undefined) {
+    throw new BackendError({
+      message: `${what}: "${name}" has element type ${
+        elementTypeName(type)
+      }, which is not supported; cast it in the graph`,
+    });
+  }
+  const rank = Number(
+    runtime.outWord(what, (out) => api.getDimensionsCount(info, out)),
+  );
+  const extents = new BigInt64Array(Math.max(1, rank));
+  const symbols = new BigUint64Array(Math.max(1, rank));
+  runtime.check(api.getDimensions(info, extents, rank), what);
+  runtime.check(api.getSymbolicDimensions(info, symbols, rank), what);
+  const shape = Array.from(
+    { length: rank },
+    (_, d) =>
+      extents[d] >= 0n
+        ? Number(extents[d])
+        : cString(Deno.UnsafePointer.create(symbols[d])) || "?",
+  );
+  return { name, dtype, shape };
+}

@@ -1,0 +1,7 @@
+/**
+ * ONNX Runtime for Tessera: sessions behind one interface, with two bindings.
+ * @module
+ */
+export * from "./backend.ts";
+export { ffiBackend } from "./ffi/mod.ts";
+export { type HandleKind, liveHandles } from "./handles.ts";
