@@ -16,6 +16,16 @@ export interface GraphPlace {
   readonly port?: string;
 }
 
+/** One thing wrong with a graph. */
+export interface GraphProblem {
+  /** Id of the node. */
+  readonly node?: string;
+  /** Name of the port on that node, or of the pipeline's input or output. */
+  readonly port?: string;
+  /** One line: what was wrong, where, what would be right. */
+  readonly message: string;
+}
+
 /** Fields every Tessera error takes. */
 export interface ErrorFields {
   /** One line: what was wrong, where, what would be right. */
@@ -51,11 +61,24 @@ export class GraphError extends TesseraError {
   readonly _tag = "GraphError" as const;
   /** Where in the graph. */
   readonly place: GraphPlace;
-  /** Makes the error; `place` names node and port. */
-  constructor(fields: ErrorFields & { readonly place?: GraphPlace }) {
+  /** Everything that is wrong; the message is the first of them. */
+  readonly problems: readonly GraphProblem[];
+  /** Makes the error; `place` names node and port; `problems` defaults to the message at that place. */
+  constructor(
+    fields: ErrorFields & {
+      readonly place?: GraphPlace;
+      readonly problems?: readonly GraphProblem[];
+    },
+  ) {
     super(fields);
     this.name = this._tag;
     this.place = fields.place ?? {};
+    const { node, port } = this.place;
+    this.problems = fields.problems ?? [{
+      ...(node === undefined ? {} : { node }),
+      ...(port === undefined ? {} : { port }),
+      message: fields.message,
+    }];
   }
 }
 

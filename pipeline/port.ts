@@ -1,0 +1,213 @@
+/**
+ * Port types: what may flow along an edge, how it is checked, hashed, shown and stored.
+ * @module
+ */
+import { Effect, Schema } from "effect";
+import {
+  canonicalJson,
+  type JsonValue,
+  previewList,
+  previewOf,
+  previewText,
+  sha256,
+} from "./json.ts";
+
+/** A small JSON value that stands for a large one in events, stores and dashboards. */
+export type Preview = JsonValue;
+
+/**
+ * What may flow along an edge. Ports are nominal: two ports connect when their names are equal, so a
+ * name means one thing everywhere.
+ */
+// deno-lint-ignore no-explicit-any
+export interface PortType<Name extends string = string, A = any> {
+  /** Name of the type, such as `Image`; `List<Image>` and `Optional<Image>` are derived. */
+  readonly name: Name;
+  /** JSON codec; absent for a handle that never crosses a process. */
+  readonly schema?: Schema.Codec<A, unknown>;
+  /** Cheap run-time check, used for the inputs of a run and for node results in documents. */
+  readonly is?: (value: unknown) => value is A;
+  /** Digest of the content: equal values have equal digests, in this process and in any other. */
+  readonly digest: (value: A) => Effect.Effect<string>;
+  /** A small JSON value for events, stores and dashboards. */
+  readonly preview: (value: A) => Preview;
+  /** How the port was made from another one, if it was. */
+  readonly derived?: "list" | "optional";
+  /** The port inside a `List<…>` or an `Optional<…>`. */
+  readonly element?: PortType;
+  /** An input of this type may be left out. */
+  readonly omittable?: true;
+}
+
+/** Any port. */
+// deno-lint-ignore no-explicit-any
+export type AnyPort = PortType<string, any>;
+
+/** Ports by name: the inputs or outputs of a node. */
+export type Ports = { readonly [name: string]: AnyPort };
+
+/** The value a port carries. */
+export type ValueOf<P> = P extends PortType<string, infer A> ? A : never;
+
+/** A port that may be left out. */
+export type Omittable<P extends AnyPort> = P & { readonly omittable: true };
+
+/** How to make a port. */
+export interface PortOptions<Name extends string, A> {
+  /** Name of the type; letters, digits, `_`, `-`, `.`. */
+  readonly name: Name;
+  /** JSON codec; leave it out for handles that never cross a process. */
+  readonly schema?: Schema.Codec<A, unknown>;
+  /** Cheap run-time check; default: none for handles, the schema's for the inputs of a run. */
+  readonly is?: (value: unknown) => value is A;
+  /**
+   * Digest of the content. Default: SHA-256 of the canonical JSON encoding; without a schema, a handle
+   * equals only itself.
+   */
+  readonly digest?: (value: A) => Effect.Effect<string>;
+  /** A small JSON value; default: the value cut to a few entries and 200 characters. */
+  readonly preview?: (value: A) => Preview;
+}
+
+const namePattern = /^[A-Za-z][A-Za-z0-9_.-]*$/;
+
+/** Makes a port type. Throws `RangeError` for a name that could not stand in a document. */
+export function definePort<const Name extends string, A>(
+  options: PortOptions<Name, A>,
+): PortType<Name, A> {
+  const { name, is } = options;
+  if (!namePattern.test(name)) {
+    throw new RangeError(
+      `definePort: "${name}" is no port name; use letters, digits, "_", "-" and "."`,
+    );
+  }
+  const schema = options.schema === undefined
+    ? undefined
+    : Schema.toCodecJson(options.schema);
+  return {
+    name,
+    ...(schema === undefined ? {} : { schema }),
+    ...(is === undefined ? {} : { is }),
+    digest: options.digest ??
+      (schema === undefined ? handleDigest : schemaDigest(schema)),
+    preview: options.preview ?? previewOf,
+  };
+}
+
+function schemaDigest<A>(
+  schema: Schema.Codec<A, unknown>,
+): (value: A) => Effect.Effect<string> {
+  const encode = Schema.encodeUnknownEffect(schema);
+  // A value that its own codec refuses is a defect of the node that made it.
+  return (value) =>
+    Effect.flatMap(
+      Effect.orDie(encode(value)),
+      (json) => sha256(canonicalJson(json as JsonValue)),
+    );
+}
+
+const handles = new WeakMap<WeakKey, string>();
+
+/** A handle without a codec equals only itself, so a memo can miss but never mistake. */
+function handleDigest(value: unknown): Effect.Effect<string> {
+  return Effect.sync(() => {
+    if (
+      (typeof value !== "object" || value === null) &&
+      typeof value !== "function"
+    ) {
+      return `${typeof value}:${String(value)}`;
+    }
+    let id = handles.get(value);
+    if (id === undefined) {
+      handles.set(value, id = `handle:${crypto.randomUUID()}`);
+    }
+    return id;
+  });
+}
+
+/** The port of a list of values; its digest is made of the elements' digests. */
+export function list<Name extends string, A>(
+  port: PortType<Name, A>,
+): PortType<`List<${Name}>`, readonly A[]> {
+  const { schema, is } = port;
+  return {
+    name: `List<${port.name}>`,
+    ...(schema === undefined ? {} : { schema: Schema.Array(schema) }),
+    is: (value): value is readonly A[] =>
+      Array.isArray(value) && (is === undefined || value.every(is)),
+    digest: (values) =>
+      Effect.flatMap(
+        Effect.forEach(values, (value) => port.digest(value)),
+        listDigest,
+      ),
+    preview: (values) => previewList(values, port.preview),
+    derived: "list",
+    element: port,
+  };
+}
+
+/** Digest of a list from the digests of its elements. */
+export function listDigest(
+  digests: readonly string[],
+): Effect.Effect<string> {
+  return sha256(`list:${digests.join(",")}`);
+}
+
+/**
+ * The port of a value that may be absent; an input of this type may be left unconnected. In JSON,
+ * absence is `null`.
+ */
+export function optional<Name extends string, A>(
+  port: PortType<Name, A>,
+): Omittable<PortType<`Optional<${Name}>`, A | undefined>> {
+  const { schema, is } = port;
+  return {
+    name: `Optional<${port.name}>`,
+    ...(schema === undefined
+      ? {}
+      : { schema: Schema.toCodecJson(Schema.UndefinedOr(schema)) }),
+    is: (value): value is A | undefined =>
+      value === undefined || is === undefined || is(value),
+    digest: (value) =>
+      value === undefined ? Effect.succeed("absent") : port.digest(value),
+    preview: (value) => value === undefined ? null : port.preview(value),
+    derived: "optional",
+    element: port,
+    omittable: true,
+  };
+}
+
+/** Text. */
+export const Text: PortType<"Text", string> = definePort({
+  name: "Text",
+  schema: Schema.String,
+  is: (value): value is string => typeof value === "string",
+  digest: (value: string) => sha256(`text:${value}`),
+  preview: previewText,
+});
+
+/** A finite number. */
+export const Num: PortType<"Num", number> = definePort({
+  name: "Num",
+  schema: Schema.Finite,
+  is: (value): value is number => Number.isFinite(value),
+});
+
+/** True or false. */
+export const Bool: PortType<"Bool", boolean> = definePort({
+  name: "Bool",
+  schema: Schema.Boolean,
+  is: (value): value is boolean => typeof value === "boolean",
+});
+
+/** Any JSON value. */
+export type Json = JsonValue;
+
+/** Any JSON value. */
+export const Json: PortType<"Json", Json> = definePort({
+  name: "Json",
+  schema: Schema.Json,
+});
+
+/** The ports every registry knows. */
+export const genericPorts: readonly AnyPort[] = [Text, Num, Bool, Json];
