@@ -22,6 +22,32 @@ export type ImageSource = string | URL | Uint8Array<ArrayBuffer> | Image;
 /** A video to sample: a path or a `file:` URL. */
 export type VideoSource = string | URL;
 
+/** A part of a video, with its own sampling. */
+export interface VideoClip {
+  /** The video. */
+  readonly source: VideoSource;
+  /** Number of segments; one frame from the middle of each. */
+  readonly segments?: number;
+  /** Start in seconds; default: the beginning. */
+  readonly start?: number;
+  /** End in seconds; default: the end. */
+  readonly end?: number;
+}
+
+/** One independent question of a batch: text, pictures, a video, a history of its own. */
+export interface Sample {
+  /** The question. */
+  readonly question: string;
+  /** Pictures, in order. */
+  readonly images?: readonly ImageSource[];
+  /** A video, before the pictures. */
+  readonly video?: VideoSource | VideoClip;
+  /** Earlier rounds. */
+  readonly history?: History;
+  /** Tiles per `<image>`; default: see `arrangePrompt`. */
+  readonly numPatchesList?: readonly number[];
+}
+
 /** Model-ready tiles of one picture, normalised, in the order the model sees them. */
 export interface Tiles {
   /** float32 [n, 3, S, S]. */

@@ -1,0 +1,83 @@
+/**
+ * `decode`: the language model answers.
+ * @module
+ */
+import { Effect } from "effect";
+import {
+  type CapacityError,
+  defineNode,
+  type NodeKind,
+  type NoParams,
+  Text,
+} from "../pipeline/mod.ts";
+import type { BackendError, PromptError } from "./errors.ts";
+import {
+  Completion,
+  GenerationSettings,
+  Prompt,
+  VisualTokensList,
+} from "./ports.ts";
+import { LanguageModel } from "./services.ts";
+
+/**
+ * Prefills the prompt with the visual tokens in place and generates. Its sub-spans are `prefill`
+ * and `decode`; the answer streams on `text`.
+ */
+export const decode: NodeKind<
+  "decode",
+  {
+    readonly prompt: typeof Prompt;
+    readonly tokens: typeof VisualTokensList;
+    readonly settings: typeof GenerationSettings;
+  },
+  { readonly completion: typeof Completion },
+  NoParams,
+  NoParams,
+  PromptError | CapacityError | BackendError,
+  LanguageModel
+> = defineNode({
+  kind: "decode",
+  version: 1,
+  description: "Prefills the prompt and generates the answer.",
+  inputs: {
+    prompt: Prompt,
+    tokens: VisualTokensList,
+    settings: GenerationSettings,
+  },
+  outputs: { completion: Completion },
+  lane: "device",
+  // Sampling may be meant to differ, and a generation is asked for by somebody who waits for it.
+  memoize: false,
+  streams: { text: Text },
+  run: ({ prompt, tokens, settings }, _params, context) =>
+    Effect.gen(function* () {
+      const model = yield* LanguageModel;
+      const limit = settings.maxNewTokens ?? 1024;
+      let decodeStart: number | undefined;
+      const completion = yield* model.generate({
+        prompt,
+        visual: tokens,
+        settings,
+        observer: {
+          onPrefill: (done, total) =>
+            context.progress({ done, total, message: "prefill" }),
+          onFirstToken: () => {
+            decodeStart = context.now();
+            context.record("prefill", 0, decodeStart);
+          },
+          onText: (delta, generated) => {
+            context.emit("text", delta);
+            context.progress({
+              done: generated,
+              total: limit,
+              message: "decode",
+            });
+          },
+        },
+      });
+      if (decodeStart !== undefined) {
+        context.record("decode", decodeStart, context.now());
+      }
+      return { completion };
+    }),
+});

@@ -1,0 +1,79 @@
+/**
+ * The built-in nodes, their ports and services, and the ready-made pipelines.
+ * @module
+ */
+import { definePlugin, type Plugin } from "../pipeline/mod.ts";
+import { decode } from "./decode.ts";
+import { joinTiles } from "./join_tiles.ts";
+import { joinTokens } from "./join_tokens.ts";
+import { load } from "./load.ts";
+import {
+  type AnswerError,
+  answerPipeline,
+  batchChatPipeline,
+  chatPipeline,
+  type ImageServices,
+  videoChatPipeline,
+} from "./pipelines.ts";
+import { project } from "./project.ts";
+import { promptTemplate } from "./prompt_template.ts";
+import { joinFrames, sample } from "./sample.ts";
+import type { VideoProcessor } from "./services.ts";
+import { thumbnail } from "./thumbnail.ts";
+import { tile } from "./tile.ts";
+import { videoSample } from "./video_sample.ts";
+import { visionEncode } from "./vision_encode.ts";
+
+export * from "./errors.ts";
+export * from "./pipelines.ts";
+export * from "./ports.ts";
+export {
+  arrangePrompt,
+  imagePlaceholder,
+  type PromptParts,
+} from "./prompt_template.ts";
+export * from "./services.ts";
+export * from "./tensor.ts";
+export { TilingParams } from "./tile.ts";
+export { defaultSegments, VideoSampleParams } from "./video_sample.ts";
+export {
+  decode,
+  joinFrames,
+  joinTiles,
+  joinTokens,
+  load,
+  project,
+  promptTemplate,
+  sample,
+  thumbnail,
+  tile,
+  videoSample,
+  visionEncode,
+};
+
+/** The built-in plugin: every node kind and ready-made pipeline of this folder. */
+export const builtin: Plugin<AnswerError, ImageServices | VideoProcessor> =
+  definePlugin({
+    name: "tessera",
+    description: "The built-in nodes and pipelines.",
+    nodes: [
+      load,
+      tile,
+      thumbnail,
+      joinTiles,
+      videoSample,
+      joinFrames,
+      sample,
+      visionEncode,
+      project,
+      joinTokens,
+      promptTemplate,
+      decode,
+    ],
+    pipelines: [
+      chatPipeline(),
+      videoChatPipeline(),
+      answerPipeline(),
+      batchChatPipeline(),
+    ],
+  });

@@ -1,0 +1,286 @@
+/**
+ * Ready-made pipelines of the built-in nodes: `chat`, `video-chat`, `answer` (pictures and a video
+ * together) and `batch-chat`.
+ * @module
+ */
+import {
+  type CapacityError,
+  type GraphBuilder,
+  type Handle,
+  list,
+  type Omittable,
+  type Pipeline,
+  pipeline,
+  type PortType,
+  Text,
+} from "../pipeline/mod.ts";
+import { decode } from "./decode.ts";
+import type { BackendError, MediaError, PromptError } from "./errors.ts";
+import { joinTiles } from "./join_tiles.ts";
+import { joinTokens } from "./join_tokens.ts";
+import { load } from "./load.ts";
+import {
+  type Completion,
+  GenerationSettings,
+  ImageSourceList,
+  OptionalCounts,
+  OptionalHistory,
+  type Prompt,
+  Sample,
+  TilesList,
+  VideoClip,
+} from "./ports.ts";
+import { project } from "./project.ts";
+import { promptTemplate } from "./prompt_template.ts";
+import { joinFrames, sample } from "./sample.ts";
+import type {
+  ImageProcessor,
+  LanguageModel,
+  ModelInfo,
+  Projector,
+  PromptRenderer,
+  VideoProcessor,
+  VisionEncoder,
+} from "./services.ts";
+import { thumbnail } from "./thumbnail.ts";
+import { tile, type TilingParams } from "./tile.ts";
+import type {
+  Completion as CompletionValue,
+  GenerationSettings as GenerationSettingsValue,
+  Image as ImageValue,
+  ImageSource as ImageSourceValue,
+  Prompt as PromptValue,
+  Sample as SampleValue,
+} from "./values.ts";
+import { videoSample, type VideoSampleParams } from "./video_sample.ts";
+import { visionEncode } from "./vision_encode.ts";
+
+/** What every ready-made pipeline can be told when it is made. */
+export interface ChatPipelineOptions extends TilingParams {
+  /** Overrides the checkpoint's system message. */
+  readonly systemMessage?: string;
+}
+
+/** What a pipeline with a video can be told when it is made. */
+export interface VideoPipelineOptions extends ChatPipelineOptions {
+  /** Sampling where the clip itself does not say. */
+  readonly video?: VideoSampleParams;
+}
+
+/** What goes wrong in a pipeline that answers. */
+export type AnswerError =
+  | MediaError
+  | PromptError
+  | CapacityError
+  | BackendError;
+
+/** What a pipeline that answers about pictures asks for. */
+export type ImageServices =
+  | ImageProcessor
+  | ModelInfo
+  | VisionEncoder
+  | Projector
+  | PromptRenderer
+  | LanguageModel;
+
+/** The `settings` input: may be left out. */
+export type SettingsInput = Omittable<
+  PortType<"GenerationSettings", GenerationSettingsValue>
+>;
+
+/** Pictures and a question. */
+export type ChatPipeline = Pipeline<
+  {
+    readonly images: typeof ImageSourceList;
+    readonly question: typeof Text;
+    readonly history: typeof OptionalHistory;
+    readonly numPatchesList: typeof OptionalCounts;
+    readonly settings: SettingsInput;
+  },
+  { readonly completion: typeof Completion; readonly prompt: typeof Prompt },
+  AnswerError,
+  ImageServices
+>;
+
+/** A video and a question. */
+export type VideoChatPipeline = Pipeline<
+  {
+    readonly video: typeof VideoClip;
+    readonly question: typeof Text;
+    readonly history: typeof OptionalHistory;
+    readonly settings: SettingsInput;
+  },
+  { readonly completion: typeof Completion; readonly prompt: typeof Prompt },
+  AnswerError,
+  ImageServices | VideoProcessor
+>;
+
+/** One {@link SampleValue}: pictures, a video, a history, a question. */
+export type AnswerPipeline = Pipeline<
+  { readonly sample: typeof Sample; readonly settings: SettingsInput },
+  { readonly completion: typeof Completion; readonly prompt: typeof Prompt },
+  AnswerError,
+  ImageServices | VideoProcessor
+>;
+
+/** Several independent samples. */
+export type BatchChatPipeline = Pipeline<
+  {
+    readonly samples: PortType<"List<Sample>", readonly SampleValue[]>;
+    readonly settings: SettingsInput;
+  },
+  {
+    readonly completions: PortType<
+      "List<Completion>",
+      readonly CompletionValue[]
+    >;
+    readonly prompts: PortType<"List<Prompt>", readonly PromptValue[]>;
+  },
+  AnswerError,
+  ImageServices | VideoProcessor
+>;
+
+/** Picture files → tiles with thumbnail → visual tokens, one list entry a picture. */
+function see<E, R, I>(
+  g: GraphBuilder,
+  sources: Handle<"List<ImageSource>", readonly ImageSourceValue[], E, R, I>,
+  tiling: TilingParams,
+) {
+  const { image } = g.each(load, { source: sources });
+  const grid = g.each(tile, { image }, tiling);
+  const whole = g.each(thumbnail, { image }, tiling);
+  const { tiles } = g.each(joinTiles, {
+    tiles: grid.tiles,
+    thumbnail: whole.thumbnail,
+  });
+  const { features } = g.each(visionEncode, { tiles });
+  const { tokens } = g.each(project, { features });
+  return { tiles, tokens };
+}
+
+/** Video frames → one tile each → visual tokens, one list entry a frame. */
+function watch<E, R, I>(
+  g: GraphBuilder,
+  frames: Handle<"List<Image>", readonly ImageValue[], E, R, I>,
+  ids: {
+    readonly tile?: string;
+    readonly encode?: string;
+    readonly project?: string;
+  } = {},
+) {
+  const { tiles } = g.each(tile, { image: frames }, {
+    minTiles: 1,
+    maxTiles: 1,
+  }, { id: ids.tile });
+  const { features } = g.each(visionEncode, { tiles }, undefined, {
+    id: ids.encode,
+  });
+  const { tokens } = g.each(project, { features }, undefined, {
+    id: ids.project,
+  });
+  return { tiles, tokens };
+}
+
+const tilingOf = ({ minTiles, maxTiles }: TilingParams): TilingParams => ({
+  ...(minTiles === undefined ? {} : { minTiles }),
+  ...(maxTiles === undefined ? {} : { maxTiles }),
+});
+
+const templateOf = ({ systemMessage }: ChatPipelineOptions) =>
+  systemMessage === undefined ? {} : { systemMessage };
+
+/** `chat`: any number of pictures (none for text only), a question, a history. */
+export function chatPipeline(options: ChatPipelineOptions = {}): ChatPipeline {
+  return pipeline("chat", (g) => {
+    const images = g.input("images", ImageSourceList, { default: [] });
+    const question = g.input("question", Text);
+    const history = g.input("history", OptionalHistory);
+    const numPatchesList = g.input("numPatchesList", OptionalCounts);
+    const settings = g.input("settings", GenerationSettings, { default: {} });
+    const { tiles, tokens } = see(g, images, tilingOf(options));
+    const { prompt } = g.add(promptTemplate, {
+      question,
+      history,
+      numPatchesList,
+      images: tiles,
+      frames: g.constant(TilesList, []),
+    }, templateOf(options));
+    const { completion } = g.add(decode, { prompt, tokens, settings });
+    return { completion, prompt };
+  }, { description: "Asks about pictures, or without any." });
+}
+
+/** `video-chat`: a video, a question, a history. */
+export function videoChatPipeline(
+  options: VideoPipelineOptions = {},
+): VideoChatPipeline {
+  return pipeline("video-chat", (g) => {
+    const video = g.input("video", VideoClip);
+    const question = g.input("question", Text);
+    const history = g.input("history", OptionalHistory);
+    const settings = g.input("settings", GenerationSettings, { default: {} });
+    const { frames } = g.add(videoSample, { video }, options.video ?? {});
+    const { tiles, tokens } = watch(g, frames);
+    const { prompt } = g.add(promptTemplate, {
+      question,
+      history,
+      images: g.constant(TilesList, []),
+      frames: tiles,
+    }, templateOf(options));
+    const { completion } = g.add(decode, { prompt, tokens, settings });
+    return { completion, prompt };
+  }, { description: "Asks about a video." });
+}
+
+/** `answer`: one sample, whatever it holds. */
+export function answerPipeline(
+  options: VideoPipelineOptions = {},
+): AnswerPipeline {
+  return pipeline("answer", (g) => {
+    const parts = g.add(sample, { sample: g.input("sample", Sample) });
+    const settings = g.input("settings", GenerationSettings, { default: {} });
+    const videos = g.each(
+      videoSample,
+      { video: parts.videos },
+      options.video ?? {},
+    );
+    const { frames } = g.add(joinFrames, { videos: videos.frames });
+    const pictures = see(g, parts.images, tilingOf(options));
+    const moving = watch(g, frames, {
+      tile: "tile-frames",
+      encode: "vision-encode-frames",
+      project: "project-frames",
+    });
+    const { prompt } = g.add(promptTemplate, {
+      question: parts.question,
+      history: parts.history,
+      numPatchesList: parts.numPatchesList,
+      images: pictures.tiles,
+      frames: moving.tiles,
+    }, templateOf(options));
+    const { tokens } = g.add(joinTokens, {
+      frames: moving.tokens,
+      images: pictures.tokens,
+    });
+    const { completion } = g.add(decode, { prompt, tokens, settings });
+    return { completion, prompt };
+  }, {
+    description: "Asks about a sample: pictures, a video, both or neither.",
+  });
+}
+
+/** `batch-chat`: the `answer` pipeline over independent samples; their stages overlap. */
+export function batchChatPipeline(
+  options: VideoPipelineOptions = {},
+): BatchChatPipeline {
+  const answer = answerPipeline(options);
+  return pipeline("batch-chat", (g) => {
+    const samples = g.input("samples", list(Sample));
+    const settings = g.input("settings", GenerationSettings, { default: {} });
+    const { completion, prompt } = g.each(answer, {
+      sample: samples,
+      settings,
+    });
+    return { completions: completion, prompts: prompt };
+  }, { description: "Asks about independent samples." });
+}

@@ -1,0 +1,370 @@
+/**
+ * Port types of the built-in nodes: what may flow along an edge, how it is recognised, digested,
+ * shown and stored.
+ * @module
+ */
+import { Effect, Schema, SchemaTransformation } from "effect";
+import {
+  definePort,
+  list,
+  Num,
+  type Omittable,
+  optional,
+  type PortType,
+} from "../pipeline/mod.ts";
+import {
+  digestBytes,
+  digestFile,
+  digestFileStat,
+  digestText,
+} from "./digest.ts";
+import type { Tensor as TensorHandle } from "./tensor.ts";
+import type {
+  Completion as CompletionValue,
+  GenerationSettings as GenerationSettingsValue,
+  History as HistoryValue,
+  Image as ImageValue,
+  ImageSource as ImageSourceValue,
+  PatchFeatures as PatchFeaturesValue,
+  Prompt as PromptValue,
+  Sample as SampleValue,
+  Tiles as TilesValue,
+  VideoClip as VideoClipValue,
+  VideoSource as VideoSourceValue,
+  VisualTokens as VisualTokensValue,
+} from "./values.ts";
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null;
+
+/** Whether a value is a decoded picture whose pixel count fits its size. */
+export function isImage(value: unknown): value is ImageValue {
+  return isRecord(value) && Number.isSafeInteger(value.width) &&
+    Number.isSafeInteger(value.height) && value.data instanceof Uint8Array &&
+    value.data.length ===
+      (value.width as number) * (value.height as number) * 3;
+}
+
+const isTensor = (value: unknown): value is TensorHandle =>
+  isRecord(value) && typeof value.dtype === "string" &&
+  Array.isArray(value.shape) &&
+  Effect.isEffect(value.read);
+
+const isTiles = (value: unknown): value is TilesValue =>
+  isRecord(value) && isTensor(value.pixels) && Array.isArray(value.grid);
+
+const tensorDigest = (tensor: TensorHandle): Effect.Effect<string> =>
+  tensor.read.pipe(
+    Effect.orDie,
+    Effect.flatMap((data) =>
+      digestBytes(
+        new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+        `${tensor.dtype}[${tensor.shape.join(",")}]`,
+      )
+    ),
+  );
+
+const tensorPreview = (
+  tensor: TensorHandle,
+): { readonly dtype: string; readonly shape: readonly number[] } => ({
+  dtype: tensor.dtype,
+  shape: [...tensor.shape],
+});
+
+const describeSource = (source: ImageSourceValue): string =>
+  typeof source === "string"
+    ? (source.startsWith("data:") ? "data URL" : source)
+    : source instanceof URL
+    ? source.href
+    : source instanceof Uint8Array
+    ? `${source.length} bytes`
+    : source.source ?? `${source.width}×${source.height} pixels`;
+
+const dataUrl = (bytes: Uint8Array<ArrayBuffer>): string =>
+  `data:application/octet-stream;base64,${bytes.toBase64()}`;
+
+const ImageSourceValueSchema: Schema.Codec<ImageSourceValue> = Schema.declare<
+  ImageSourceValue
+>(
+  (value): value is ImageSourceValue =>
+    typeof value === "string" || value instanceof URL ||
+    value instanceof Uint8Array ||
+    isImage(value),
+  { title: "ImageSource" },
+);
+
+/**
+ * A picture to load. In JSON: a path, or a `data:` URL with the file's bytes.
+ */
+export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
+  definePort({
+    name: "ImageSource",
+    schema: Schema.String.pipe(Schema.decodeTo(
+      ImageSourceValueSchema,
+      SchemaTransformation.transform<ImageSourceValue, string>({
+        decode: (text) => {
+          const comma = text.startsWith("data:")
+            ? text.indexOf(";base64,")
+            : -1;
+          if (comma < 0) return text;
+          try {
+            return Uint8Array.fromBase64(text.slice(comma + 8));
+          } catch {
+            return text;
+          }
+        },
+        encode: (source) =>
+          typeof source === "string"
+            ? source
+            : source instanceof URL
+            ? source.href
+            : dataUrl(source instanceof Uint8Array ? source : source.data),
+      }),
+    )),
+    is: Schema.is(ImageSourceValueSchema),
+    digest: (source) =>
+      source instanceof Uint8Array
+        ? digestBytes(source, "bytes")
+        : isImage(source)
+        ? digestBytes(source.data, `${source.width}x${source.height}`)
+        : digestFile(source),
+    preview: describeSource,
+  });
+
+/** A decoded RGB picture. */
+export const Image: PortType<"Image", ImageValue> = definePort({
+  name: "Image",
+  is: isImage,
+  digest: (image: ImageValue) =>
+    digestBytes(image.data, `${image.width}x${image.height}`),
+  preview: (image: ImageValue) => ({
+    width: image.width,
+    height: image.height,
+    source: image.source ?? null,
+  }),
+});
+
+/** Normalised tiles of one picture. */
+export const Tiles: PortType<"Tiles", TilesValue> = definePort({
+  name: "Tiles",
+  is: isTiles,
+  digest: (tiles: TilesValue) => tensorDigest(tiles.pixels),
+  preview: (tiles: TilesValue) => ({
+    ...tensorPreview(tiles.pixels),
+    grid: [...tiles.grid],
+    thumbnail: tiles.thumbnail,
+  }),
+});
+
+const VideoClipSchema = Schema.Struct({
+  source: Schema.String,
+  segments: Schema.optionalKey(Schema.Int),
+  start: Schema.optionalKey(Schema.Finite),
+  end: Schema.optionalKey(Schema.Finite),
+});
+
+const isVideo = (value: unknown): value is VideoSourceValue | VideoClipValue =>
+  typeof value === "string" || value instanceof URL ||
+  (isRecord(value) &&
+    (typeof value.source === "string" || value.source instanceof URL));
+
+const videoFile = (
+  video: VideoSourceValue | VideoClipValue,
+): VideoSourceValue =>
+  typeof video === "string" || video instanceof URL ? video : video.source;
+
+const VideoClipValueSchema: Schema.Codec<VideoSourceValue | VideoClipValue> =
+  Schema.declare<
+    VideoSourceValue | VideoClipValue
+  >(isVideo, { title: "VideoClip" });
+
+/** A video or a part of one. In JSON: a path, or `{source, segments?, start?, end?}`. */
+export const VideoClip: PortType<
+  "VideoClip",
+  VideoSourceValue | VideoClipValue
+> = definePort({
+  name: "VideoClip",
+  schema: Schema.Union([Schema.String, VideoClipSchema]).pipe(Schema.decodeTo(
+    VideoClipValueSchema,
+    SchemaTransformation.transform<
+      VideoSourceValue | VideoClipValue,
+      string | typeof VideoClipSchema.Type
+    >({
+      decode: (json) => json,
+      encode: (video) =>
+        typeof video === "string" || video instanceof URL
+          ? String(video)
+          : { ...video, source: String(video.source) },
+    }),
+  )),
+  is: isVideo,
+  digest: (video: VideoSourceValue | VideoClipValue) =>
+    Effect.flatMap(digestFileStat(videoFile(video)), (file) =>
+      digestText(
+        typeof video === "string" || video instanceof URL
+          ? file
+          : `${file} ${video.segments} ${video.start} ${video.end}`,
+      )),
+  preview: (video: VideoSourceValue | VideoClipValue) =>
+    typeof video === "string" || video instanceof URL
+      ? String(video)
+      : { ...video, source: String(video.source) },
+});
+
+/** The vision encoder's last hidden state, class token included: [n, 1 + g², Dv]. */
+export const PatchFeatures: PortType<"PatchFeatures", PatchFeaturesValue> =
+  definePort({
+    name: "PatchFeatures",
+    is: isTensor,
+    digest: tensorDigest,
+    preview: tensorPreview,
+  });
+
+/** Visual tokens: [n, tokens per tile, Dl]. */
+export const VisualTokens: PortType<"VisualTokens", VisualTokensValue> =
+  definePort({
+    name: "VisualTokens",
+    is: isTensor,
+    digest: tensorDigest,
+    preview: tensorPreview,
+  });
+
+const TurnSchema: Schema.Codec<readonly [string, string]> = Schema.Tuple([
+  Schema.String,
+  Schema.String,
+]);
+
+/** Earlier rounds as pairs of question and answer, oldest first. */
+export const History: PortType<"History", HistoryValue> = definePort({
+  name: "History",
+  schema: Schema.Array(TurnSchema) as Schema.Codec<HistoryValue>,
+  preview: (history: HistoryValue) => history.map(([q, a]) => [q, a]),
+});
+
+/** JSON codec of {@link GenerationSettings}; ranges are checked by the language model. */
+export const GenerationSettingsSchema: Schema.Codec<GenerationSettingsValue> =
+  Schema.Struct({
+    maxNewTokens: Schema.optionalKey(Schema.Int),
+    doSample: Schema.optionalKey(Schema.Boolean),
+    temperature: Schema.optionalKey(Schema.Finite),
+    topK: Schema.optionalKey(Schema.Int),
+    topP: Schema.optionalKey(Schema.Finite),
+    minP: Schema.optionalKey(Schema.Finite),
+    repetitionPenalty: Schema.optionalKey(Schema.Finite),
+    seed: Schema.optionalKey(Schema.Int),
+    stop: Schema.optionalKey(Schema.Array(Schema.String)),
+  });
+
+/** Generation settings. */
+export const GenerationSettings: PortType<
+  "GenerationSettings",
+  GenerationSettingsValue
+> = definePort({
+  name: "GenerationSettings",
+  schema: GenerationSettingsSchema,
+});
+
+/** A rendered, tokenized prompt. */
+export const Prompt: PortType<"Prompt", PromptValue> = definePort({
+  name: "Prompt",
+  is: (value: unknown): value is PromptValue =>
+    isRecord(value) && value.ids instanceof Int32Array &&
+    typeof value.text === "string",
+  digest: (prompt: PromptValue) =>
+    digestBytes(
+      new Uint8Array(
+        prompt.ids.buffer,
+        prompt.ids.byteOffset,
+        prompt.ids.byteLength,
+      ),
+    ),
+  preview: (prompt: PromptValue) => ({
+    text: foldContextTokens(prompt.text),
+    tokens: prompt.ids.length,
+    images: prompt.images.map((span) => ({ ...span })),
+  }),
+});
+
+/** A finished answer. */
+export const Completion: PortType<"Completion", CompletionValue> = definePort({
+  name: "Completion",
+  is: (value: unknown): value is CompletionValue =>
+    isRecord(value) && typeof value.text === "string" &&
+    value.ids instanceof Int32Array,
+  digest: (completion: CompletionValue) =>
+    digestText(`${completion.text}\u0000${completion.ids.join(",")}`),
+  preview: (completion: CompletionValue) => ({
+    text: completion.text,
+    finishReason: completion.finishReason,
+    usage: { ...completion.usage },
+  }),
+});
+
+/** Several pictures to load. */
+export const ImageSourceList: PortType<
+  "List<ImageSource>",
+  readonly ImageSourceValue[]
+> = list(
+  ImageSource,
+);
+
+/** Several decoded pictures. */
+export const ImageList: PortType<"List<Image>", readonly ImageValue[]> = list(
+  Image,
+);
+
+/** The tiles of several pictures. */
+export const TilesList: PortType<"List<Tiles>", readonly TilesValue[]> = list(
+  Tiles,
+);
+
+/** A thumbnail that may not be needed. */
+export const OptionalTiles: Omittable<
+  PortType<"Optional<Tiles>", TilesValue | undefined>
+> = optional(Tiles);
+
+/** The visual tokens of several pictures. */
+export const VisualTokensList: PortType<
+  "List<VisualTokens>",
+  readonly VisualTokensValue[]
+> = list(
+  VisualTokens,
+);
+
+/** Earlier rounds, or nothing in a first round. */
+export const OptionalHistory: Omittable<
+  PortType<"Optional<History>", HistoryValue | undefined>
+> = optional(History);
+
+/** `num_patches_list`, where the caller gives one. */
+export const OptionalCounts: Omittable<
+  PortType<"Optional<List<Num>>", readonly number[] | undefined>
+> = optional(list(Num));
+
+/** One question of a batch. */
+export const Sample: PortType<"Sample", SampleValue> = definePort({
+  name: "Sample",
+  schema: Schema.Struct({
+    question: Schema.String,
+    images: Schema.optionalKey(Schema.Array(ImageSource.schema!)),
+    video: Schema.optionalKey(VideoClip.schema!),
+    history: Schema.optionalKey(History.schema!),
+    numPatchesList: Schema.optionalKey(Schema.Array(Schema.Int)),
+  }) as Schema.Codec<SampleValue, unknown>,
+  is: (value: unknown): value is SampleValue =>
+    isRecord(value) && typeof value.question === "string",
+  preview: (sample: SampleValue) => ({
+    question: sample.question,
+    images: (sample.images ?? []).map(describeSource),
+    video: sample.video === undefined ? null : VideoClip.preview(sample.video),
+    rounds: sample.history?.length ?? 0,
+  }),
+});
+
+/** `<IMG_CONTEXT>` repeated 3,328 times reads badly: shows it once, with its count. */
+function foldContextTokens(text: string): string {
+  return text.replace(
+    /(?:<IMG_CONTEXT>){2,}/g,
+    (run) => `<IMG_CONTEXT>×${run.length / "<IMG_CONTEXT>".length}`,
+  );
+}

@@ -1,0 +1,136 @@
+/**
+ * `prompt-template`: question, history and tile counts become token ids.
+ * @module
+ */
+import { Effect, Schema } from "effect";
+import { defineNode, type NodeKind, Text } from "../pipeline/mod.ts";
+import { PromptError } from "./errors.ts";
+import { OptionalCounts, OptionalHistory, Prompt, TilesList } from "./ports.ts";
+import { ModelInfo, PromptRenderer, type PromptRequest } from "./services.ts";
+import type { History as HistoryValue, Tiles as TilesValue } from "./values.ts";
+
+/** The placeholder that stands for a picture (or a group of pictures) in a question. */
+export const imagePlaceholder = "<image>";
+
+/** Parameters of `prompt-template`. */
+export interface PromptTemplateParams {
+  /** Overrides the checkpoint's system message. */
+  readonly systemMessage?: string;
+}
+
+/** Schema of {@link PromptTemplateParams}. */
+export const PromptTemplateParams: Schema.Codec<PromptTemplateParams> = Schema
+  .Struct({
+    systemMessage: Schema.optionalKey(Schema.String),
+  });
+
+/** What a prompt is arranged from. */
+export interface PromptParts {
+  /** The question as asked. */
+  readonly question: string;
+  /** Earlier rounds; `undefined` in a first round. */
+  readonly history: HistoryValue | undefined;
+  /** Tiles of each picture. */
+  readonly images: readonly number[];
+  /** Tiles of each video frame. */
+  readonly frames: readonly number[];
+  /** The caller's `num_patches_list` for the pictures. */
+  readonly numPatchesList: readonly number[] | undefined;
+}
+
+/**
+ * Arranges frames and pictures for the template, in this order. Frames are announced by the model
+ * card's `Frame{k}: <image>` lines in a first round, one placeholder each. Pictures are one group behind one
+ * placeholder (*combined*, the reference's default), or one placeholder each (*separate*) when the
+ * text has as many placeholders as pictures; `numPatchesList` decides when it is given.
+ */
+export function arrangePrompt(parts: PromptParts): PromptRequest | PromptError {
+  const { history, images, frames, numPatchesList } = parts;
+  const announced = history === undefined
+    ? frames.map((_, k) => `Frame${k + 1}: ${imagePlaceholder}\n`).join("")
+    : "";
+  const question = announced + parts.question;
+  const sum = images.reduce((total, count) => total + count, 0);
+  if (numPatchesList !== undefined) {
+    const listed = numPatchesList.reduce((total, count) => total + count, 0);
+    if (listed !== sum) {
+      return new PromptError({
+        message:
+          `numPatchesList [${
+            numPatchesList.join(", ")
+          }] adds up to ${listed} tiles, ` +
+          `the pictures have ${sum} ([${images.join(", ")}])`,
+      });
+    }
+    return {
+      question,
+      history,
+      numPatchesList: [...frames, ...numPatchesList],
+    };
+  }
+  const rendered = [...(history ?? []).flat(), question].join("\n");
+  const placeholders = rendered.split(imagePlaceholder).length - 1 -
+    frames.length;
+  const combined = images.length < 2 || placeholders !== images.length;
+  // The reference puts `<image>` in front only where a question has none at all; here the frames have.
+  const bare = history === undefined && images.length > 0 &&
+    frames.length > 0 && placeholders === 0;
+  return {
+    question: bare
+      ? `${announced}${imagePlaceholder}\n${parts.question}`
+      : question,
+    history,
+    numPatchesList: [
+      ...frames,
+      ...(images.length > 0 && combined ? [sum] : images),
+    ],
+  };
+}
+
+/** Renders the checkpoint's template and tokenizes it; image context tokens stand where pictures go. */
+export const promptTemplate: NodeKind<
+  "prompt-template",
+  {
+    readonly question: typeof Text;
+    readonly history: typeof OptionalHistory;
+    readonly images: typeof TilesList;
+    readonly frames: typeof TilesList;
+    readonly numPatchesList: typeof OptionalCounts;
+  },
+  { readonly prompt: typeof Prompt },
+  PromptTemplateParams,
+  PromptTemplateParams,
+  PromptError,
+  PromptRenderer | ModelInfo
+> = defineNode({
+  kind: "prompt-template",
+  version: 1,
+  description:
+    "Renders question, history and pictures by the checkpoint's template; tokenizes.",
+  inputs: {
+    question: Text,
+    history: OptionalHistory,
+    images: TilesList,
+    frames: TilesList,
+    numPatchesList: OptionalCounts,
+  },
+  outputs: { prompt: Prompt },
+  params: PromptTemplateParams,
+  lane: "cpu",
+  memoize: false,
+  identity: Effect.map(ModelInfo, (info) => info.digest),
+  run: ({ question, history, images, frames, numPatchesList }, params) =>
+    Effect.gen(function* () {
+      const renderer = yield* PromptRenderer;
+      const tiles = (set: TilesValue) => set.pixels.shape[0];
+      const request = arrangePrompt({
+        question,
+        history,
+        images: images.map(tiles),
+        frames: frames.map(tiles),
+        numPatchesList,
+      });
+      if (request instanceof PromptError) return yield* request;
+      return { prompt: yield* renderer.render({ ...request, ...params }) };
+    }),
+});

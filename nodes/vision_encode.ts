@@ -1,0 +1,39 @@
+/**
+ * `vision-encode`: tiles through the vision tower.
+ * @module
+ */
+import { Effect } from "effect";
+import { defineNode, type NodeKind, type NoParams } from "../pipeline/mod.ts";
+import type { BackendError } from "./errors.ts";
+import { PatchFeatures, Tiles } from "./ports.ts";
+import { ModelInfo, VisionEncoder } from "./services.ts";
+
+/** [n, 3, S, S] → the encoder's last hidden state, class token included: [n, 1 + g², Dv]. */
+export const visionEncode: NodeKind<
+  "vision-encode",
+  { readonly tiles: typeof Tiles },
+  { readonly features: typeof PatchFeatures },
+  NoParams,
+  NoParams,
+  BackendError,
+  VisionEncoder | ModelInfo
+> = defineNode({
+  kind: "vision-encode",
+  version: 1,
+  description: "Runs the vision tower over the tiles of a picture.",
+  inputs: { tiles: Tiles },
+  outputs: { features: PatchFeatures },
+  lane: "device",
+  memoize: true,
+  identity: Effect.map(ModelInfo, (info) => info.digest),
+  run: ({ tiles }, _params, context) =>
+    Effect.gen(function* () {
+      const encoder = yield* VisionEncoder;
+      const total = tiles.pixels.shape[0];
+      const features = yield* encoder.encode(
+        tiles.pixels,
+        (done) => context.progress({ done, total }),
+      );
+      return { features };
+    }),
+});

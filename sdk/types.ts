@@ -1,0 +1,98 @@
+/**
+ * What goes into and comes out of the SDK's calls.
+ * @module
+ */
+import type { Device } from "../plugins/onnx/mod.ts";
+import type {
+  FinishReason,
+  GenerationSettings,
+  History,
+  ImageSource,
+  Sample,
+  Turn,
+  Usage,
+  VideoClip,
+  VideoSource,
+} from "../nodes/values.ts";
+import type { RunEvent } from "../pipeline/mod.ts";
+
+/** How a checkpoint is loaded. */
+export interface LoadOptions {
+  /** Where the model computes. Default `"cpu"`. */
+  readonly device?: Device;
+  /** Threads inside one operator. Default: the machine's cores. */
+  readonly threads?: number;
+  /**
+   * Where runs are recorded: a SQLite file, or `"memory"` (the default: the newest 1,000 runs of this
+   * process).
+   */
+  readonly store?: string;
+  /** Pictures and features that are kept for reuse, in bytes. Default 512 MiB; 0 keeps nothing. */
+  readonly cacheBytes?: number;
+  /** Which binding of ONNX Runtime. Default: FFI where it can be opened, N-API otherwise. */
+  readonly backend?: "ffi" | "napi";
+  /** Stops the loading. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options every question takes. */
+export interface AskOptions {
+  /** Most tiles per picture, 1 to 40. Default: the checkpoint's. */
+  readonly maxTiles?: number;
+  /** Fewest tiles per picture. Default: the checkpoint's. */
+  readonly minTiles?: number;
+  /** Overrides the checkpoint's system message. */
+  readonly systemMessage?: string;
+  /** Generation settings. */
+  readonly generation?: GenerationSettings;
+  /** Stops the run; the promise then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Is told everything that happens in the run. Must not throw. */
+  readonly onEvent?: (event: RunEvent) => void;
+  /** A folder to store what passed every port, as `.npy` and `.txt` files. */
+  readonly dump?: string;
+}
+
+/** One question. */
+export interface ChatRequest extends AskOptions, Sample {
+  /** The question; `<image>` marks where pictures go. */
+  readonly question: string;
+  /** Pictures: paths, `file:` URLs, file bytes or decoded pixels. */
+  readonly images?: readonly ImageSource[];
+  /** A video, or a part of one; frames come before the pictures. */
+  readonly video?: VideoSource | VideoClip;
+  /** Earlier rounds, as the last result returned them. Pass all pictures of earlier rounds again. */
+  readonly history?: History;
+  /** Tiles per `<image>`. Default: one placeholder per picture where the text has as many, else one
+   * for all. */
+  readonly numPatchesList?: readonly number[];
+}
+
+/** An answer. */
+export interface ChatResult {
+  /** The answer, trimmed. */
+  readonly response: string;
+  /** The history to give to the next round. */
+  readonly history: Turn[];
+  /** Token counts. */
+  readonly usage: Usage;
+  /** Why it ended. */
+  readonly finishReason: FinishReason;
+  /** Milliseconds by stage: load, tile, thumbnail, vision-encode, project, prompt-template, prefill,
+   * decode. */
+  readonly timings: Readonly<Record<string, number>>;
+  /** The run in the run store. */
+  readonly runId: string;
+}
+
+/** Several independent questions. */
+export interface BatchRequest extends AskOptions {
+  /** The questions; each may hold pictures, a video and a history of its own. */
+  readonly samples: readonly Sample[];
+}
+
+/** An answer that streams. */
+export interface ChatStream extends AsyncIterable<string> {
+  /** The same result `chat` gives; rejects where `chat` rejects. */
+  readonly result: Promise<ChatResult>;
+}
