@@ -1,0 +1,141 @@
+/**
+ * The tokenizer over a `tokenizer.json`, run by `@huggingface/tokenizers`. Where a checkpoint has that
+ * file it rules over `tokenizer.model`.
+ * @module
+ */
+import { Effect } from "effect";
+import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { CheckpointError } from "../../../nodes/errors.ts";
+import { oneLine } from "../files.ts";
+import type { TokenizerSettings, TokenRole } from "./added.ts";
+import {
+  type DecodeOptions,
+  imageTokens,
+  type SpecialTokens,
+  type StreamDecoder,
+  type Tokenizer,
+} from "./tokenizer.ts";
+
+/** Tokens of context that a stream decodes again with each new one. */
+const contextTokens = 6;
+
+/** Makes a tokenizer of the JSON of a `tokenizer.json` and the settings beside it. */
+export const makeHuggingFaceTokenizer: (
+  json: Readonly<Record<string, unknown>>,
+  settings: TokenizerSettings,
+  path: string,
+) => Effect.Effect<Tokenizer, CheckpointError> = Effect.fnUntraced(
+  function* (
+    json: Readonly<Record<string, unknown>>,
+    settings: TokenizerSettings,
+    path: string,
+  ) {
+    const { library, vocabulary } = yield* Effect.try({
+      try: () => {
+        // The clean-up of spaces would make a stream differ from the whole; it is off in both.
+        const library = new Library(json, {
+          ...settings.config,
+          clean_up_tokenization_spaces: false,
+        });
+        return { library, vocabulary: library.get_vocab(true) };
+      },
+      catch: (cause) =>
+        new CheckpointError({
+          path,
+          message: `${path} cannot be used: ${oneLine(cause)}`,
+          cause,
+        }),
+    });
+    const idOf = (token: string) => library.token_to_id(token);
+    const image = yield* imageTokens(idOf, path);
+    const encode = (text: string, template: boolean): number[] =>
+      text === ""
+        ? []
+        : library.encode(text, { add_special_tokens: template }).ids;
+    const roleId = (role: TokenRole) => {
+      const text = settings.roles[role];
+      return text == null ? undefined : idOf(text);
+    };
+    const bos = roleId("bos");
+    const special: SpecialTokens = {
+      bos,
+      eos: roleId("eos"),
+      pad: roleId("pad"),
+      unk: roleId("unk"),
+      ...image,
+    };
+    const skipped = new Set(settings.special);
+    for (const token of library.get_added_tokens_decoder().values()) {
+      if (token.special) skipped.add(token.content);
+    }
+    const skippedIds = new Set<number>();
+    for (const text of skipped) {
+      const id = idOf(text);
+      if (id !== undefined) skippedIds.add(id);
+    }
+    const byteFallback = JSON.stringify(json.decoder ?? null)
+      .includes('"ByteFallback"');
+    const isByte = (id: number) =>
+      byteFallback && /^<0x[0-9A-F]{2}>$/.test(library.id_to_token(id) ?? "");
+    const keep = (id: number, options?: DecodeOptions) =>
+      library.id_to_token(id) !== undefined &&
+      !(options?.skipSpecialTokens === true && skippedIds.has(id));
+    const decode = (ids: number[]) =>
+      ids.length === 0 ? "" : library.decode(ids);
+
+    let vocabSize = 0;
+    for (const id of vocabulary.values()) {
+      vocabSize = Math.max(vocabSize, id + 1);
+    }
+    const templated = encode("a", true);
+    const tokenizer: Tokenizer = {
+      vocabSize,
+      addBos: bos !== undefined &&
+        (settings.addBos ??
+          (templated.length > encode("a", false).length &&
+            templated[0] === bos)),
+      special,
+      specialTexts: skipped,
+      encode: (text, options) => {
+        const ids = encode(text.toWellFormed(), false);
+        if (options?.bos === true && bos !== undefined) ids.unshift(bos);
+        return Int32Array.from(ids);
+      },
+      decode: (ids, options) =>
+        decode([...ids].filter((id) => keep(id, options))),
+      streamDecoder: (options): StreamDecoder => {
+        // Decoding adds up except at the very start of a text, so a short tail of the ids is enough to
+        // tell what one more id adds; `done` is how much of the tail's text has been handed out.
+        let tail: number[] = [];
+        let done = 0;
+        return {
+          push: (id) => {
+            if (!keep(id, options)) return "";
+            tail.push(id);
+            // The library decodes a run of byte tokens as one, so the run must end first.
+            if (isByte(id)) return "";
+            const text = decode(tail);
+            // One U+FFFD at the end may be the start of a character.
+            const end = text.endsWith("\ufffd") ? text.length - 1 : text.length;
+            const delta = text.slice(done, end);
+            done = Math.max(done, end);
+            if (end === text.length && tail.length > 4 * contextTokens) {
+              tail = tail.slice(-contextTokens);
+              done = decode(tail).length;
+            }
+            return delta;
+          },
+          end: () => {
+            const rest = decode(tail).slice(done);
+            tail = [];
+            done = 0;
+            return rest;
+          },
+        };
+      },
+      idOf,
+      tokenOf: (id) => library.id_to_token(id),
+    };
+    return tokenizer;
+  },
+);

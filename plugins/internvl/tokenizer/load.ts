@@ -1,0 +1,42 @@
+/**
+ * Opens the tokenizer of a checkpoint folder.
+ * @module
+ */
+import { Effect } from "effect";
+import { CheckpointError } from "../../../nodes/errors.ts";
+import { joinPath, readJsonObject, readSmallFile } from "../files.ts";
+import { readTokenizerSettings } from "./added.ts";
+import { makeHuggingFaceTokenizer } from "./huggingface.ts";
+import { parseSentencePiece } from "./sentencepiece.ts";
+import { makeSentencePieceTokenizer, type Tokenizer } from "./tokenizer.ts";
+
+const modelLimit = 64 << 20;
+const jsonLimit = 128 << 20;
+
+/**
+ * Opens the tokenizer of a folder: `tokenizer.json` when there is one, else `tokenizer.model`.
+ * Fails with {@link CheckpointError} when there is neither, or one is damaged, or the tokens that stand
+ * for images are missing.
+ */
+export const openTokenizer: (
+  dir: string,
+) => Effect.Effect<Tokenizer, CheckpointError> = Effect.fn(
+  "internvl.openTokenizer",
+)(function* (dir: string) {
+  const settings = yield* readTokenizerSettings(dir);
+  const jsonPath = joinPath(dir, "tokenizer.json");
+  const json = yield* readJsonObject(jsonPath, jsonLimit);
+  if (json !== undefined) {
+    return yield* makeHuggingFaceTokenizer(json.value, settings, jsonPath);
+  }
+  const modelPath = joinPath(dir, "tokenizer.model");
+  const bytes = yield* readSmallFile(modelPath, modelLimit);
+  if (bytes === undefined) {
+    return yield* new CheckpointError({
+      path: dir,
+      message: `${dir} has neither tokenizer.json nor tokenizer.model`,
+    });
+  }
+  const model = yield* parseSentencePiece(bytes, modelPath);
+  return yield* makeSentencePieceTokenizer(model, settings, modelPath);
+});
