@@ -75,13 +75,6 @@ export interface OrtApi {
   ) => Pointer;
   readonly runOptionsSetTerminate: (options: Pointer) => Pointer;
   readonly runOptionsUnsetTerminate: (options: Pointer) => Pointer;
-  readonly createTensorAsOrtValue: (
-    allocator: Pointer,
-    shape: Memory,
-    rank: number,
-    type: number,
-    out: Memory,
-  ) => Pointer;
   /** The data pointer is passed as an address, so that host and device memory look alike. */
   readonly createTensorWithDataAsOrtValue: (
     memoryInfo: Pointer,
@@ -92,7 +85,6 @@ export interface OrtApi {
     type: number,
     out: Memory,
   ) => Pointer;
-  readonly isTensor: (value: Pointer, out: Memory) => Pointer;
   readonly getTensorMutableData: (value: Pointer, out: Memory) => Pointer;
   readonly castTypeInfoToTensorInfo: (info: Pointer, out: Memory) => Pointer;
   readonly getTensorElementType: (info: Pointer, out: Memory) => Pointer;
@@ -117,6 +109,11 @@ export interface OrtApi {
   readonly createCpuMemoryInfo: (
     allocatorType: number,
     memoryType: number,
+    out: Memory,
+  ) => Pointer;
+  readonly allocatorAlloc: (
+    allocator: Pointer,
+    bytes: number,
     out: Memory,
   ) => Pointer;
   readonly allocatorFree: (allocator: Pointer, memory: Pointer) => Pointer;
@@ -245,9 +242,7 @@ const FUNCTIONS: Readonly<Record<keyof OrtApi, Definition>> = {
   runOptionsSetRunLogSeverityLevel: f(41, "pi"),
   runOptionsSetTerminate: f(46, "p"),
   runOptionsUnsetTerminate: f(47, "p"),
-  createTensorAsOrtValue: f(48, "pbzib"),
   createTensorWithDataAsOrtValue: f(49, "puzbzib"),
-  isTensor: f(50, "pb"),
   getTensorMutableData: f(51, "pb"),
   castTypeInfoToTensorInfo: f(55, "pb"),
   getTensorElementType: f(60, "pb"),
@@ -256,6 +251,7 @@ const FUNCTIONS: Readonly<Record<keyof OrtApi, Definition>> = {
   getSymbolicDimensions: f(63, "pbz"),
   createMemoryInfo: f(68, "biiib"),
   createCpuMemoryInfo: f(69, "iib"),
+  allocatorAlloc: f(75, "pzb"),
   allocatorFree: f(76, "pp"),
   getAllocatorWithDefaultOptions: f(78, "b"),
   releaseEnv: f(92, "p", "v"),

@@ -15,6 +15,8 @@ export interface OrtLibrary {
   readonly version: string;
   /** What it was built with. */
   readonly buildInfo: string;
+  /** An address inside the library, by which the dynamic loader can tell its file. */
+  readonly address: Deno.PointerValue;
   /** The functions. */
   readonly api: OrtApi;
 }
@@ -125,7 +127,12 @@ function bindLibrary(name: string): OrtLibrary {
     });
   }
   const api = ortApi(table);
-  return { version, buildInfo: cString(api.getBuildInfoString()), api };
+  return {
+    version,
+    buildInfo: cString(api.getBuildInfoString()),
+    address: view.getPointer(0),
+    api,
+  };
 }
 
 /** A C string as a JavaScript string; the null pointer gives the empty string. */

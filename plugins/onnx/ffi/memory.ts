@@ -26,17 +26,17 @@ import {
 import type { Pointer } from "./api.ts";
 import type { OrtRuntime } from "./runtime.ts";
 
-/** Copies between host arrays and device memory, for devices whose memory is not the host's. */
+/** Copies between host memory and memory that the host cannot address. */
 export interface DeviceCopier {
-  /** Overwrites the start of a device tensor. */
+  /** Overwrites the start of a block. */
   readonly write: (
-    target: NativeTensor,
-    data: HostArrays[DType],
+    target: Block,
+    data: Uint8Array<ArrayBuffer>,
   ) => Effect.Effect<void, BackendError>;
-  /** Fills a host array from a device tensor of the same size. */
+  /** Fills a host array from the start of a block. */
   readonly read: (
-    source: NativeTensor,
-    target: HostArrays[DType],
+    source: Block,
+    target: Uint8Array<ArrayBuffer>,
   ) => Effect.Effect<void, BackendError>;
 }
 
@@ -46,7 +46,7 @@ export class Block {
   users = 0;
   /** Set when the owning scope has closed. */
   closed = false;
-  /** Views by shape, the allocated tensor itself among them. */
+  /** Views by dtype, offset and shape, the allocated tensor itself among them. */
   readonly views: Map<string, NativeTensor> = new Map();
   #freed: (() => void) | undefined;
 
@@ -101,16 +101,23 @@ export class Block {
     this.free();
   }
 
-  /** The tensor of a shape over this memory, made on first use. Throws {@link BackendError}. */
-  view<D extends DType>(dtype: D, shape: readonly number[]): NativeTensor<D> {
-    const key = shape.join();
+  /**
+   * The tensor of a dtype and shape over this memory, from byte `offset` on (which must be 0 where
+   * addresses are handles), made on first use. Throws {@link BackendError}.
+   */
+  view<D extends DType>(
+    dtype: D,
+    shape: readonly number[],
+    offset = 0,
+  ): NativeTensor<D> {
+    const key = `${dtype}+${offset}:${shape.join()}`;
     const known = this.views.get(key) as NativeTensor<D> | undefined;
     if (known !== undefined) return known;
     const bytes = byteLength(dtype, elementCount(shape));
     const value = createValue(
       this.runtime,
       this.memoryInfo,
-      this.address,
+      this.address + BigInt(offset),
       bytes,
       dtype,
       shape,
@@ -155,7 +162,7 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
       );
     }
     const result = newArray(dtype, count);
-    return Effect.as(block.copier.read(this, result), result);
+    return Effect.as(block.copier.read(block, bytesOf(result)), result);
   }
 
   /** See {@link BackendTensor.write}. */
@@ -176,7 +183,9 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
         );
       }
       if (data.length === 0) return Effect.void;
-      if (block.copier !== undefined) return block.copier.write(this, data);
+      if (block.copier !== undefined) {
+        return block.copier.write(block, bytesOf(data));
+      }
       (arrayOver(dtype, block.buffer!, block.offset, data.length) as Uint8Array)
         .set(data as Uint8Array);
       return Effect.void;
@@ -302,6 +311,13 @@ export function allocateHost<D extends DType>(
     () => void buffer.transfer(0),
   );
   return block.view(dtype, shape);
+}
+
+/** The bytes of a typed array. */
+export function bytesOf(
+  array: ArrayBufferView<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
 /** The address of a typed array's first byte; the array must not be empty. */

@@ -4,13 +4,14 @@
  */
 import { Effect, Layer } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
-import { Backend } from "../backend.ts";
+import { Backend, type Device } from "../backend.ts";
 import { oneLine } from "./library.ts";
 import {
   acquireRuntime,
   availableProviders,
   releaseRuntime,
 } from "./runtime.ts";
+import { allDevices, deviceProblem } from "./providers.ts";
 import { loadSession } from "./session.ts";
 
 /** ONNX Runtime's C API through Deno's FFI. Needs `--allow-ffi --allow-read --allow-env`. */
@@ -27,11 +28,17 @@ export const ffiBackend: Layer.Layer<Backend, BackendError> = Layer.effect(
       }),
       () => Effect.sync(releaseRuntime),
     );
+    let devices: readonly Device[] | undefined;
     const backend: Backend = {
       binding: "ffi",
       version: runtime.library.version,
       providers: availableProviders(runtime),
-      devices: ["cpu"],
+      // Found out when asked: it loads every provider.
+      get devices() {
+        return devices ??= allDevices.filter((device) =>
+          deviceProblem(runtime, device) === undefined
+        );
+      },
       load: (model, options) => loadSession(runtime, model, options),
     };
     return backend;

@@ -11,12 +11,19 @@ import { cString, openLibrary, type OrtLibrary, toCString } from "./library.ts";
 /** Only fatal messages: every error comes back as a status and is shown once, by the caller. */
 export const LOG_FATAL = 4;
 
-/** A status's message on one line, without the build machine's source path and function name. */
+/**
+ * A status's message on one line, without the build machine's source path, the C++ function it names
+ * and the condition that "was false".
+ */
 export function tidyMessage(message: string): string {
-  return message.replace(/\s+/g, " ")
-    .replace(/\S*\/\S+\.(?:cc|h|cu|cpp):\d+ (?:.*?\) )?/g, "")
-    .trim()
-    .slice(0, 600);
+  const text = message.replace(/\s+/g, " ")
+    .replace(/\S*\/\S+\.(?:cc|h|cu|cpp):\d+ /g, "")
+    .trim();
+  const at = text.indexOf("Status Message: ");
+  const head = at < 0 ? "" : text.slice(0, at);
+  const tail = (at < 0 ? text : text.slice(at + "Status Message: ".length))
+    .replace(/^.* was false\. (?=\S)/, "");
+  return (head + tail).slice(0, 600);
 }
 
 /** One open environment; see {@link acquireRuntime}. */

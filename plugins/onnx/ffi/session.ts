@@ -2,7 +2,7 @@
  * Sessions of the FFI backend.
  * @module
  */
-import { Effect, type Scope } from "effect";
+import { Effect, Scope } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
 import { type DType, hostTensor, type Tensor } from "../../../nodes/tensor.ts";
 import type {
@@ -24,8 +24,10 @@ import {
   NativeTensor,
   shapeFault,
 } from "./memory.ts";
+import { copyModel, DeviceMemory } from "./device.ts";
 import { appendProvider } from "./providers.ts";
-import { ForeignTensor, type Frame, Plans } from "./run.ts";
+import { ForeignTensor, type Frame } from "./frame.ts";
+import { Plans } from "./plan.ts";
 import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 
 /** Native state of a session; made before the library is asked, so that a scope owns it throughout. */
@@ -33,6 +35,7 @@ class NativeSession {
   options: Pointer = null;
   session: Pointer = null;
   plans: Plans | undefined;
+  memory: DeviceMemory | undefined;
   /** Runs in flight. */
   active = 0;
   closed = false;
@@ -60,10 +63,12 @@ class NativeSession {
   #release(): void {
     this.plans?.close();
     this.plans = undefined;
-    this.runtime.release("session", this.session);
-    this.session = null;
     this.runtime.release("sessionOptions", this.options);
     this.options = null;
+    // The session owns the allocator of its tensors, which may outlive it.
+    const end = () => this.runtime.release("session", this.session);
+    if (this.memory === undefined) end();
+    else this.memory.close(end);
   }
 }
 
@@ -79,8 +84,22 @@ export function loadSession(
     yield* Effect.addFinalizer(() => native.close);
     yield* attempt(() => configure(native, model, options));
     yield* create(native, model, name);
+    const scope = yield* Effect.scope;
+    const copySession = yield* loadSession(
+      runtime,
+      { bytes: copyModel() },
+      { ...options, name: `${name} (copies)`, threads: 1 },
+    ).pipe(
+      Effect.provideService(Scope.Scope, scope),
+      Effect.uninterruptible,
+      Effect.cached,
+    );
     return yield* attempt(() =>
-      describe(native, name, options.device ?? "cpu")
+      describe(native, name, {
+        device: options.device ?? "cpu",
+        deviceId: options.deviceId ?? 0,
+        copySession,
+      })
     );
   });
 }
@@ -176,9 +195,14 @@ function create(
 function describe(
   native: NativeSession,
   name: string,
-  device: Device,
+  place: {
+    readonly device: Device;
+    readonly deviceId: number;
+    readonly copySession: Effect.Effect<Session, BackendError>;
+  },
 ): Session {
   const { runtime } = native;
+  const { device, deviceId } = place;
   const inputs = valueInfos(native, name, "input");
   const outputs = valueInfos(native, name, "output");
   const names = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -195,7 +219,9 @@ function describe(
     nameAddresses: new Map(
       [...names].map(([name, bytes]) => [name, addressOf(bytes)]),
     ),
-    accepts: (block) => block.device === "cpu" || block.device === device,
+    accepts: (block) =>
+      block.device === "cpu" ||
+      (block.device === device && block.deviceId === deviceId),
   });
   native.plans = plans;
   const closed = () =>
@@ -218,8 +244,22 @@ function describe(
           }),
         );
       }
+      if (native.closed) return Effect.fail(closed());
       return Effect.acquireRelease(
-        attempt(() => allocateHost(runtime, dtype, shape)),
+        device === "cpu"
+          ? attempt(() => allocateHost(runtime, dtype, shape))
+          : Effect.flatMap(
+            attempt(() =>
+              native.memory ??= new DeviceMemory(
+                runtime,
+                native.session,
+                device,
+                deviceId,
+                place.copySession,
+              )
+            ),
+            (memory) => memory.allocate(dtype, shape),
+          ),
         (tensor) => tensor.block.close,
       );
     });

@@ -1,0 +1,227 @@
+/**
+ * One run: its arrays of handles, its tensors, its start, its end. Frames are reused, so that a tensor
+ * fed again costs a comparison, and a small host array a copy into memory that already has a handle.
+ * @module
+ */
+import { BackendError } from "../../../nodes/errors.ts";
+import type { HostTensor, Tensor } from "../../../nodes/tensor.ts";
+import type { ValueInfo } from "../backend.ts";
+import { showShape } from "../dtype.ts";
+import type { Pointer } from "./api.ts";
+import { closedTensor, NativeTensor } from "./memory.ts";
+import { hostCopy } from "./output.ts";
+import type { Plan, RunTarget } from "./plan.ts";
+import { LOG_FATAL } from "./runtime.ts";
+import { HostSlot } from "./slot.ts";
+
+/** Thrown where a tensor lies in memory the session cannot use, and has to be read to the host first. */
+export class ForeignTensor extends Error {}
+
+const noTensors: Readonly<Record<string, never>> = {};
+
+/** The arrays and handles of one run. */
+export class Frame {
+  readonly #target: RunTarget;
+  readonly #plan: Plan;
+  readonly #inputs: BigUint64Array<ArrayBuffer>;
+  readonly #outputs: BigUint64Array<ArrayBuffer>;
+  /** The native tensor of each input, then of each output written into. */
+  readonly #tensors: (NativeTensor | undefined)[];
+  /** Values over host arrays, by input. */
+  readonly #slots: (HostSlot | undefined)[];
+  readonly #runOptions: Pointer;
+  #terminated = false;
+
+  /** Makes the run options. Throws {@link BackendError}. */
+  constructor(target: RunTarget, plan: Plan) {
+    const { runtime } = target;
+    const feeds = plan.feedNames.length;
+    this.#target = target;
+    this.#plan = plan;
+    this.#inputs = new BigUint64Array(Math.max(1, feeds));
+    this.#outputs = new BigUint64Array(
+      Math.max(1, plan.intoNames.length + plan.freeNames.length),
+    );
+    this.#tensors = new Array(feeds + plan.intoNames.length).fill(undefined);
+    this.#slots = new Array(feeds).fill(undefined);
+    this.#runOptions = runtime.create(
+      "runOptions",
+      "creating run options",
+      (out) => runtime.api.createRunOptions(out),
+    );
+    runtime.check(
+      runtime.api.runOptionsSetRunLogSeverityLevel(this.#runOptions, LOG_FATAL),
+      "run options",
+    );
+  }
+
+  /** Takes the tensors of a run and marks them in use. Throws {@link BackendError}. */
+  load(
+    feeds: Readonly<Record<string, Tensor>>,
+    into: Readonly<Record<string, Tensor>>,
+    feedInfos: readonly ValueInfo[],
+    intoInfos: readonly ValueInfo[],
+  ): void {
+    const { feedNames, intoNames } = this.#plan;
+    const tensors = this.#tensors;
+    const count = feedNames.length;
+    for (let i = 0; i < count; i++) {
+      const tensor = feeds[feedNames[i]];
+      if (tensor !== tensors[i]) this.#bindInput(i, tensor, feedInfos[i]);
+      else if ((tensor as NativeTensor).block.closed) {
+        throw closedTensor(tensor as NativeTensor);
+      }
+    }
+    for (let i = 0; i < intoNames.length; i++) {
+      const tensor = into[intoNames[i]];
+      if (tensor !== tensors[count + i]) {
+        this.#bindOutput(i, tensor, intoInfos[i]);
+      } else if ((tensor as NativeTensor).block.closed) {
+        throw closedTensor(tensor as NativeTensor);
+      }
+    }
+    // Nothing can fail any more.
+    for (const tensor of tensors) {
+      if (tensor !== undefined) tensor.block.users++;
+    }
+  }
+
+  #bindInput(i: number, tensor: Tensor, info: ValueInfo): void {
+    this.#checkFit("input", tensor, info);
+    this.#tensors[i] = undefined;
+    if (tensor instanceof NativeTensor) {
+      if (tensor.block.closed) throw closedTensor(tensor);
+      if (!this.#target.accepts(tensor.block)) throw new ForeignTensor();
+      this.#slots[i]?.release();
+      this.#inputs[i] = tensor.valueAddress;
+      this.#tensors[i] = tensor;
+      return;
+    }
+    if (!("data" in tensor)) throw new ForeignTensor();
+    const slot = this.#slots[i] ??= new HostSlot(this.#target.runtime);
+    this.#inputs[i] = slot.bind(tensor as HostTensor);
+  }
+
+  #bindOutput(i: number, tensor: Tensor, info: ValueInfo): void {
+    this.#checkFit("output", tensor, info);
+    const { name, accepts } = this.#target;
+    if (!(tensor instanceof NativeTensor) || !accepts(tensor.block)) {
+      throw new BackendError({
+        message:
+          `session "${name}": output "${info.name}" can only be written into a tensor made by allocate on the same device and backend`,
+      });
+    }
+    if (tensor.block.closed) throw closedTensor(tensor);
+    this.#outputs[i] = tensor.valueAddress;
+    this.#tensors[this.#plan.feedNames.length + i] = tensor;
+  }
+
+  #checkFit(what: string, tensor: Tensor, info: ValueInfo): void {
+    const { dtype, shape } = tensor;
+    let fits = dtype === info.dtype && shape.length === info.shape.length;
+    for (let d = 0; fits && d < shape.length; d++) {
+      const extent = info.shape[d];
+      fits = typeof extent === "string" || extent === shape[d];
+    }
+    if (!fits) {
+      throw new BackendError({
+        message:
+          `session "${this.#target.name}": ${what} "${info.name}" is ${info.dtype} ${
+            showShape(info.shape)
+          }, got ${dtype} ${showShape(shape)}`,
+      });
+    }
+  }
+
+  /** Starts the native run off the event loop. Settles with the status; see {@link finish}. */
+  start(): Promise<Pointer> {
+    const { api } = this.#target.runtime;
+    const plan = this.#plan;
+    const into = plan.intoNames.length;
+    const outputs = this.#outputs;
+    for (let i = into; i < outputs.length; i++) outputs[i] = 0n;
+    return api.run(
+      this.#target.session,
+      this.#runOptions,
+      plan.inputNames,
+      this.#inputs,
+      plan.feedNames.length,
+      plan.outputNames,
+      into + plan.freeNames.length,
+      outputs,
+    );
+  }
+
+  /** Asks the native run to end at the next operator. */
+  terminate(): void {
+    this.#terminated = true;
+    const { runtime } = this.#target;
+    runtime.check(
+      runtime.api.runOptionsSetTerminate(this.#runOptions),
+      "ending a run",
+    );
+  }
+
+  /**
+   * Takes the outputs of a run that has ended, gives the tensors free and the frame back to its plan.
+   * Throws {@link BackendError} where the run failed.
+   */
+  finish(status: Pointer): Readonly<Record<string, Tensor>> {
+    const { runtime, name } = this.#target;
+    const plan = this.#plan;
+    try {
+      const into = plan.intoNames.length;
+      if (status !== null) {
+        for (let i = into; i < this.#outputs.length; i++) {
+          runtime.api.releaseValue(Deno.UnsafePointer.create(this.#outputs[i]));
+        }
+        throw runtime.error(status, `session "${name}": the run failed`);
+      }
+      if (plan.freeNames.length === 0) return noTensors;
+      return this.#takeOutputs(into);
+    } finally {
+      this.#giveFree();
+    }
+  }
+
+  #takeOutputs(into: number): Readonly<Record<string, Tensor>> {
+    const { runtime, name } = this.#target;
+    const { freeNames } = this.#plan;
+    const results: Record<string, Tensor> = {};
+    let failure: unknown;
+    for (let i = 0; i < freeNames.length; i++) {
+      const value = Deno.UnsafePointer.create(this.#outputs[into + i]);
+      try {
+        if (value === null) {
+          throw new BackendError({
+            message: `session "${name}": output "${freeNames[i]}" was not made`,
+          });
+        }
+        results[freeNames[i]] = hostCopy(runtime, value, freeNames[i], name);
+      } catch (cause) {
+        failure ??= cause;
+      } finally {
+        runtime.api.releaseValue(value);
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return results;
+  }
+
+  #giveFree(): void {
+    for (const tensor of this.#tensors) tensor?.block.done();
+    for (const slot of this.#slots) slot?.afterRun();
+    if (this.#terminated) {
+      this.#terminated = false;
+      const { runtime } = this.#target;
+      runtime.api.runOptionsUnsetTerminate(this.#runOptions);
+    }
+    this.#plan.giveBack(this);
+  }
+
+  /** Releases the handles. */
+  close(): void {
+    for (const slot of this.#slots) slot?.release();
+    this.#target.runtime.release("runOptions", this.#runOptions);
+  }
+}

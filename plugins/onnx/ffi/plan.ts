@@ -1,0 +1,205 @@
+/**
+ * What the runs of one session share. A language model runs once per token with a hundred tensors, so
+ * whatever depends only on the names is made once (a {@link Plan}), and whatever one run needs for
+ * itself is pooled (a {@link Frame}).
+ * @module
+ */
+import { BackendError } from "../../../nodes/errors.ts";
+import type { Tensor } from "../../../nodes/tensor.ts";
+import type { RunOptions, ValueInfo } from "../backend.ts";
+import { showShape } from "../dtype.ts";
+import type { Pointer } from "./api.ts";
+import { Frame } from "./frame.ts";
+import type { Block } from "./memory.ts";
+import type { OrtRuntime } from "./runtime.ts";
+
+/** What a run needs to know of its session. */
+export interface RunTarget {
+  /** For messages. */
+  readonly name: string;
+  /** The environment. */
+  readonly runtime: OrtRuntime;
+  /** `OrtSession*`. */
+  readonly session: Pointer;
+  /** Inputs by name. */
+  readonly inputs: ReadonlyMap<string, ValueInfo>;
+  /** Outputs by name. */
+  readonly outputs: ReadonlyMap<string, ValueInfo>;
+  /** The names as C strings, kept here so that their addresses hold. */
+  readonly names: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Addresses of the names as C strings. */
+  readonly nameAddresses: ReadonlyMap<string, bigint>;
+  /** Whether tensors of this block may be fed as they are. */
+  readonly accepts: (block: Block) => boolean;
+}
+
+const noNames: readonly string[] = [];
+
+/** Thrown where a tensor lies in memory the session cannot use, and has to be read to the host first. */
+export class ForeignTensor extends Error {}
+
+/** What runs with the same names share. */
+export class Plan {
+  /** Names fed, in the caller's order. */
+  readonly feedNames: readonly string[];
+  /** Outputs that are written into the caller's tensors. */
+  readonly intoNames: readonly string[];
+  /** Outputs that ONNX Runtime allocates. */
+  readonly freeNames: readonly string[];
+  /** The caller's choice, as it was given. */
+  readonly chosen: readonly string[] | undefined;
+  readonly #feedInfos: readonly ValueInfo[];
+  readonly #intoInfos: readonly ValueInfo[];
+  readonly #target: RunTarget;
+  /** `const char*` of the names. */
+  readonly inputNames: BigUint64Array<ArrayBuffer>;
+  /** `const char*` of the names: those written into first, then the free ones. */
+  readonly outputNames: BigUint64Array<ArrayBuffer>;
+  readonly #idle: Frame[] = [];
+  #closed = false;
+
+  /** Checks the names. Throws {@link BackendError}. */
+  constructor(
+    target: RunTarget,
+    feedNames: readonly string[],
+    intoNames: readonly string[],
+    chosen: readonly string[] | undefined,
+  ) {
+    this.#target = target;
+    this.feedNames = feedNames;
+    this.intoNames = intoNames;
+    this.chosen = chosen === undefined ? undefined : [...chosen];
+    const wanted = chosen ?? [...target.outputs.keys()];
+    this.freeNames = [...new Set(wanted)].filter((name) =>
+      !intoNames.includes(name)
+    );
+    this.#feedInfos = feedNames.map((name) =>
+      find(target, target.inputs, "input", name)
+    );
+    this.#intoInfos = intoNames.map((name) =>
+      find(target, target.outputs, "output", name)
+    );
+    for (const name of this.freeNames) {
+      find(target, target.outputs, "output", name);
+    }
+    const missing = [...target.inputs.keys()].filter((name) =>
+      !feedNames.includes(name)
+    );
+    if (missing.length > 0) {
+      throw new BackendError({
+        message: `session "${target.name}": missing input ${
+          missing.map((name) => {
+            const info = target.inputs.get(name)!;
+            return `"${name}" (${info.dtype} ${showShape(info.shape)})`;
+          }).join(", ")
+        }`,
+      });
+    }
+    const addresses = (names: readonly string[]) =>
+      BigUint64Array.from(
+        names.length === 0 ? [""] : names,
+        (name) => target.nameAddresses.get(name) ?? 0n,
+      );
+    this.inputNames = addresses(feedNames);
+    this.outputNames = addresses([...intoNames, ...this.freeNames]);
+  }
+
+  /** Whether a call with these names may use the plan. */
+  fits(
+    feeds: readonly string[],
+    into: readonly string[],
+    chosen: readonly string[] | undefined,
+  ): boolean {
+    return same(this.feedNames, feeds) && same(this.intoNames, into) &&
+      (this.chosen === chosen ||
+        (this.chosen !== undefined && chosen !== undefined &&
+          same(this.chosen, chosen)));
+  }
+
+  /** A frame loaded with the tensors of one run. Throws {@link BackendError}. */
+  frame(
+    feeds: Readonly<Record<string, Tensor>>,
+    into: Readonly<Record<string, Tensor>>,
+  ): Frame {
+    const frame = this.#idle.pop() ?? new Frame(this.#target, this);
+    try {
+      frame.load(feeds, into, this.#feedInfos, this.#intoInfos);
+      return frame;
+    } catch (cause) {
+      this.#idle.push(frame);
+      throw cause;
+    }
+  }
+
+  /** Takes a frame back after its run. */
+  giveBack(frame: Frame): void {
+    if (this.#closed) frame.close();
+    else this.#idle.push(frame);
+  }
+
+  /** Frees the idle frames, and those in use when their runs end. */
+  close(): void {
+    this.#closed = true;
+    for (const frame of this.#idle.splice(0)) frame.close();
+  }
+}
+
+function same(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function find(
+  target: RunTarget,
+  infos: ReadonlyMap<string, ValueInfo>,
+  what: string,
+  name: string,
+): ValueInfo {
+  const info = infos.get(name);
+  if (info === undefined) {
+    throw new BackendError({
+      message:
+        `session "${target.name}" has no ${what} "${name}"; its ${what}s: ${
+          [...infos.keys()].join(", ")
+        }`,
+    });
+  }
+  return info;
+}
+
+/** The plan for a call's names, the most recently used ones first. */
+export class Plans {
+  readonly #plans: Plan[] = [];
+
+  constructor(private readonly target: RunTarget) {}
+
+  /** Finds or makes a plan. Throws {@link BackendError}. */
+  of(feeds: Readonly<Record<string, Tensor>>, options: RunOptions): Plan {
+    const plans = this.#plans;
+    const feedNames = Object.keys(feeds);
+    const intoNames = options.into === undefined
+      ? noNames
+      : Object.keys(options.into);
+    for (let i = 0; i < plans.length; i++) {
+      const plan = plans[i];
+      if (plan.fits(feedNames, intoNames, options.outputs)) {
+        if (i > 0) {
+          plans.splice(i, 1);
+          plans.unshift(plan);
+        }
+        return plan;
+      }
+    }
+    const plan = new Plan(this.target, feedNames, intoNames, options.outputs);
+    plans.unshift(plan);
+    // A caller that never repeats its names must not grow the list without end.
+    if (plans.length > 16) plans.pop()!.close();
+    return plan;
+  }
+
+  /** Frees all idle frames. */
+  close(): void {
+    for (const plan of this.#plans.splice(0)) plan.close();
+  }
+}
