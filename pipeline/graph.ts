@@ -141,13 +141,15 @@ export type PipelineInputs<I> = {
     S extends InputOf<any, infer P> ? P : never;
 };
 
+/** The port a handle stands for. */
+// deno-lint-ignore no-explicit-any
+export type PortOf<H> = H extends Handle<infer Name, infer A, any, any, any>
+  ? PortType<Name, A>
+  : never;
+
 /** The ports of a pipeline's outputs. */
 export type PipelineOutputs<H extends Handles> = {
-  readonly [
-    // deno-lint-ignore no-explicit-any
-    K in keyof H
-  ]: H[K] extends Handle<infer Name, infer A, any, any, any> ? PortType<Name, A>
-    : never;
+  readonly [K in keyof H]: PortOf<H[K]>;
 };
 
 /** A graph with named inputs and outputs; also usable as a node kind inside another one. */

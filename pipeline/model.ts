@@ -2,6 +2,7 @@
  * A graph as data: what the builder makes, the document stores, the checker reads and the runner runs.
  * @module
  */
+import { Schema } from "effect";
 import type { AnyKind } from "./node.ts";
 import type { AnyPort } from "./port.ts";
 
@@ -30,6 +31,30 @@ export interface NodeOptions {
   /** In `each`: at most this many elements at once. Default: as many as the lanes admit. */
   readonly concurrency?: number;
 }
+
+const Milliseconds = Schema.Finite.check(
+  Schema.isBetween({ minimum: 0, maximum: 2 ** 31 - 1 }),
+);
+
+/** Codec of a node's options, as documents hold them; the id stands beside them. */
+export const NodeOptionsSchema: Schema.Codec<Omit<NodeOptions, "id">> = Schema
+  .Struct({
+    retry: Schema.optionalKey(Schema.Struct({
+      times: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 })),
+      delayMs: Schema.optionalKey(Milliseconds),
+      factor: Schema.optionalKey(
+        Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 100 })),
+      ),
+    })),
+    timeoutMs: Schema.optionalKey(
+      Milliseconds.check(Schema.isGreaterThan(0)),
+    ),
+    memoize: Schema.optionalKey(Schema.Boolean),
+    lane: Schema.optionalKey(Schema.NonEmptyString),
+    concurrency: Schema.optionalKey(
+      Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 })),
+    ),
+  });
 
 /** Where a value comes from. */
 export type Source =
@@ -78,6 +103,8 @@ export interface Graph {
   readonly nodes: readonly GraphNode[];
   /** Where the outputs come from. */
   readonly outputs: { readonly [name: string]: Source };
+  /** Nodes in all, those of nested pipelines included. */
+  readonly size: number;
   /** Whether its connections were checked by the compiler, or only when a document was read. */
   readonly origin: "code" | "document";
 }

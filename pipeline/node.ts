@@ -140,7 +140,7 @@ export interface NodeKind<
 export type AnyNodeKind = NodeKind<string, any, any, any, any, any, any>;
 
 /** How to make a node kind. */
-export interface NodeOptionsOf<
+export interface NodeDefinition<
   Name extends string,
   In extends Ports,
   Out extends Ports,
@@ -215,7 +215,7 @@ export function defineNode<
   R = never,
   RIdentity = never,
 >(
-  options: NodeOptionsOf<
+  options: NodeDefinition<
     Name,
     In,
     Out,

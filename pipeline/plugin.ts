@@ -3,10 +3,16 @@
  * @module
  */
 import type { Layer } from "effect";
-import { GraphError, type GraphProblem } from "./errors.ts";
+import { graphError, type GraphProblem } from "./problem.ts";
 import type { AnyPipeline } from "./graph.ts";
 import { type AnyKind, type AnyNodeKind, isName, type Kind } from "./node.ts";
-import { type AnyPort, genericPorts, list, optional } from "./port.ts";
+import {
+  type AnyPort,
+  genericPorts,
+  list,
+  optional,
+  sameDefinition,
+} from "./port.ts";
 
 /** Errors of a kind, or of several. */
 // deno-lint-ignore no-explicit-any
@@ -151,8 +157,7 @@ export function makeRegistry<const P extends readonly AnyPlugin[]>(
     if (known === undefined) {
       ports.set(port.name, port);
       owners.set(`port ${port.name}`, plugin);
-    } else if (known.digest !== port.digest || known.schema !== port.schema) {
-      // An input with a default is a copy of its port, so the objects themselves may differ.
+    } else if (!sameDefinition(known, port)) {
       problems.push({
         port: port.name,
         message: `port "${port.name}" is defined differently by ${
@@ -201,11 +206,7 @@ export function makeRegistry<const P extends readonly AnyPlugin[]>(
     }
   }
   if (problems.length > 0) {
-    throw new GraphError({
-      message: firstOf(problems),
-      place: problems[0]!,
-      problems,
-    });
+    throw graphError(undefined, problems);
   }
   const derived = new Map<string, AnyPort>();
   const port = (name: string): AnyPort | undefined => {
@@ -226,13 +227,4 @@ export function makeRegistry<const P extends readonly AnyPlugin[]>(
     kind: (name) => nodes.get(name) ?? pipelines.get(name),
     port,
   };
-}
-
-/** The first problem, and how many more there are. */
-export function firstOf(problems: readonly GraphProblem[]): string {
-  const first = problems[0]?.message ?? "";
-  const more = problems.length - 1;
-  return more === 0
-    ? first
-    : `${first} (and ${more} more ${more === 1 ? "problem" : "problems"})`;
 }

@@ -125,12 +125,18 @@ function handleDigest(value: unknown): Effect.Effect<string> {
   });
 }
 
+const lists = new WeakMap<AnyPort, AnyPort>();
+
 /** The port of a list of values; its digest is made of the elements' digests. */
 export function list<Name extends string, A>(
   port: PortType<Name, A>,
 ): PortType<`List<${Name}>`, readonly A[]> {
+  const known = lists.get(port);
+  if (known !== undefined) {
+    return known as PortType<`List<${Name}>`, readonly A[]>;
+  }
   const { schema, is } = port;
-  return {
+  const made: PortType<`List<${Name}>`, readonly A[]> = {
     name: `List<${port.name}>`,
     ...(schema === undefined ? {} : { schema: Schema.Array(schema) }),
     is: (value): value is readonly A[] =>
@@ -144,6 +150,8 @@ export function list<Name extends string, A>(
     derived: "list",
     element: port,
   };
+  lists.set(port, made);
+  return made;
 }
 
 /** Digest of a list from the digests of its elements. */
@@ -175,6 +183,21 @@ export function optional<Name extends string, A>(
     element: port,
     omittable: true,
   };
+}
+
+const originals = new WeakMap<AnyPort, AnyPort>();
+
+/** The same port for an input that may be left out because it has a default. */
+export function omittable<P extends AnyPort>(port: P): Omittable<P> {
+  if (port.omittable === true) return port as Omittable<P>;
+  const made: Omittable<P> = { ...port, omittable: true };
+  originals.set(made, originals.get(port) ?? port);
+  return made;
+}
+
+/** Whether two ports are one definition, not merely of one name. */
+export function sameDefinition(a: AnyPort, b: AnyPort): boolean {
+  return (originals.get(a) ?? a) === (originals.get(b) ?? b);
 }
 
 /** Text. */

@@ -1,0 +1,508 @@
+/**
+ * Runs a plan: a node starts when its inputs are there, and independent nodes run side by side.
+ *
+ * A worker fiber runs a node and then goes on with one of the nodes that this made ready; the others
+ * get workers of their own. So a chain costs no fibers, and nothing polls.
+ * @module
+ */
+import { type Cause, Deferred, Effect, Exit, Fiber, Scope } from "effect";
+import { CapacityError, GraphError } from "./errors.ts";
+import { sha256 } from "./json.ts";
+import type { MemoCache } from "./memo.ts";
+import {
+  type Data,
+  type Datum,
+  datum,
+  type Plan,
+  type PlanNode,
+  type PlanSource,
+  type Work,
+} from "./plan.ts";
+import { type AnyPort, list, listDigest } from "./port.ts";
+import {
+  errorReport,
+  milliseconds,
+  previews,
+  recorder,
+  retryable,
+  type RunState,
+} from "./state.ts";
+
+/** Errors and services are the pipeline's, which its type already says. */
+// deno-lint-ignore no-explicit-any
+type Running<A> = Effect.Effect<A, any, any>;
+
+/** The digest of a value, computed at most once after somebody got it. */
+export function digestOf(value: Datum): Effect.Effect<string> {
+  if (value.digest !== undefined) return Effect.succeed(value.digest);
+  const computed = value.items === undefined
+    ? value.port.digest(value.value)
+    : Effect.flatMap(Effect.forEach(value.items, digestOf), listDigest);
+  return Effect.map(computed, (digest) => value.digest = digest);
+}
+
+/** The elements of a list as values of their own. */
+function itemsOf(value: Datum, element: AnyPort): readonly Datum[] {
+  return value.items ??= (value.value as readonly unknown[]).map((item) =>
+    datum(element, item)
+  );
+}
+
+function read(
+  source: PlanSource,
+  inputs: Data,
+  results: readonly Data[],
+): Datum {
+  switch (source.type) {
+    case "input":
+      return inputs[source.name]!;
+    case "constant":
+      return source.datum;
+    case "node":
+      return results[source.index]![source.port]!;
+    case "list": {
+      const items = source.items.map((item) => read(item, inputs, results));
+      return gather(source.port, items);
+    }
+  }
+}
+
+function gather(port: AnyPort, items: readonly Datum[]): Datum {
+  return {
+    port,
+    value: items.map(({ value }) => value),
+    digest: undefined,
+    items,
+  };
+}
+
+/** Runs a plan; `prefix` stands before the paths of its nodes. */
+export function execute(
+  run: RunState,
+  plan: Plan,
+  inputs: Data,
+  prefix: string,
+): Running<Data> {
+  const { nodes } = plan;
+  const results = new Array<Data>(nodes.length);
+  const outputs = (): Data => {
+    const made: Record<string, Datum> = {};
+    for (const [name, source] of plan.outputs) {
+      made[name] = read(source, inputs, results);
+    }
+    return made;
+  };
+  if (nodes.length === 0) return Effect.sync(outputs);
+  const waits = nodes.map((node) => node.waits);
+  const fibers = new Set<Fiber.Fiber<void, unknown>>();
+  const done = Deferred.makeUnsafe<void, unknown>();
+  let failure: Cause.Cause<unknown> | undefined;
+  // One for the loop below that starts the first workers.
+  let open = 1;
+  const close = (): void => {
+    open--;
+    if (open > 0) return;
+    Deferred.doneUnsafe(
+      done,
+      failure === undefined ? Effect.void : Effect.failCause(failure),
+    );
+  };
+  const settle = (
+    fiber: Fiber.Fiber<void, unknown>,
+    exit: Exit.Exit<void, unknown>,
+  ): void => {
+    fibers.delete(fiber);
+    if (Exit.isFailure(exit) && failure === undefined) {
+      failure = exit.cause;
+      for (const other of fibers) other.interruptUnsafe();
+    }
+    close();
+  };
+  // Uninterruptible, so that no worker exists that nobody would interrupt.
+  const spawn = (index: number): Running<void> =>
+    Effect.uninterruptible(
+      Effect.map(Effect.forkDetach(worker(index)), (fiber) => {
+        open++;
+        fibers.add(fiber);
+        fiber.addObserver((exit) => settle(fiber, exit));
+      }),
+    );
+  const worker = Effect.fnUntraced(function* (first: number) {
+    let index = first;
+    while (index >= 0) {
+      const node = nodes[index]!;
+      results[index] = yield* runNode(run, plan, node, inputs, results, prefix);
+      index = -1;
+      for (const follower of node.followers) {
+        if (--waits[follower]! > 0) continue;
+        if (index < 0) index = follower;
+        else yield* spawn(follower);
+      }
+    }
+  });
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      for (let index = 0; index < nodes.length; index++) {
+        if (nodes[index]!.waits === 0) yield* spawn(index);
+      }
+      close();
+      yield* Effect.onInterrupt(
+        restore(Deferred.await(done)),
+        () => Fiber.interruptAll(fibers),
+      );
+      return outputs();
+    })
+  );
+}
+
+function runNode(
+  run: RunState,
+  plan: Plan,
+  node: PlanNode,
+  inputs: Data,
+  results: readonly Data[],
+  prefix: string,
+): Running<Data> {
+  const given: Record<string, Datum> = {};
+  for (const { name, port, source } of node.inputs) {
+    given[name] = source === undefined
+      ? datum(port, undefined, "absent")
+      : read(source, inputs, results);
+  }
+  const path = prefix + node.node.id;
+  return node.node.each
+    ? runEach(run, plan, node, given, path)
+    : runOnce(run, plan, node, given, path);
+}
+
+/** Runs a mapped node once for every element, in order of the results, not of the work. */
+function runEach(
+  run: RunState,
+  plan: Plan,
+  node: PlanNode,
+  given: Data,
+  path: string,
+): Running<Data> {
+  const mapped = node.inputs.filter((input) => input.mapped);
+  const lists = mapped.map(({ name }) => {
+    const value = given[name]!;
+    return itemsOf(value, value.port.element!);
+  });
+  const count = lists[0]!.length;
+  const odd = lists.findIndex((items) => items.length !== count);
+  if (odd >= 0) {
+    const [first, other] = [mapped[0]!.name, mapped[odd]!.name];
+    return Effect.fail(
+      new GraphError({
+        message:
+          `pipeline "${plan.name}": node "${path}": the list "${first}" has ${count} elements and "${other}" has ${
+            lists[odd]!.length
+          }; lists that are mapped together must be equally long`,
+        place: { pipeline: plan.name, node: path, port: other },
+      }),
+    );
+  }
+  const element = (index: number): Running<Data> => {
+    const one: Record<string, Datum> = { ...given };
+    for (const [i, { name }] of mapped.entries()) {
+      one[name] = lists[i]![index]!;
+    }
+    return runOnce(run, plan, node, one, `${path}[${index}]`);
+  };
+  return Effect.map(
+    Effect.forEach(Array.from({ length: count }, (_, i) => i), element, {
+      concurrency: concurrencyOf(run, node),
+    }),
+    (elements) => {
+      const made: Record<string, Datum> = {};
+      for (const [name, port] of node.outputs) {
+        made[name] = gather(
+          list(port),
+          elements.map((outputs) => outputs[name]!),
+        );
+      }
+      return made;
+    },
+  );
+}
+
+/** As many elements at once as the lanes can use: more would only hold memory. */
+function concurrencyOf(run: RunState, node: PlanNode): number | "unbounded" {
+  const { work } = node;
+  const { concurrency } = node.node.options;
+  if (concurrency !== undefined) return concurrency;
+  if (work.type === "node") {
+    return work.lane === undefined
+      ? "unbounded"
+      : run.lanes.limit(work.lane) ?? "unbounded";
+  }
+  let sum = 0;
+  for (const lane of work.plan.lanes) {
+    if (lane !== undefined) sum += run.lanes.limit(lane) ?? 0;
+  }
+  // One more than can work, so that the next is ready when one is done.
+  return sum === 0 ? "unbounded" : sum + 1;
+}
+
+/** Runs a node, or one element of a mapped node, with memo, retries and span. */
+function runOnce(
+  run: RunState,
+  plan: Plan,
+  node: PlanNode,
+  given: Data,
+  path: string,
+): Running<Data> {
+  const { work } = node;
+  const { onValue, memo } = run;
+  let body = work.type === "node" && work.memoize && memo !== undefined
+    ? memoized(run, memo, plan, node, work, given, path)
+    : attempts(run, plan, node, given, path);
+  // The nodes of a pipeline have shown its outputs already.
+  if (onValue !== undefined && work.type === "node") {
+    body = Effect.tap(body, (outputs) =>
+      Effect.forEach(
+        node.outputs,
+        ([name, port]) => onValue(path, name, port, outputs[name]!.value),
+        { discard: true },
+      ));
+  }
+  return Effect.withSpan(body, node.node.kind.kind, {
+    attributes: { "tessera.run": run.runId, "tessera.node": path },
+    captureStackTrace: false,
+  });
+}
+
+/** Finds the result by content, or computes it once for everybody who wants it now. */
+const memoized = Effect.fnUntraced(function* (
+  run: RunState,
+  memo: MemoCache,
+  plan: Plan,
+  node: PlanNode,
+  work: Work & { readonly type: "node" },
+  given: Data,
+  path: string,
+): Generator<Running<unknown>, Data, never> {
+  const from = run.now();
+  const { kind } = work;
+  const identity = kind.identity === undefined ? "" : yield* kind.identity;
+  const digests: [string, string][] = [];
+  for (const { name } of node.inputs) {
+    digests.push([name, yield* digestOf(given[name]!)]);
+  }
+  const key: string = yield* sha256(
+    JSON.stringify([work.key, identity, digests]),
+  );
+  const { outputs, cached } = yield* memo.get(
+    key,
+    Effect.map(
+      Effect.suspend(() => attempts(run, plan, node, given, path)),
+      (data) => {
+        const made: Record<string, unknown> = {};
+        for (const [name] of node.outputs) made[name] = data[name]!.value;
+        return made;
+      },
+    ),
+  );
+  const data: Record<string, Datum> = {};
+  for (const [name, port] of node.outputs) {
+    // Named by what it was made from: large outputs need no hashing of their own.
+    data[name] = datum(port, outputs[name], `${key}.${name}`);
+  }
+  if (cached) {
+    const queuedMs = milliseconds(run.now() - from);
+    const facts = {
+      node: path,
+      kind: kind.kind,
+      composite: false,
+      attempt: 1,
+      queuedMs,
+    };
+    if (run.observed) {
+      run.emit({ _tag: "NodeStarted", ...facts });
+      run.emit({
+        _tag: "NodeFinished",
+        ...facts,
+        ms: 0,
+        cached,
+        outputs: previews(data),
+        spans: [],
+      });
+    }
+    run.reports.push({ ...facts, ms: 0, cached, spans: [] });
+    yield* Effect.annotateCurrentSpan("tessera.cached", true);
+  }
+  return data;
+});
+
+/** Tries until it succeeds, fails for good, or has been tried often enough. */
+function attempts(
+  run: RunState,
+  plan: Plan,
+  node: PlanNode,
+  given: Data,
+  path: string,
+): Running<Data> {
+  const { retry } = node;
+  if (retry === undefined) {
+    return attempt(run, plan, node, given, path, 1, false);
+  }
+  const { times, delayMs = 0, factor = 1 } = retry;
+  const from = (number: number): Running<Data> => {
+    const again = number <= times;
+    const delay = Math.min(delayMs * factor ** (number - 1), 2 ** 31 - 1);
+    return Effect.catchCause(
+      inOwnScope(attempt(run, plan, node, given, path, number, again)),
+      (cause) =>
+        again && retryable(cause)
+          ? Effect.flatMap(Effect.sleep(delay), () => from(number + 1))
+          : Effect.failCause(cause),
+    );
+  };
+  return from(1);
+}
+
+/** Lets go of what a failed attempt acquired before the next one begins. */
+function inOwnScope<A>(effect: Running<A>): Running<A> {
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const outer = yield* Effect.scope;
+      const inner = yield* Scope.fork(outer);
+      const exit = yield* Effect.exit(
+        restore(Effect.provideService(effect, Scope.Scope, inner)),
+      );
+      if (Exit.isFailure(exit)) yield* Scope.close(inner, exit);
+      return yield* exit;
+    })
+  );
+}
+
+function attempt(
+  run: RunState,
+  plan: Plan,
+  node: PlanNode,
+  given: Data,
+  path: string,
+  number: number,
+  again: boolean,
+): Running<Data> {
+  const { work, timeoutMs } = node;
+  const { kind } = node.node.kind;
+  const composite = work.type === "pipeline";
+  const queuedAt = run.now();
+  const body = Effect.suspend(() => {
+    const startedAt = run.now();
+    const facts = {
+      node: path,
+      kind,
+      composite,
+      attempt: number,
+      queuedMs: milliseconds(startedAt - queuedAt),
+    };
+    const notes = recorder(
+      run,
+      path,
+      number,
+      work.type === "node" ? work.kind.streams : {},
+      startedAt,
+    );
+    if (run.observed) run.emit({ _tag: "NodeStarted", ...facts });
+    let working: Running<Data> = composite
+      ? execute(run, work.plan, withDefaults(work.plan, given), `${path}/`)
+      : Effect.flatMap(
+        Effect.suspend(() =>
+          work.kind.run(valuesOf(given), node.node.params, notes.context)
+        ),
+        (outputs) => checkOutputs(plan, node, path, outputs),
+      );
+    if (timeoutMs !== undefined) {
+      working = Effect.timeoutOrElse(working, {
+        duration: timeoutMs,
+        orElse: () =>
+          Effect.fail(
+            new CapacityError({
+              message:
+                `pipeline "${plan.name}": node "${path}" was stopped after ${timeoutMs} ms, its time limit; raise timeoutMs or give it less to do`,
+            }),
+          ),
+      });
+    }
+    return Effect.onExit(working, (exit) => {
+      const ms = milliseconds(run.now() - startedAt);
+      const { spans } = notes;
+      notes.end();
+      if (Exit.isSuccess(exit)) {
+        run.reports.push({ ...facts, ms, cached: false, spans });
+        if (run.observed) {
+          run.emit({
+            _tag: "NodeFinished",
+            ...facts,
+            ms,
+            cached: false,
+            outputs: previews(exit.value),
+            spans,
+          });
+        }
+      } else if (run.observed) {
+        const { queuedMs: _, ...rest } = facts;
+        run.emit({
+          _tag: "NodeFailed",
+          ...rest,
+          ms,
+          error: errorReport(exit.cause),
+          willRetry: again && retryable(exit.cause),
+        });
+      }
+      return Effect.void;
+    });
+  });
+  const lane = work.type === "node" && work.lane !== undefined
+    ? run.lanes.semaphore(work.lane)
+    : undefined;
+  return lane === undefined ? body : lane.withPermit(body);
+}
+
+function valuesOf(given: Data): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const name in given) values[name] = given[name]!.value;
+  return values;
+}
+
+/** The inputs of a nested pipeline: what was connected, else its defaults. */
+function withDefaults(plan: Plan, given: Data): Data {
+  const inputs: Record<string, Datum> = {};
+  for (const [name, input] of Object.entries(plan.graph.inputs)) {
+    const value = given[name];
+    inputs[name] = value?.value === undefined && input.default !== undefined
+      ? datum(input.port, input.default.value)
+      : value ?? datum(input.port, undefined, "absent");
+  }
+  return inputs;
+}
+
+function checkOutputs(
+  plan: Plan,
+  node: PlanNode,
+  path: string,
+  outputs: Record<string, unknown> | undefined,
+): Effect.Effect<Data, GraphError> {
+  const data: Record<string, Datum> = {};
+  for (const [name, port] of node.outputs) {
+    const value = outputs?.[name];
+    const missing = value === undefined && port.derived !== "optional";
+    // Between nodes that the compiler connected, types have been checked already.
+    const mistyped = !missing && plan.graph.origin === "document" &&
+      port.is !== undefined && !port.is(value);
+    if (missing || mistyped) {
+      return Effect.fail(
+        new GraphError({
+          message: `pipeline "${plan.name}": node "${path}": its result ${
+            missing ? "lacks" : "is of the wrong type at"
+          } the output "${name}" (${port.name}); the fault is in the kind "${node.node.kind.kind}"`,
+          place: { pipeline: plan.name, node: path, port: name },
+        }),
+      );
+    }
+    data[name] = datum(port, value);
+  }
+  return Effect.succeed(data);
+}

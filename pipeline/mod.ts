@@ -1,0 +1,58 @@
+/**
+ * Typed dataflow pipelines: ports, node kinds, graphs that the compiler checks, documents, and the runner
+ * with its lanes, memo, events and run store. Knows no picture and no model.
+ * @module
+ */
+export * from "./document.ts";
+export * from "./errors.ts";
+export * from "./events.ts";
+export * from "./graph.ts";
+export {
+  canonicalJson,
+  previewList,
+  previewOf,
+  previewText,
+  sha256,
+} from "./json.ts";
+export * from "./lanes.ts";
+export * from "./memo.ts";
+export type {
+  Graph,
+  GraphInput,
+  GraphNode,
+  NodeOptions,
+  RetryOptions,
+  Source,
+} from "./model.ts";
+export * from "./node.ts";
+export * from "./plugin.ts";
+export {
+  type AnyPort,
+  Bool,
+  definePort,
+  Json,
+  list,
+  Num,
+  type Omittable,
+  optional,
+  type PortOptions,
+  type Ports,
+  type PortType,
+  type Preview,
+  Text,
+  type ValueOf,
+} from "./port.ts";
+export * from "./run.ts";
+export type { NodeReport, OnValue } from "./state.ts";
+export {
+  layerMemory,
+  makeMemoryStore,
+  type MemoryStoreOptions,
+  type RunPage,
+  type RunQuery,
+  RunStore,
+  type RunSummary,
+  type StoredNode,
+  type StoredRun,
+  type StoredStatus,
+} from "./store.ts";

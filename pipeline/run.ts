@@ -1,0 +1,346 @@
+/**
+ * Runs pipelines: once, over a stream of inputs, or as a stream of events.
+ * @module
+ */
+import { Clock, Effect, Exit, Queue, Schema, type Scope, Stream } from "effect";
+import { own } from "./check.ts";
+import { toDocument } from "./document.ts";
+import type { GraphError, StoreError } from "./errors.ts";
+import { observe, type RunEvent, RunObserver } from "./events.ts";
+import { execute } from "./execute.ts";
+import type { Pipeline } from "./graph.ts";
+import { Lanes } from "./lanes.ts";
+import { MemoCache } from "./memo.ts";
+import type { Graph } from "./model.ts";
+import type { OutputValues, RunInputs } from "./node.ts";
+import { type Data, type Datum, datum, planOf } from "./plan.ts";
+import type { AnyPort, Json, Ports } from "./port.ts";
+import { graphError, type GraphProblem, suggestion } from "./problem.ts";
+import {
+  errorReport,
+  milliseconds,
+  type NodeReport,
+  type OnValue,
+  previews,
+  RunState,
+} from "./state.ts";
+import { RunStore } from "./store.ts";
+
+/** How to run a pipeline. */
+export interface RunOptions {
+  /** Id of the run; default: a UUID of version 7, so that ids sort by time. */
+  readonly runId?: string;
+  /** Anything to find the run by later; goes into events and the store. */
+  readonly attributes?: { readonly [name: string]: Json };
+  /** Sees everything that passes a port, the inputs of the run included; the run waits for it. */
+  readonly onValue?: OnValue;
+}
+
+/** What a run gives back. */
+export interface RunResult<Out extends Ports = Ports> {
+  /** Id of the run. */
+  readonly runId: string;
+  /** The outputs. */
+  readonly outputs: OutputValues<Out>;
+  /** How long it took, in milliseconds. */
+  readonly ms: number;
+  /**
+   * Milliseconds summed by kind of node; a node that recorded sub-spans counts under their names
+   * instead. Nodes that run side by side add up to more than `ms`.
+   */
+  readonly timings: { readonly [stage: string]: number };
+  /** Every node and every element of a mapped node, in order of their ends. */
+  readonly nodes: readonly NodeReport[];
+  /** Why the run was not stored, when it should have been: a full disk does not cost the result. */
+  readonly storeError?: StoreError;
+}
+
+/**
+ * Runs a pipeline once. Fails with what its nodes fail with, or with a `GraphError` for inputs that do
+ * not fit. An interruption stops every node and waits until it has stopped. What the nodes acquired is
+ * released at the end: use {@link runScoped} when an output is a handle to it.
+ *
+ * A run that could not be stored still succeeds; see {@link RunResult.storeError}. When the run itself
+ * failed, the store's error is logged as a warning.
+ */
+export function run<In extends Ports, Out extends Ports, E, R>(
+  pipeline: Pipeline<In, Out, E, R>,
+  inputs: RunInputs<NoInfer<In>>,
+  options: RunOptions = {},
+): Effect.Effect<RunResult<Out>, E | GraphError, Exclude<R, Scope.Scope>> {
+  return Effect.scoped(runScoped(pipeline, inputs, options));
+}
+
+/** Runs a pipeline once; what its nodes acquire lives until the surrounding scope closes. */
+export function runScoped<In extends Ports, Out extends Ports, E, R>(
+  pipeline: Pipeline<In, Out, E, R>,
+  inputs: RunInputs<NoInfer<In>>,
+  options: RunOptions = {},
+): Effect.Effect<RunResult<Out>, E | GraphError, R | Scope.Scope> {
+  const running: Effect.Effect<
+    RunResult<Out>,
+    E | GraphError,
+    R | Scope.Scope
+  > = Effect.gen(function* () {
+    const { name, graph } = pipeline;
+    const data = yield* checkInputs(name, graph, inputs);
+    const clock = yield* Clock.Clock;
+    const state = new RunState(
+      options.runId ?? timeOrderedId(clock.currentTimeMillisUnsafe()),
+      clock,
+      yield* RunObserver,
+      yield* RunStore,
+      yield* Lanes,
+      yield* MemoCache,
+      options.onValue,
+    );
+    const { runId } = state;
+    let storeError: StoreError | undefined;
+    if (state.observed) {
+      const document = documentOf(pipeline);
+      state.emit({
+        _tag: "RunStarted",
+        pipeline: name,
+        ...(document === undefined ? {} : { document }),
+        inputs: previews(data),
+        attributes: options.attributes ?? {},
+      });
+    }
+    const finish = (exit: Exit.Exit<Data, unknown>): Effect.Effect<void> => {
+      if (!state.observed) return Effect.void;
+      const report = Exit.isSuccess(exit) ? undefined : errorReport(exit.cause);
+      state.emit({
+        _tag: "RunFinished",
+        status: report === undefined
+          ? "succeeded"
+          : report.tag === "Interrupted"
+          ? "interrupted"
+          : "failed",
+        ms: state.now(),
+        ...(report === undefined ? {} : { error: report }),
+        ...(Exit.isSuccess(exit) ? { outputs: previews(exit.value) } : {}),
+      });
+      return Effect.catch(state.store.flush, (error) => {
+        storeError = error;
+        return Exit.isSuccess(exit)
+          ? Effect.void
+          : Effect.logWarning(`run ${runId}: ${error.message}`);
+      });
+    };
+    // The types of the pipeline say what its nodes fail with and ask for.
+    let body: Effect.Effect<Data, E | GraphError, R | Scope.Scope> = execute(
+      state,
+      planOf(name, graph),
+      data,
+      "",
+    );
+    const { onValue } = options;
+    if (onValue !== undefined) {
+      const show = Effect.forEach(
+        Object.entries(data),
+        ([input, { port, value }]) => onValue("", input, port, value),
+        { discard: true },
+      );
+      body = Effect.andThen(show, body);
+    }
+    const outputs = yield* Effect.withSpan(
+      Effect.onExit(body, finish),
+      `pipeline ${name}`,
+      { attributes: { "tessera.run": runId }, captureStackTrace: false },
+    );
+    const values: Record<string, unknown> = {};
+    for (const [output, { value }] of Object.entries(outputs)) {
+      values[output] = value;
+    }
+    const result: RunResult<Out> = {
+      runId,
+      outputs: values as OutputValues<Out>,
+      ms: state.now(),
+      timings: timingsOf(state.reports),
+      nodes: state.reports,
+      ...(storeError === undefined ? {} : { storeError }),
+    };
+    return result;
+  });
+  return running;
+}
+
+/** How to run a pipeline over a stream of inputs. */
+export interface RunStreamOptions extends Omit<RunOptions, "runId"> {
+  /**
+   * Runs in flight, at most; the source waits while there are as many. Default: the number of nodes,
+   * from 2 to 16, which lets every stage work on another input.
+   */
+  readonly concurrency?: number;
+}
+
+/**
+ * Runs a pipeline for every element of a stream; results keep the order. Stages of successive inputs
+ * overlap as far as their lanes admit, so that throughput nears the slowest stage. The first failure ends
+ * the stream.
+ */
+export function runStream<In extends Ports, Out extends Ports, E, R, E2, R2>(
+  pipeline: Pipeline<In, Out, E, R>,
+  inputs: Stream.Stream<RunInputs<NoInfer<In>>, E2, R2>,
+  options: RunStreamOptions = {},
+): Stream.Stream<
+  RunResult<Out>,
+  E | E2 | GraphError,
+  Exclude<R, Scope.Scope> | R2
+> {
+  const { concurrency, ...rest } = options;
+  return Stream.mapEffect(inputs, (input) => run(pipeline, input, rest), {
+    concurrency: concurrency ??
+      Math.max(2, Math.min(16, pipeline.graph.size)),
+  });
+}
+
+/** The last element of {@link runEvents}: the result, which is no event because its values are no JSON. */
+export interface RunOutcome<Out extends Ports = Ports> {
+  /** The discriminator. */
+  readonly _tag: "RunOutcome";
+  /** The result. */
+  readonly result: RunResult<Out>;
+}
+
+/**
+ * Runs a pipeline as a stream of its events, with the result as the last element. Ending the stream
+ * early interrupts the run; what the nodes acquired is released when the stream ends.
+ */
+export function runEvents<In extends Ports, Out extends Ports, E, R>(
+  pipeline: Pipeline<In, Out, E, R>,
+  inputs: RunInputs<NoInfer<In>>,
+  options: RunOptions = {},
+): Stream.Stream<
+  RunEvent | RunOutcome<Out>,
+  E | GraphError,
+  Exclude<R, Scope.Scope>
+> {
+  // The buffer has no bound because a run never waits for those who watch it.
+  return Stream.callback<
+    RunEvent | RunOutcome<Out>,
+    E | GraphError,
+    R | Scope.Scope
+  >((queue) =>
+    Effect.gen(function* () {
+      const result = yield* observe(
+        runScoped(pipeline, inputs, options),
+        (event) => Queue.offerUnsafe(queue, event),
+      );
+      Queue.offerUnsafe(queue, { _tag: "RunOutcome", result });
+      yield* Queue.end(queue);
+    })
+  );
+}
+
+const documents = new WeakMap<Graph, Json | null>();
+
+/** The pipeline as a document; `undefined` when a constant of it has no codec. */
+function documentOf(
+  pipeline: Pipeline<Ports, Ports, unknown, unknown>,
+): Json | undefined {
+  let document = documents.get(pipeline.graph);
+  if (document === undefined) {
+    try {
+      document = toDocument(pipeline) as unknown as Json;
+    } catch {
+      document = null;
+    }
+    documents.set(pipeline.graph, document);
+  }
+  return document ?? undefined;
+}
+
+const checks = new WeakMap<AnyPort, (value: unknown) => boolean>();
+
+/** Whether a value fits a port: by its own check, else by its schema, else always. */
+function fits(port: AnyPort, value: unknown): boolean {
+  let check: ((value: unknown) => boolean) | undefined = port.is;
+  if (check === undefined && port.schema !== undefined) {
+    check = checks.get(port);
+    if (check === undefined) checks.set(port, check = Schema.is(port.schema));
+  }
+  return check === undefined || check(value);
+}
+
+function checkInputs(
+  name: string,
+  graph: Graph,
+  given: { readonly [name: string]: unknown },
+): Effect.Effect<Data, GraphError> {
+  const problems: GraphProblem[] = [];
+  const data: Record<string, Datum> = {};
+  for (
+    const [input, { port, default: fallback }] of Object.entries(graph.inputs)
+  ) {
+    let value = own(given, input);
+    if (value === undefined) value = fallback?.value;
+    const absent = value === undefined;
+    if (absent && port.derived !== "optional") {
+      problems.push({
+        port: input,
+        message: `input "${input}" is missing; it needs ${port.name}`,
+      });
+    } else if (!absent && !fits(port, value)) {
+      problems.push({
+        port: input,
+        message: `input "${input}" is no ${port.name} but ${
+          value === null
+            ? "null"
+            : Array.isArray(value)
+            ? "a list"
+            : typeof value
+        }`,
+      });
+    }
+    data[input] = datum(port, value, absent ? "absent" : undefined);
+  }
+  for (const input of Object.keys(given)) {
+    if (!Object.hasOwn(graph.inputs, input)) {
+      problems.push({
+        port: input,
+        message: `there is no input "${input}"${
+          suggestion(input, Object.keys(graph.inputs))
+        }`,
+      });
+    }
+  }
+  return problems.length > 0
+    ? Effect.fail(graphError(name, problems))
+    : Effect.succeed(data);
+}
+
+function timingsOf(
+  reports: readonly NodeReport[],
+): { readonly [stage: string]: number } {
+  const timings: Record<string, number> = {};
+  const add = (stage: string, ms: number): void => {
+    timings[stage] = milliseconds((timings[stage] ?? 0) + ms);
+  };
+  for (const { composite, kind, ms, spans } of reports) {
+    if (composite) continue;
+    if (spans.length === 0) add(kind, ms);
+    for (const span of spans) add(span.name, span.ms);
+  }
+  return timings;
+}
+
+/** A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random bits. */
+function timeOrderedId(ms: number): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const view = new DataView(bytes.buffer);
+  const time = Math.max(0, Math.floor(ms));
+  view.setUint32(0, Math.floor(time / 2 ** 16));
+  view.setUint16(4, time % 2 ** 16);
+  view.setUint8(6, (bytes[6]! & 0x0f) | 0x70);
+  view.setUint8(8, (bytes[8]! & 0x3f) | 0x80);
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    hex.slice(12, 16),
+    hex.slice(16, 20),
+    hex.slice(20),
+  ].join("-");
+}
