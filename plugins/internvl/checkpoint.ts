@@ -44,7 +44,7 @@ export interface Checkpoint {
   readonly parameters: number;
   /**
    * Identity of the content at little cost: SHA-256 in hex over the config, the index, and the header,
-   * size and time of change of each weight file, and the size and time of each tokenizer file.
+   * size and time of change of each weight file, and the size and time of each tokenizer and prompt file.
    */
   readonly digest: string;
   /** Reads one tensor's numbers; float16 and bfloat16 as raw 16-bit words. */
@@ -68,8 +68,9 @@ const indexFile = "model.safetensors.index.json";
 const configLimit = 16 << 20;
 const indexLimit = 64 << 20;
 const maxShards = 4096;
-/** Files that decide how text becomes ids. */
-const tokenizerFiles = [
+/** Files that decide how a conversation becomes ids. */
+const promptFiles = [
+  "conversation.py",
   "tokenizer.model",
   "tokenizer.json",
   "tokenizer_config.json",
@@ -127,7 +128,7 @@ export const openCheckpoint: (
     }
   }
   yield* refuseRepack(dir, tensors);
-  for (const file of tokenizerFiles) {
+  for (const file of promptFiles) {
     const facts = yield* fileFacts(joinPath(dir, file));
     if (facts !== undefined) {
       hash.update(JSON.stringify([file, facts.size, facts.mtime]));
