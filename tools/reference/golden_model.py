@@ -17,7 +17,7 @@ from chat import Answer, Model, Seen
 from pictures import write_pictures
 from pixels import Bytes, cut_tiles, normalise
 from prompt import Turn, video_prefix
-from random_checkpoints import SHAPES, write_checkpoint
+from random_checkpoints import SHAPES, Shape, write_checkpoint
 from spm_models import RECIPES, train
 
 NEW_TOKENS = 64
@@ -144,17 +144,19 @@ def _answer_json(where: str, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _run_cases(model: Model, name: str, pictures: _Pictures, tensors: dict[str, Any]) -> list[dict[str, Any]]:
+def _run_cases(
+    model: Model, name: str, cases: Sequence[Case], limit: int, pictures: _Pictures, tensors: dict[str, Any]
+) -> list[dict[str, Any]]:
     histories: dict[str, list[Turn]] = {}
     out = []
-    for case in CASES[name]:
+    for case in cases:
         key, counts, seen = pictures.get(case.images, case.video) if case.images else (None, [], None)
         question = case.question
         if case.video and case.follows is None:
             question = video_prefix(len(case.images)) + question
         patches = counts if case.apart or case.video else None
         history = None if case.follows is None else histories[case.follows]
-        answer = model.chat(seen, question, history, patches, NEW_TOKENS)
+        answer = model.chat(seen, question, history, patches, limit)
         histories[case.name] = [*(history or []), (answer.rendered.question, answer.response)]
         tensors[f"first_logits/{case.name}"] = _single(answer.greedy.first_logits)
         out.append(
@@ -204,23 +206,33 @@ def _run_batch(model: Model, name: str, pictures: _Pictures) -> dict[str, Any] |
     }
 
 
+def write_one(
+    place: Path,
+    shape: Shape,
+    cases: Sequence[Case],
+    limit: int,
+    drawn: dict[str, Image.Image],
+    tokenizer: bytes,
+) -> None:
+    """`checkpoint/`, `cases.json` and `expected.safetensors.gz` of one checkpoint."""
+    write_checkpoint(place / "checkpoint", shape, tokenizer)
+    model = Model(place / "checkpoint")
+    pictures = _Pictures(model, drawn)
+    tensors: dict[str, Any] = {}
+    answers = _run_cases(model, shape.name, cases, limit, pictures, tensors)
+    batch = _run_batch(model, shape.name, pictures)
+    tensors.update(pictures.tensors())
+    packed = gzip.compress(save(tensors), compresslevel=9, mtime=0)
+    (place / "expected.safetensors.gz").write_bytes(packed)
+    lines = ",\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
+    rest = json.dumps(batch, ensure_ascii=False)
+    text = f'{{"maxNewTokens": {limit},\n"cases": [\n{lines}\n],\n"batch": {rest}}}\n'
+    (place / "cases.json").write_text(text, encoding="utf-8")
+
+
 def write(folder: Path) -> None:
-    """`images/`, and for each checkpoint `NAME/checkpoint/`, `NAME/cases.json`,
-    `NAME/expected.safetensors.gz`."""
+    """`images/` and a folder for each checkpoint."""
     drawn = write_pictures(folder / "images")
     tokenizer = train(RECIPES[0])
     for shape in SHAPES:
-        place = folder / shape.name
-        write_checkpoint(place / "checkpoint", shape, tokenizer)
-        model = Model(place / "checkpoint")
-        pictures = _Pictures(model, drawn)
-        tensors: dict[str, Any] = {}
-        cases = _run_cases(model, shape.name, pictures, tensors)
-        batch = _run_batch(model, shape.name, pictures)
-        tensors.update(pictures.tensors())
-        packed = gzip.compress(save(tensors), compresslevel=9, mtime=0)
-        (place / "expected.safetensors.gz").write_bytes(packed)
-        lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
-        rest = json.dumps(batch, ensure_ascii=False)
-        text = f'{{"maxNewTokens": {NEW_TOKENS},\n"cases": [\n{lines}\n],\n"batch": {rest}}}\n'
-        (place / "cases.json").write_text(text, encoding="utf-8")
+        write_one(folder / shape.name, shape, CASES[shape.name], NEW_TOKENS, drawn, tokenizer)
