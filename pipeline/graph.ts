@@ -141,6 +141,12 @@ export type PipelineInputs<I> = {
     S extends InputOf<any, infer P> ? P : never;
 };
 
+/** Handles of the same port, whatever they come from. */
+// deno-lint-ignore no-explicit-any
+export type Alike<H> = H extends Handle<infer Name, infer A, any, any, any>
+  ? Handle<Name, A, unknown, unknown, unknown>
+  : never;
+
 /** The port a handle stands for. */
 // deno-lint-ignore no-explicit-any
 export type PortOf<H> = H extends Handle<infer Name, infer A, any, any, any>
@@ -200,20 +206,15 @@ export interface GraphBuilder {
   ): Handle<Name, A>;
 
   /** Gathers values of one port into a list. */
-  list<
-    Name extends string,
-    A,
-    const H extends Handle<Name, A, unknown, unknown, unknown>,
-  >(
-    first: H & Handle<Name, A, unknown, unknown, unknown>,
-    ...rest:
-      readonly (H & Handle<NoInfer<Name>, A, unknown, unknown, unknown>)[]
+  list<const H extends AnyHandle, const More extends readonly Alike<H>[]>(
+    first: H,
+    ...more: More
   ): Handle<
-    `List<${Name}>`,
-    readonly A[],
-    ErrorOf<H>,
-    ServicesOf<H>,
-    InputsOf<H>
+    `List<${H["port"]}>`,
+    readonly ValueOf<PortOf<H>>[],
+    ErrorOf<H | More[number]>,
+    ServicesOf<H | More[number]>,
+    InputsOf<H | More[number]>
   >;
 
   /** Adds a node: a kind, or a whole pipeline. */

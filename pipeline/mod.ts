@@ -16,6 +16,7 @@ export {
 } from "./json.ts";
 export * from "./lanes.ts";
 export * from "./memo.ts";
+export { toMermaid } from "./mermaid.ts";
 export type {
   Graph,
   GraphInput,
