@@ -2,11 +2,8 @@
  * ONNX element types and the typed arrays that hold them.
  * @module
  */
-import {
-  bytesPerElement,
-  type DType,
-  type HostArrays,
-} from "../../nodes/tensor.ts";
+// Types only: the worker of the N-API backend imports this file and should start quickly.
+import type { DType, HostArrays } from "../../nodes/tensor.ts";
 
 /** `ONNXTensorElementDataType` (and `TensorProto.DataType`) by dtype. */
 export const elementType: { readonly [D in DType]: number } = {
@@ -93,7 +90,12 @@ export function holds(dtype: DType, data: unknown): boolean {
 
 /** Bytes of `count` elements. */
 export function byteLength(dtype: DType, count: number): number {
-  return bytesPerElement[dtype] * count;
+  return constructors[dtype].BYTES_PER_ELEMENT * count;
+}
+
+/** Number of elements of a shape. */
+export function countElements(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1);
 }
 
 /** A shape for messages: `[2, seq, 64]`. */

@@ -5,3 +5,4 @@
 export * from "./backend.ts";
 export { ffiBackend } from "./ffi/mod.ts";
 export { type HandleKind, liveHandles } from "./handles.ts";
+export { napiBackend } from "./napi/mod.ts";

@@ -6,9 +6,9 @@
 import { BackendError } from "../../../nodes/errors.ts";
 import type { HostTensor, Tensor } from "../../../nodes/tensor.ts";
 import type { ValueInfo } from "../backend.ts";
-import { showShape } from "../dtype.ts";
+import { checkFit, closedTensor, foreignOutput } from "../check.ts";
 import type { Pointer } from "./api.ts";
-import { closedTensor, NativeTensor } from "./memory.ts";
+import { NativeTensor } from "./memory.ts";
 import { hostCopy } from "./output.ts";
 import type { Plan, RunTarget } from "./plan.ts";
 import { LOG_FATAL } from "./runtime.ts";
@@ -69,7 +69,7 @@ export class Frame {
       const tensor = feeds[feedNames[i]];
       if (tensor !== tensors[i]) this.#bindInput(i, tensor, feedInfos[i]);
       else if ((tensor as NativeTensor).block.closed) {
-        throw closedTensor(tensor as NativeTensor);
+        throw closedTensor(tensor.dtype, tensor.shape);
       }
     }
     for (let i = 0; i < intoNames.length; i++) {
@@ -77,7 +77,7 @@ export class Frame {
       if (tensor !== tensors[count + i]) {
         this.#bindOutput(i, tensor, intoInfos[i]);
       } else if ((tensor as NativeTensor).block.closed) {
-        throw closedTensor(tensor as NativeTensor);
+        throw closedTensor(tensor.dtype, tensor.shape);
       }
     }
     // Nothing can fail any more.
@@ -87,10 +87,11 @@ export class Frame {
   }
 
   #bindInput(i: number, tensor: Tensor, info: ValueInfo): void {
-    this.#checkFit("input", tensor, info);
+    const { name } = this.#target.signature;
+    checkFit(name, "input", tensor.dtype, tensor.shape, info);
     this.#tensors[i] = undefined;
     if (tensor instanceof NativeTensor) {
-      if (tensor.block.closed) throw closedTensor(tensor);
+      if (tensor.block.closed) throw closedTensor(tensor.dtype, tensor.shape);
       if (!this.#target.accepts(tensor.block)) throw new ForeignTensor();
       this.#slots[i]?.release();
       this.#inputs[i] = tensor.valueAddress;
@@ -103,34 +104,14 @@ export class Frame {
   }
 
   #bindOutput(i: number, tensor: Tensor, info: ValueInfo): void {
-    this.#checkFit("output", tensor, info);
-    const { name, accepts } = this.#target;
+    const { signature: { name }, accepts } = this.#target;
+    checkFit(name, "output", tensor.dtype, tensor.shape, info);
     if (!(tensor instanceof NativeTensor) || !accepts(tensor.block)) {
-      throw new BackendError({
-        message:
-          `session "${name}": output "${info.name}" can only be written into a tensor made by allocate on the same device and backend`,
-      });
+      throw foreignOutput(name, info.name);
     }
-    if (tensor.block.closed) throw closedTensor(tensor);
+    if (tensor.block.closed) throw closedTensor(tensor.dtype, tensor.shape);
     this.#outputs[i] = tensor.valueAddress;
     this.#tensors[this.#plan.feedNames.length + i] = tensor;
-  }
-
-  #checkFit(what: string, tensor: Tensor, info: ValueInfo): void {
-    const { dtype, shape } = tensor;
-    let fits = dtype === info.dtype && shape.length === info.shape.length;
-    for (let d = 0; fits && d < shape.length; d++) {
-      const extent = info.shape[d];
-      fits = typeof extent === "string" || extent === shape[d];
-    }
-    if (!fits) {
-      throw new BackendError({
-        message:
-          `session "${this.#target.name}": ${what} "${info.name}" is ${info.dtype} ${
-            showShape(info.shape)
-          }, got ${dtype} ${showShape(shape)}`,
-      });
-    }
   }
 
   /** Starts the native run off the event loop. Settles with the status; see {@link finish}. */
@@ -167,7 +148,7 @@ export class Frame {
    * Throws {@link BackendError} where the run failed.
    */
   finish(status: Pointer): Readonly<Record<string, Tensor>> {
-    const { runtime, name } = this.#target;
+    const { runtime, signature: { name } } = this.#target;
     const plan = this.#plan;
     try {
       const into = plan.intoNames.length;
@@ -185,7 +166,7 @@ export class Frame {
   }
 
   #takeOutputs(into: number): Readonly<Record<string, Tensor>> {
-    const { runtime, name } = this.#target;
+    const { runtime, signature: { name } } = this.#target;
     const { freeNames } = this.#plan;
     const results: Record<string, Tensor> = {};
     let failure: unknown;

@@ -7,6 +7,7 @@
  * @module
  */
 import { BackendError } from "../../../nodes/errors.ts";
+import { oneLine } from "../message.ts";
 import { type OrtApi, ortApi } from "./api.ts";
 
 /** The C API of one loaded libonnxruntime. */
@@ -143,10 +144,4 @@ export function cString(pointer: Deno.PointerValue): string {
 /** A NUL-terminated UTF-8 copy of a string. */
 export function toCString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text.replaceAll("\0", "") + "\0");
-}
-
-/** The message of anything thrown, on one line. */
-export function oneLine(cause: unknown): string {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return text.replace(/\s+/g, " ").trim();
 }

@@ -15,6 +15,7 @@ import {
   type HostArrays,
 } from "../../../nodes/tensor.ts";
 import type { BackendTensor, Device } from "../backend.ts";
+import { closedTensor, shapeFault, viewFault, writeFault } from "../check.ts";
 import {
   arrayOver,
   byteLength,
@@ -153,7 +154,7 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
 
   #read(): Effect.Effect<HostArrays[D], BackendError> {
     const { block, dtype, shape } = this;
-    if (block.closed) return Effect.fail(closedTensor(this));
+    if (block.closed) return Effect.fail(closedTensor(dtype, shape));
     const count = elementCount(shape);
     if (block.copier === undefined) {
       return Effect.succeed(
@@ -169,18 +170,11 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
   write(data: HostArrays[D]): Effect.Effect<void, BackendError> {
     return Effect.suspend(() => {
       const { block, dtype, shape } = this;
-      if (block.closed) return Effect.fail(closedTensor(this));
+      if (block.closed) return Effect.fail(closedTensor(dtype, shape));
       const room = elementCount(shape);
       if (!holds(dtype, data) || data.length > room) {
-        return Effect.fail(
-          new BackendError({
-            message: `write: a ${dtype} tensor ${
-              showShape(shape)
-            } takes at most ${room} elements as ${
-              newArray(dtype, 0).constructor.name
-            }, got ${data.length} in ${data.constructor.name}`,
-          }),
-        );
+        const expected = newArray(dtype, 0).constructor.name;
+        return Effect.fail(writeFault(dtype, shape, expected, data));
       }
       if (data.length === 0) return Effect.void;
       if (block.copier !== undefined) {
@@ -198,19 +192,12 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
   ): Effect.Effect<BackendTensor<D>, BackendError> =>
     Effect.suspend(() => {
       const { block, dtype } = this;
-      if (block.closed) return Effect.fail(closedTensor(this));
+      if (block.closed) return Effect.fail(closedTensor(dtype, this.shape));
       const fault = shapeFault(shape);
       const bytes = byteLength(dtype, elementCount(shape));
       if (fault !== undefined || bytes > block.bytes) {
         return Effect.fail(
-          new BackendError({
-            message: `view: ${dtype} ${showShape(shape)} ${
-              fault ??
-                `needs ${bytes} bytes, the tensor ${
-                  showShape(this.shape)
-                } was allocated with ${block.bytes}`
-            }`,
-          }),
+          viewFault(dtype, shape, fault, bytes, block.bytes),
         );
       }
       return attempt(() => block.view(dtype, shape));
@@ -226,24 +213,6 @@ export function attempt<A>(body: () => A): Effect.Effect<A, BackendError> {
       if (cause instanceof BackendError) return Effect.fail(cause);
       throw cause;
     }
-  });
-}
-
-/** What is wrong with a shape, if anything: extents are integers from 0, 2^47 elements at most. */
-export function shapeFault(shape: readonly number[]): string | undefined {
-  if (!shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
-    return "has an extent that is not a whole number from 0";
-  }
-  if (elementCount(shape) > 2 ** 47) return "is too large";
-  return undefined;
-}
-
-/** The error for a tensor whose scope has closed. */
-export function closedTensor(tensor: NativeTensor): BackendError {
-  return new BackendError({
-    message: `a ${tensor.dtype} tensor ${
-      showShape(tensor.shape)
-    } was used after the scope that allocated it had closed`,
   });
 }
 

@@ -5,7 +5,7 @@
 import { Effect, Layer } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
 import { Backend, type Device } from "../backend.ts";
-import { oneLine } from "./library.ts";
+import { oneLine } from "../message.ts";
 import {
   acquireRuntime,
   availableProviders,

@@ -4,10 +4,9 @@
  * itself is pooled (a {@link Frame}).
  * @module
  */
-import { BackendError } from "../../../nodes/errors.ts";
 import type { Tensor } from "../../../nodes/tensor.ts";
 import type { RunOptions, ValueInfo } from "../backend.ts";
-import { showShape } from "../dtype.ts";
+import { checkNames, type Signature } from "../check.ts";
 import type { Pointer } from "./api.ts";
 import { Frame } from "./frame.ts";
 import type { Block } from "./memory.ts";
@@ -15,16 +14,12 @@ import type { OrtRuntime } from "./runtime.ts";
 
 /** What a run needs to know of its session. */
 export interface RunTarget {
-  /** For messages. */
-  readonly name: string;
+  /** Names and types. */
+  readonly signature: Signature;
   /** The environment. */
   readonly runtime: OrtRuntime;
   /** `OrtSession*`. */
   readonly session: Pointer;
-  /** Inputs by name. */
-  readonly inputs: ReadonlyMap<string, ValueInfo>;
-  /** Outputs by name. */
-  readonly outputs: ReadonlyMap<string, ValueInfo>;
   /** The names as C strings, kept here so that their addresses hold. */
   readonly names: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   /** Addresses of the names as C strings. */
@@ -58,7 +53,7 @@ export class Plan {
   readonly #idle: Frame[] = [];
   #closed = false;
 
-  /** Checks the names. Throws {@link BackendError}. */
+  /** Checks the names. Throws a `BackendError`. */
   constructor(
     target: RunTarget,
     feedNames: readonly string[],
@@ -69,32 +64,10 @@ export class Plan {
     this.feedNames = feedNames;
     this.intoNames = intoNames;
     this.chosen = chosen === undefined ? undefined : [...chosen];
-    const wanted = chosen ?? [...target.outputs.keys()];
-    this.freeNames = [...new Set(wanted)].filter((name) =>
-      !intoNames.includes(name)
-    );
-    this.#feedInfos = feedNames.map((name) =>
-      find(target, target.inputs, "input", name)
-    );
-    this.#intoInfos = intoNames.map((name) =>
-      find(target, target.outputs, "output", name)
-    );
-    for (const name of this.freeNames) {
-      find(target, target.outputs, "output", name);
-    }
-    const missing = [...target.inputs.keys()].filter((name) =>
-      !feedNames.includes(name)
-    );
-    if (missing.length > 0) {
-      throw new BackendError({
-        message: `session "${target.name}": missing input ${
-          missing.map((name) => {
-            const info = target.inputs.get(name)!;
-            return `"${name}" (${info.dtype} ${showShape(info.shape)})`;
-          }).join(", ")
-        }`,
-      });
-    }
+    const names = checkNames(target.signature, feedNames, intoNames, chosen);
+    this.freeNames = names.free;
+    this.#feedInfos = names.feeds;
+    this.#intoInfos = names.into;
     const addresses = (names: readonly string[]) =>
       BigUint64Array.from(
         names.length === 0 ? [""] : names,
@@ -116,7 +89,7 @@ export class Plan {
           same(this.chosen, chosen)));
   }
 
-  /** A frame loaded with the tensors of one run. Throws {@link BackendError}. */
+  /** A frame loaded with the tensors of one run. Throws a `BackendError`. */
   frame(
     feeds: Readonly<Record<string, Tensor>>,
     into: Readonly<Record<string, Tensor>>,
@@ -150,31 +123,13 @@ function same(a: readonly string[], b: readonly string[]): boolean {
   return true;
 }
 
-function find(
-  target: RunTarget,
-  infos: ReadonlyMap<string, ValueInfo>,
-  what: string,
-  name: string,
-): ValueInfo {
-  const info = infos.get(name);
-  if (info === undefined) {
-    throw new BackendError({
-      message:
-        `session "${target.name}" has no ${what} "${name}"; its ${what}s: ${
-          [...infos.keys()].join(", ")
-        }`,
-    });
-  }
-  return info;
-}
-
 /** The plan for a call's names, the most recently used ones first. */
 export class Plans {
   readonly #plans: Plan[] = [];
 
   constructor(private readonly target: RunTarget) {}
 
-  /** Finds or makes a plan. Throws {@link BackendError}. */
+  /** Finds or makes a plan. Throws a `BackendError`. */
   of(feeds: Readonly<Record<string, Tensor>>, options: RunOptions): Plan {
     const plans = this.#plans;
     const feedNames = Object.keys(feeds);

@@ -6,7 +6,8 @@
 import { BackendError } from "../../../nodes/errors.ts";
 import type { Device } from "../backend.ts";
 import type { Pointer } from "./api.ts";
-import { cString, oneLine, toCString } from "./library.ts";
+import { oneLine } from "../message.ts";
+import { cString, toCString } from "./library.ts";
 import { addressOf } from "./memory.ts";
 import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 

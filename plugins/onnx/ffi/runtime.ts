@@ -4,27 +4,13 @@
  * @module
  */
 import { BackendError } from "../../../nodes/errors.ts";
+import { tidyMessage } from "../message.ts";
 import { acquired, type HandleKind, released } from "../handles.ts";
 import type { OrtApi, Pointer } from "./api.ts";
 import { cString, openLibrary, type OrtLibrary, toCString } from "./library.ts";
 
 /** Only fatal messages: every error comes back as a status and is shown once, by the caller. */
 export const LOG_FATAL = 4;
-
-/**
- * A status's message on one line, without the build machine's source path, the C++ function it names
- * and the condition that "was false".
- */
-export function tidyMessage(message: string): string {
-  const text = message.replace(/\s+/g, " ")
-    .replace(/\S*\/\S+\.(?:cc|h|cu|cpp):\d+ /g, "")
-    .trim();
-  const at = text.indexOf("Status Message: ");
-  const head = at < 0 ? "" : text.slice(0, at);
-  const tail = (at < 0 ? text : text.slice(at + "Status Message: ".length))
-    .replace(/^.* was false\. (?=\S)/, "");
-  return (head + tail).slice(0, 600);
-}
 
 /** One open environment; see {@link acquireRuntime}. */
 export class OrtRuntime {

@@ -1,0 +1,4 @@
+import { backendContract } from "../testing/contract.ts";
+import { ffiBackend } from "./mod.ts";
+
+backendContract("ffi", ffiBackend, { endsRuns: true, bfloat16: true });
