@@ -1,0 +1,266 @@
+/**
+ * InternLM2 as an ONNX graph (`modeling_internlm2.py`): embeddings, decoder layers with grouped-query
+ * attention over a key-value cache, logits of the last position.
+ * @module
+ */
+import { attribute, GraphBuilder, type GraphValue } from "../../onnx/graph.ts";
+import type { ModelSource } from "../../onnx/backend.ts";
+import type { LanguageConfig } from "../config.ts";
+import {
+  cast,
+  type Emitter,
+  linear,
+  microsoft,
+  reshape,
+  rmsNorm,
+} from "./operators.ts";
+import { type GraphSettings, type GraphSource, Weights } from "./weights.ts";
+
+/** Names of layer n's cache inputs and outputs. */
+export const cacheNames = (layer: number): {
+  readonly pastKey: string;
+  readonly pastValue: string;
+  readonly presentKey: string;
+  readonly presentValue: string;
+} => ({
+  pastKey: `past_key.${layer}`,
+  pastValue: `past_value.${layer}`,
+  presentKey: `present_key.${layer}`,
+  presentValue: `present_value.${layer}`,
+});
+
+/** What a layer reads besides the hidden states. */
+interface Shared {
+  readonly seqlens: GraphValue;
+  readonly total: GraphValue;
+  readonly cos: GraphValue;
+  readonly sin: GraphValue;
+  readonly order: GraphValue;
+}
+
+/**
+ * The language model for one sequence, fed in chunks of any length s (1 while decoding).
+ *
+ * Inputs, T being the computation's type:
+ * - `input_ids` int64 [s]
+ * - `visual_embeds` float32 [m, D] and `visual_rows` int64 [m, 1]: row `visual_rows[i]` of the chunk's
+ *   embeddings is overwritten by `visual_embeds[i]`; m may be 0
+ * - `seqlens_k` int32 [1]: tokens in the cache after this chunk, less one
+ * - `total_sequence_length` int32 []: tokens in the cache after this chunk
+ * - `cos`, `sin` T [positions, headDim / 2]: the rotary table; at least `total_sequence_length` rows
+ * - `past_key.N`, `past_value.N` T [1, kvHeads, capacity, headDim]
+ *
+ * Outputs: `logits` float32 [1, vocabulary] of the chunk's last token, and `present_key.N`,
+ * `present_value.N`, which are meant to be the same memory as the past.
+ */
+export function languageGraph(
+  source: GraphSource,
+  settings: GraphSettings = {},
+): ModelSource {
+  const dtype = settings.dtype ?? "float32";
+  const config = source.config.language;
+  const width = config.hiddenSize;
+  const graph = new GraphBuilder({ name: "language" });
+  const weights = new Weights(graph, source, dtype);
+  const e: Emitter = { graph, weights };
+  const prefix = "language_model.model";
+
+  const ids = graph.input("input_ids", "int64", ["s"]);
+  const visual = graph.input("visual_embeds", "float32", ["m", width]);
+  const rows = graph.input("visual_rows", "int64", ["m", 1]);
+  const rotary = ["positions", config.headDim / 2];
+  const shared: Shared = {
+    seqlens: graph.input("seqlens_k", "int32", [1]),
+    total: graph.input("total_sequence_length", "int32", []),
+    cos: graph.input("cos", dtype, rotary),
+    sin: graph.input("sin", dtype, rotary),
+    order: graph.constant(
+      "int32",
+      [(config.heads + 2 * config.kvHeads) * config.headDim],
+      qkvOrder(config),
+      "qkv_order",
+    ),
+  };
+
+  // The table stays in its stored type: only the rows looked up are cast.
+  const table = weights.stored(`${prefix}.tok_embeddings.weight`);
+  const words = cast(
+    e,
+    graph.node("Gather", [table.value, ids]),
+    table.entry.dtype,
+    dtype,
+  );
+  let x = graph.node("ScatterND", [
+    words,
+    rows,
+    cast(e, visual, "float32", dtype),
+  ]);
+  let normed = rmsNorm(
+    e,
+    x,
+    `${prefix}.layers.0.attention_norm.weight`,
+    config.rmsNormEps,
+  );
+  for (let i = 0; i < config.layers; i++) {
+    const layer = `${prefix}.layers.${i}`;
+    const last = i === config.layers - 1;
+    let mixed = attention(e, normed, i, config, shared);
+    if (last) {
+      // Only the last token's logits are wanted: what follows needs one row.
+      mixed = lastRow(e, mixed);
+      x = lastRow(e, x);
+    }
+    mixed = linear(
+      e,
+      mixed,
+      `${layer}.attention.wo.weight`,
+      config.bias ? `${layer}.attention.wo.bias` : undefined,
+    );
+    [normed, x] = addNorm(
+      e,
+      x,
+      mixed,
+      `${layer}.ffn_norm.weight`,
+      config.rmsNormEps,
+    );
+    [normed, x] = addNorm(
+      e,
+      x,
+      feedForward(e, normed, `${layer}.feed_forward`),
+      last
+        ? `${prefix}.norm.weight`
+        : `${prefix}.layers.${i + 1}.attention_norm.weight`,
+      config.rmsNormEps,
+    );
+  }
+  const head = config.tieWordEmbeddings
+    ? `${prefix}.tok_embeddings.weight`
+    : "language_model.output.weight";
+  const logits = cast(e, linear(e, normed, head), dtype, "float32");
+  graph.output("logits", logits, "float32", [1, config.vocabSize]);
+  return { bytes: graph.build(), externalDataFolder: source.folder };
+}
+
+/** [s, D] → [1, D]. */
+function lastRow({ graph }: Emitter, x: GraphValue): GraphValue {
+  return graph.node("Slice", [
+    x,
+    graph.int64s([-1]),
+    graph.int64s([2 ** 31 - 1]),
+    graph.int64s([0]),
+  ]);
+}
+
+/** x + branch, and its RMSNorm: [norm(x + branch), x + branch]. */
+function addNorm(
+  { graph, weights }: Emitter,
+  x: GraphValue,
+  branch: GraphValue,
+  weight: string,
+  epsilon: number,
+): [GraphValue, GraphValue] {
+  const [normed, , , sum] = graph.nodes("SkipSimplifiedLayerNormalization", [
+    x,
+    branch,
+    weights.get(weight),
+  ], {
+    domain: microsoft,
+    attributes: { epsilon: attribute.float(epsilon) },
+    outputs: [true, false, false, true],
+    name: `${weight}.rms`,
+  });
+  return [normed!, sum!];
+}
+
+/** SwiGLU: w2(silu(w1 x) · w3 x). */
+function feedForward(e: Emitter, x: GraphValue, prefix: string): GraphValue {
+  const { graph } = e;
+  // QuickGelu with alpha 1 is x · sigmoid(x), in one pass.
+  const gate = graph.node("QuickGelu", [linear(e, x, `${prefix}.w1.weight`)], {
+    domain: microsoft,
+    attributes: { alpha: attribute.float(1) },
+  });
+  const up = linear(e, x, `${prefix}.w3.weight`);
+  return linear(e, graph.node("Mul", [gate, up]), `${prefix}.w2.weight`);
+}
+
+/** Rows of `wqkv` in the order [all queries, all keys, all values] that the operator wants. */
+function qkvOrder(config: LanguageConfig): Int32Array<ArrayBuffer> {
+  const { heads, kvHeads, headDim } = config;
+  const group = heads / kvHeads;
+  const order = new Int32Array((heads + 2 * kvHeads) * headDim);
+  let at = 0;
+  // Stored per KV head: its queries, its key, its value.
+  for (const [first, count] of [[0, group], [group, 1], [group + 1, 1]]) {
+    for (let kv = 0; kv < kvHeads; kv++) {
+      const start = (kv * (group + 2) + first) * headDim;
+      for (let i = 0; i < count * headDim; i++) order[at++] = start + i;
+    }
+  }
+  return order;
+}
+
+/**
+ * Grouped-query attention, rotary inside, over the layer's cache. `wqkv` and its bias are reordered by
+ * `Gather` nodes that ONNX Runtime folds while it loads: in the stored type, so that the second copy is
+ * small, and for good, so that no token pays for parting the activations.
+ */
+function attention(
+  e: Emitter,
+  x: GraphValue,
+  layer: number,
+  config: LanguageConfig,
+  shared: Shared,
+): GraphValue {
+  const { graph, weights } = e;
+  const { heads, kvHeads, headDim } = config;
+  const prefix = `language_model.model.layers.${layer}.attention`;
+  const inOrder = (name: string) => {
+    const { value, entry } = weights.stored(name);
+    return cast(
+      e,
+      graph.node("Gather", [value, shared.order]),
+      entry.dtype,
+      weights.dtype,
+    );
+  };
+  const qkv = graph.node(
+    "Gemm",
+    config.bias
+      ? [x, inOrder(`${prefix}.wqkv.weight`), inOrder(`${prefix}.wqkv.bias`)]
+      : [x, inOrder(`${prefix}.wqkv.weight`)],
+    { attributes: { transB: attribute.int(1) }, name: `${prefix}.wqkv` },
+  );
+  const names = cacheNames(layer);
+  const cache = [1, kvHeads, "capacity", headDim];
+  const dtype = weights.dtype;
+  const [mixed, presentKey, presentValue] = graph.nodes(
+    "GroupQueryAttention",
+    [
+      reshape(e, qkv, [1, -1, (heads + 2 * kvHeads) * headDim]),
+      undefined,
+      undefined,
+      graph.input(names.pastKey, dtype, cache),
+      graph.input(names.pastValue, dtype, cache),
+      shared.seqlens,
+      shared.total,
+      shared.cos,
+      shared.sin,
+    ],
+    {
+      domain: microsoft,
+      attributes: {
+        num_heads: attribute.int(heads),
+        kv_num_heads: attribute.int(kvHeads),
+        scale: attribute.float(headDim ** -0.5),
+        do_rotary: attribute.int(1),
+        rotary_interleaved: attribute.int(0),
+      },
+      outputs: 3,
+      name: `${prefix}.gqa`,
+    },
+  ) as [GraphValue, GraphValue, GraphValue];
+  graph.output(names.presentKey, presentKey, dtype, cache);
+  graph.output(names.presentValue, presentValue, dtype, cache);
+  return reshape(e, mixed, [-1, heads * headDim]);
+}

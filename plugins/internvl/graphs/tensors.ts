@@ -1,0 +1,253 @@
+/**
+ * The tensors that the graphs read, by part, with the shapes the configuration asks for; and what they
+ * amount to.
+ * @module
+ */
+import { bytesPerElement, elementCount } from "../../../nodes/tensor.ts";
+import type { ExpectedTensor } from "../checkpoint.ts";
+import {
+  type InternVLConfig,
+  type LanguageConfig,
+  tileSize,
+  type VisionConfig,
+} from "../config.ts";
+import type { TensorEntry, WeightDType } from "../safetensors.ts";
+import { visionLayersUsed } from "./vision.ts";
+import type { ComputeType } from "./weights.ts";
+
+/** The parts of a model. */
+export type Part = "vision" | "projector" | "language";
+
+/** All parts, in the order data passes through them. */
+export const parts: readonly Part[] = ["vision", "projector", "language"];
+
+/**
+ * The tensors a part reads. For use with `expectTensors`, which reports a missing one or a wrong shape
+ * before any session is made. Layers that `select_layer` passes over are not asked for.
+ */
+export function expectedTensors(
+  config: InternVLConfig,
+  part: Part,
+): readonly ExpectedTensor[] {
+  switch (part) {
+    case "vision":
+      return visionTensors(config.vision, config.selectLayer);
+    case "projector":
+      return projectorTensors(config);
+    case "language":
+      return languageTensors(config.language);
+  }
+}
+
+/** The tensors of all parts. */
+export function allExpectedTensors(
+  config: InternVLConfig,
+): readonly ExpectedTensor[] {
+  return parts.flatMap((part) => expectedTensors(config, part));
+}
+
+function linear(
+  name: string,
+  out: number,
+  into: number,
+  bias: boolean,
+): readonly ExpectedTensor[] {
+  const weight = { name: `${name}.weight`, shape: [out, into] };
+  return bias ? [weight, { name: `${name}.bias`, shape: [out] }] : [weight];
+}
+
+function visionTensors(
+  vision: VisionConfig,
+  selectLayer: number,
+): readonly ExpectedTensor[] {
+  const { hiddenSize: width, intermediateSize, patchSize, imageSize } = vision;
+  const positions = 1 + (imageSize / patchSize) ** 2;
+  const top = "vision_model.embeddings";
+  const tensors: ExpectedTensor[] = [
+    { name: `${top}.class_embedding`, shape: [1, 1, width] },
+    { name: `${top}.position_embedding`, shape: [1, positions, width] },
+    {
+      name: `${top}.patch_embedding.weight`,
+      shape: [width, 3, patchSize, patchSize],
+    },
+    { name: `${top}.patch_embedding.bias`, shape: [width] },
+  ];
+  const layers = visionLayersUsed(vision.layers, selectLayer);
+  for (let i = 0; i < layers; i++) {
+    const layer = `vision_model.encoder.layers.${i}`;
+    for (const norm of ["norm1", "norm2"]) {
+      tensors.push({ name: `${layer}.${norm}.weight`, shape: [width] });
+      if (vision.normType === "layer_norm") {
+        tensors.push({ name: `${layer}.${norm}.bias`, shape: [width] });
+      }
+    }
+    tensors.push(
+      { name: `${layer}.ls1`, shape: [width] },
+      { name: `${layer}.ls2`, shape: [width] },
+      ...linear(`${layer}.attn.qkv`, 3 * width, width, vision.qkvBias),
+      ...linear(`${layer}.attn.proj`, width, width, true),
+      ...linear(`${layer}.mlp.fc1`, intermediateSize, width, true),
+      ...linear(`${layer}.mlp.fc2`, width, intermediateSize, true),
+    );
+    if (vision.qkNormalization) {
+      tensors.push(
+        { name: `${layer}.attn.q_norm.weight`, shape: [width] },
+        { name: `${layer}.attn.k_norm.weight`, shape: [width] },
+      );
+    }
+  }
+  return tensors;
+}
+
+function projectorTensors(config: InternVLConfig): readonly ExpectedTensor[] {
+  const block = Math.round(1 / config.downsampleRatio);
+  const inner = config.vision.hiddenSize * block * block;
+  const hidden = config.language.hiddenSize;
+  return [
+    { name: "mlp1.0.weight", shape: [inner] },
+    { name: "mlp1.0.bias", shape: [inner] },
+    ...linear("mlp1.1", hidden, inner, true),
+    ...linear("mlp1.3", hidden, hidden, true),
+  ];
+}
+
+function languageTensors(language: LanguageConfig): readonly ExpectedTensor[] {
+  const { hiddenSize: width, intermediateSize, vocabSize, bias } = language;
+  const { heads, kvHeads, headDim } = language;
+  const top = "language_model.model";
+  const tensors: ExpectedTensor[] = [
+    ...linear(`${top}.tok_embeddings`, vocabSize, width, false),
+    { name: `${top}.norm.weight`, shape: [width] },
+  ];
+  for (let i = 0; i < language.layers; i++) {
+    const layer = `${top}.layers.${i}`;
+    tensors.push(
+      { name: `${layer}.attention_norm.weight`, shape: [width] },
+      { name: `${layer}.ffn_norm.weight`, shape: [width] },
+      ...linear(
+        `${layer}.attention.wqkv`,
+        (heads + 2 * kvHeads) * headDim,
+        width,
+        bias,
+      ),
+      ...linear(`${layer}.attention.wo`, width, heads * headDim, bias),
+      ...linear(`${layer}.feed_forward.w1`, intermediateSize, width, false),
+      ...linear(`${layer}.feed_forward.w3`, intermediateSize, width, false),
+      ...linear(`${layer}.feed_forward.w2`, width, intermediateSize, false),
+    );
+  }
+  if (!language.tieWordEmbeddings) {
+    tensors.push(...linear("language_model.output", vocabSize, width, false));
+  }
+  return tensors;
+}
+
+/** What a part amounts to. */
+export interface PartSize {
+  /** Elements of its tensors. */
+  readonly parameters: number;
+  /** Bytes in the checkpoint's files. */
+  readonly bytes: number;
+  /** Elements by the type they are stored in. */
+  readonly byType: Readonly<Partial<Record<WeightDType, number>>>;
+}
+
+/** Parameters and stored bytes by part. Tensors that the checkpoint lacks are not counted. */
+export function partSizes(
+  config: InternVLConfig,
+  tensors: ReadonlyMap<string, TensorEntry>,
+): Readonly<Record<Part, PartSize>> {
+  const size = (part: Part): PartSize => {
+    let parameters = 0;
+    let bytes = 0;
+    const byType: Partial<Record<WeightDType, number>> = {};
+    for (const { name } of expectedTensors(config, part)) {
+      const entry = tensors.get(name);
+      if (entry === undefined) continue;
+      const count = elementCount(entry.shape);
+      parameters += count;
+      bytes += entry.length;
+      byType[entry.dtype] = (byType[entry.dtype] ?? 0) + count;
+    }
+    return { parameters, bytes, byType };
+  };
+  return {
+    vision: size("vision"),
+    projector: size("projector"),
+    language: size("language"),
+  };
+}
+
+/** Bytes of the key-value cache per token of context: 2 · layers · kvHeads · headDim elements. */
+export function cacheBytesPerToken(
+  language: LanguageConfig,
+  dtype: ComputeType = "float32",
+): number {
+  const { layers, kvHeads, headDim } = language;
+  return 2 * layers * kvHeads * headDim * bytesPerElement[dtype];
+}
+
+/** Memory a loaded model needs, in bytes. */
+export interface MemoryEstimate {
+  /** Weights in the type of the computation, by part; the embedding table not among them. */
+  readonly weights: Readonly<Record<Part, number>>;
+  /** The embedding table: mapped from its file on the CPU, in the type it is stored in. */
+  readonly embeddingTable: number;
+  /** Key-value cache for `contextLength` tokens. */
+  readonly cache: number;
+  /** Scratch memory of the largest run: one tile group, or one chunk of a prompt. */
+  readonly activations: number;
+  /** All of them together. */
+  readonly total: number;
+}
+
+/** What {@link memoryEstimate} is asked about. */
+export interface MemoryQuestion {
+  /** Type of the computation; default `"float32"`. */
+  readonly dtype?: ComputeType;
+  /** Tokens of context; default: the longest. */
+  readonly contextLength?: number;
+  /** Prompt tokens computed at once; default 512. */
+  readonly chunk?: number;
+}
+
+/**
+ * Estimates the memory a loaded model needs. The weights and the cache are exact; loading needs about a
+ * fifth of the weights more for a moment (measured on the CPU provider), which is not in it.
+ */
+export function memoryEstimate(
+  config: InternVLConfig,
+  tensors: ReadonlyMap<string, TensorEntry>,
+  question: MemoryQuestion = {},
+): MemoryEstimate {
+  const { language, vision } = config;
+  const dtype = question.dtype ?? "float32";
+  const width = bytesPerElement[dtype];
+  const sizes = partSizes(config, tensors);
+  const table = tensors.get("language_model.model.tok_embeddings.weight");
+  const tableCount = table === undefined ? 0 : elementCount(table.shape);
+  const weights = {
+    vision: sizes.vision.parameters * width,
+    projector: sizes.projector.parameters * width,
+    // A tied head is a copy of the table in the type of the computation.
+    language: (sizes.language.parameters -
+      (language.tieWordEmbeddings ? 0 : tableCount)) * width,
+  };
+  const cache = (question.contextLength ?? language.maxPositionEmbeddings) *
+    cacheBytesPerToken(language, dtype);
+  const rows = 1 + (tileSize(config) / vision.patchSize) ** 2;
+  const activations = width * Math.max(
+    rows * (2 * vision.intermediateSize + 6 * vision.hiddenSize),
+    (question.chunk ?? 512) *
+      (3 * language.intermediateSize + 6 * language.hiddenSize),
+  );
+  const embeddingTable = table?.length ?? 0;
+  return {
+    weights,
+    embeddingTable,
+    cache,
+    activations,
+    total: weights.vision + weights.projector + weights.language +
+      embeddingTable + cache + activations,
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * Weights as graph values: they stay in the checkpoint's files; a graph only says where they lie.
+ * @module
+ */
+import {
+  attribute,
+  type GraphBuilder,
+  type GraphValue,
+} from "../../onnx/graph.ts";
+import { Effect } from "effect";
+import { CheckpointError } from "../../../nodes/errors.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import type { TensorEntry } from "../safetensors.ts";
+
+/** Element types a graph can compute in. The CPU provider has kernels for float32 only. */
+export type ComputeType = "float32" | "float16" | "bfloat16";
+
+/** What a graph is built from. */
+export interface GraphSource extends Pick<Checkpoint, "config" | "tensors"> {
+  /** Folder that external data locations are relative to. */
+  readonly folder: string;
+  /** Location, relative to `folder`, of a file as a {@link TensorEntry} names it. */
+  readonly locations: ReadonlyMap<string, string>;
+}
+
+/** How a graph is built. */
+export interface GraphSettings {
+  /** Type of weights and activations; default `"float32"`. Norms always compute in float32. */
+  readonly dtype?: ComputeType;
+}
+
+/**
+ * Finds the real places of a checkpoint's weight files. ONNX Runtime follows no symbolic link out of
+ * the folder it is given, and in the Hugging Face cache every file is such a link: so the folder
+ * is the innermost one that holds all the files the links lead to.
+ */
+export const graphSource: (
+  checkpoint: Pick<Checkpoint, "dir" | "config" | "tensors">,
+) => Effect.Effect<GraphSource, CheckpointError> = Effect.fn(
+  "internvl.graphSource",
+)(function* (checkpoint) {
+  const files = new Set<string>();
+  for (const entry of checkpoint.tensors.values()) files.add(entry.file);
+  const real = new Map<string, readonly string[]>();
+  for (const file of files) {
+    const path = `${checkpoint.dir}/${file}`;
+    const found = yield* Effect.tryPromise({
+      try: () => Deno.realPath(path),
+      catch: (cause) =>
+        new CheckpointError({ path, message: `${path} cannot be read`, cause }),
+    });
+    real.set(file, found.replaceAll("\\", "/").split("/"));
+  }
+  const folder = commonFolder([...real.values()]);
+  const locations = new Map<string, string>();
+  for (const [file, parts] of real) {
+    locations.set(file, parts.slice(folder.length).join("/"));
+  }
+  return {
+    config: checkpoint.config,
+    tensors: checkpoint.tensors,
+    folder: folder.length === 0 ? checkpoint.dir : folder.join("/") || "/",
+    locations,
+  };
+});
+
+/** The longest list of path parts that all paths start with, their last parts (the files) left out. */
+function commonFolder(
+  paths: readonly (readonly string[])[],
+): readonly string[] {
+  const first = paths[0] ?? [];
+  let length = Math.max(0, first.length - 1);
+  for (const path of paths) {
+    let same = 0;
+    while (
+      same < length && same < path.length - 1 && path[same] === first[same]
+    ) same++;
+    length = same;
+  }
+  return first.slice(0, length);
+}
+
+/**
+ * The weights of one graph. Each is declared once, at its first use; one whose stored type is not the
+ * type of the computation goes through `Cast`, which ONNX Runtime folds while it loads.
+ */
+export class Weights {
+  readonly #graph: GraphBuilder;
+  readonly #source: GraphSource;
+  readonly #stored: Map<string, GraphValue> = new Map<string, GraphValue>();
+  readonly #cast: Map<string, GraphValue> = new Map<string, GraphValue>();
+  /** Type of the computation. */
+  readonly dtype: ComputeType;
+
+  /** Weights of `source`, declared in `graph`. */
+  constructor(graph: GraphBuilder, source: GraphSource, dtype: ComputeType) {
+    this.#graph = graph;
+    this.#source = source;
+    this.dtype = dtype;
+  }
+
+  /** The weight in the type of the computation. */
+  get(name: string): GraphValue {
+    return this.as(name, this.dtype);
+  }
+
+  /** The weight in any type. */
+  as(name: string, dtype: ComputeType): GraphValue {
+    const { value, entry } = this.stored(name);
+    if (entry.dtype === dtype) return value;
+    const key = `${name}|${dtype}`;
+    let cast = this.#cast.get(key);
+    if (cast === undefined) {
+      cast = this.#graph.node("Cast", [value], {
+        attributes: { to: attribute.dtype(dtype) },
+        name: `${name}.${dtype}`,
+      });
+      this.#cast.set(key, cast);
+    }
+    return cast;
+  }
+
+  /** The weight as it is stored. */
+  stored(
+    name: string,
+  ): { readonly value: GraphValue; readonly entry: TensorEntry } {
+    const entry = this.#source.tensors.get(name);
+    if (entry === undefined) {
+      throw new RangeError(`graph: the checkpoint has no tensor ${name}`);
+    }
+    let value = this.#stored.get(name);
+    if (value === undefined) {
+      const location = this.#source.locations.get(entry.file) ?? entry.file;
+      value = this.#graph.external(name, entry.dtype, entry.shape, {
+        location,
+        offset: entry.offset,
+        length: entry.length,
+      });
+      this.#stored.set(name, value);
+    }
+    return { value, entry };
+  }
+}
