@@ -1,0 +1,106 @@
+/**
+ * The whole model against the reference's numbers, over checkpoints that vary in every axis.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { Effect } from "effect";
+import type { Prompt, VisualTokens } from "../../../nodes/values.ts";
+import { ffiBackend } from "../../onnx/mod.ts";
+import { makeProjector, makeVisionEncoder } from "../graphs/encoder.ts";
+import {
+  floats,
+  type GoldenCase,
+  goldenNames,
+  normalise,
+  openModel,
+  readGolden,
+  relativeError,
+} from "../graphs/testing.ts";
+import { openTokenizer } from "../tokenizer/load.ts";
+import { makeLanguageModel } from "./model.ts";
+
+const TOLERANCE = 1e-5;
+
+/** A prompt of ids; runs of the context token are the pictures. */
+function promptOf(golden: GoldenCase, context: number): Prompt {
+  const ids = Int32Array.from(golden.inputIds);
+  const images: Prompt["images"][number][] = [];
+  for (let i = 0; i < ids.length; i++) {
+    if (ids[i] !== context) continue;
+    const start = i;
+    while (ids[i] === context) i++;
+    images.push({ start, length: i - start, tiles: 1 });
+  }
+  return { text: "", ids, images, question: "" };
+}
+
+for (const name of goldenNames) {
+  Deno.test(`${name}: features, visual tokens, first logits and greedy ids are the reference's`, async () => {
+    const golden = await readGolden(name);
+    const body = Effect.gen(function* () {
+      const model = yield* openModel(golden.folder);
+      const { config } = model.checkpoint;
+      const tokenizer = yield* openTokenizer(golden.folder);
+      // Batches that do not divide the tiles.
+      const encoder = makeVisionEncoder(model.vision, config, { rows: 40 });
+      const projector = makeProjector(model.projector, config);
+      const sets = new Map<string, VisualTokens>();
+      for (const [key, tiles] of golden.tensors) {
+        if (!key.startsWith("tiles/")) continue;
+        const set = key.slice("tiles/".length);
+        const features = yield* encoder.encode(normalise(tiles));
+        const expectedFeatures = golden.tensors.get(`features/${set}`)!;
+        assert.deepEqual(features.shape, expectedFeatures.shape);
+        const featureError = relativeError(
+          yield* floats(features),
+          expectedFeatures.data,
+        );
+        assert.ok(featureError < TOLERANCE, `features ${featureError}`);
+        const visual = yield* projector.project(features);
+        const expectedVisual = golden.tensors.get(`visual/${set}`)!;
+        assert.deepEqual(visual.shape, expectedVisual.shape);
+        const visualError = relativeError(
+          yield* floats(visual),
+          expectedVisual.data,
+        );
+        assert.ok(visualError < TOLERANCE, `visual tokens ${visualError}`);
+        sets.set(set, visual);
+      }
+      const end = tokenizer.idOf("<|im_end|>")!;
+      const languageModel = makeLanguageModel({
+        session: model.language,
+        config: config.language,
+        endIds: [end],
+        endTexts: ["<|im_end|>"],
+        detokenizer: () => tokenizer.streamDecoder({ skipSpecialTokens: true }),
+        // Some cases go past max_position_embeddings, where the rotary base moves.
+        contextLength: 4096,
+      });
+      for (const item of golden.cases) {
+        const streamed: string[] = [];
+        const completion = yield* languageModel.generate({
+          prompt: promptOf(item, tokenizer.special.imageContext),
+          visual: item.pictureSet === null ? [] : [sets.get(item.pictureSet)!],
+          settings: { maxNewTokens: golden.maxNewTokens },
+          observer: { onText: (delta) => streamed.push(delta) },
+        });
+        const logitsError = relativeError(
+          completion.firstLogits.data,
+          golden.tensors.get(`first_logits/${item.name}`)!.data,
+        );
+        assert.ok(logitsError < TOLERANCE, `${item.name}: ${logitsError}`);
+        assert.deepEqual([...completion.ids], item.greedyIds, item.name);
+        assert.equal(completion.text, item.response, item.name);
+        assert.equal(streamed.join(""), item.response, item.name);
+        assert.equal(
+          completion.finishReason,
+          item.greedyIds.at(-1) === end ? "stop" : "length",
+          item.name,
+        );
+      }
+    });
+    await Effect.runPromise(
+      Effect.scoped(body).pipe(Effect.provide(ffiBackend)),
+    );
+  });
+}

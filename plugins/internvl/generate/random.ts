@@ -1,0 +1,44 @@
+/**
+ * The pseudo-random numbers of sampling: xoshiro128** 1.1 (Blackman and Vigna, "Scrambled linear
+ * pseudorandom number generators", 2021), its state filled by SplitMix32 from the seed. The same seed
+ * gives the same numbers on every machine; they are not PyTorch's.
+ * @module
+ */
+
+/** Draws numbers evenly from [0, 1), 53 bits each. */
+export type Random = () => number;
+
+/** A generator for a seed: a whole number from 0 to 2^53 - 1. */
+export function seededRandom(seed: number): Random {
+  const low = splitMix32(seed >>> 0);
+  const high = splitMix32(Math.floor(seed / 2 ** 32) ^ 0x5851f42d);
+  let a = low(), b = high(), c = low(), d = high();
+  const next = (): number => {
+    const result = Math.imul(rotate(Math.imul(b, 5), 7), 9) >>> 0;
+    const t = b << 9;
+    c ^= a;
+    d ^= b;
+    b ^= c;
+    a ^= d;
+    c ^= t;
+    d = rotate(d, 11);
+    return result;
+  };
+  return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
+}
+
+function rotate(x: number, bits: number): number {
+  return (x << bits) | (x >>> (32 - bits));
+}
+
+function splitMix32(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let z = state ^ (state >>> 16);
+    z = Math.imul(z, 0x21f0aaad);
+    z ^= z >>> 15;
+    z = Math.imul(z, 0x735a2d97);
+    return (z ^ (z >>> 15)) >>> 0;
+  };
+}
