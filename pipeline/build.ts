@@ -39,6 +39,8 @@ class HandleImpl {
 class Builder {
   readonly inputs: Record<string, GraphInput> = {};
   readonly nodes = new Map<string, DraftNode>();
+  /** The next number to try for a kind's id. */
+  readonly numbers = new Map<string, number>();
   constructor(readonly name: string) {}
 
   error(message: string, node?: string, port?: string): GraphError {
@@ -198,9 +200,11 @@ class Builder {
   }
 
   freeId(kind: string): string {
-    let id = kind;
-    for (let n = 2; this.nodes.has(id); n++) id = `${kind}-${n}`;
-    return id;
+    let n = this.numbers.get(kind) ?? 1;
+    const id = (): string => n === 1 ? kind : `${kind}-${n}`;
+    while (this.nodes.has(id())) n++;
+    this.numbers.set(kind, n);
+    return id();
   }
 }
 

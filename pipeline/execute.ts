@@ -354,7 +354,10 @@ function attempts(
       inOwnScope(attempt(run, plan, node, given, path, number, again)),
       (cause) =>
         again && retryable(cause)
-          ? Effect.flatMap(Effect.sleep(delay), () => from(number + 1))
+          ? Effect.flatMap(
+            delay > 0 ? Effect.sleep(delay) : Effect.void,
+            () => from(number + 1),
+          )
           : Effect.failCause(cause),
     );
   };

@@ -2,7 +2,7 @@
  * What the tests of pipelines share: an effect as a test, on the test clock, and small node kinds.
  * @module
  */
-import { Cause, Effect, Exit, Layer, type Scope } from "effect";
+import { Cause, Effect, Exit, Fiber, Layer, type Scope } from "effect";
 import { TestClock, TestConsole } from "effect/testing";
 import type { RunEvent } from "./events.ts";
 import { defineNode, type NodeKind } from "./node.ts";
@@ -15,11 +15,36 @@ export function check<E>(
 ): void {
   Deno.test(name, async () => {
     const exit = await Effect.runPromiseExit(
-      Effect.scoped(body).pipe(
+      // A first sleep inside a finalizer would otherwise be cut short by the test clock's own warning.
+      Effect.andThen(TestClock.adjust(0), Effect.scoped(body)).pipe(
         Effect.provide(Layer.mergeAll(TestClock.layer(), TestConsole.layer)),
       ),
     );
     if (Exit.isFailure(exit)) throw Cause.squash(exit.cause);
+  });
+}
+
+/** Lets every fiber that can go on go on. */
+export const settle: Effect.Effect<void> = Effect.repeat(Effect.yieldNow, {
+  times: 50,
+}).pipe(Effect.asVoid);
+
+/** Runs an effect and moves the test clock until it ends; tells how long it took on that clock. */
+export function timed<A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  limit = 1000,
+): Effect.Effect<{ readonly ms: number; readonly value: A }, E, R> {
+  return Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(effect);
+    for (let ms = 0; ms <= limit; ms++) {
+      yield* settle;
+      if (fiber.pollUnsafe() !== undefined) {
+        return { ms, value: yield* Fiber.join(fiber) };
+      }
+      yield* TestClock.adjust(1);
+    }
+    yield* Fiber.interrupt(fiber);
+    throw new Error(`still running after ${limit} ms`);
   });
 }
 
