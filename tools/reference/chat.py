@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
 
 import torch
 
@@ -49,9 +49,7 @@ class Model:
         self.weights = read_weights(folder)
         self.tokenizer = Tokenizer(folder)
         self.template = TEMPLATES[self.config.template]
-        self.system = (
-            self.template.default_system if self.config.system_message is None else self.config.system_message
-        )
+        self.system = self.template.default_system if self.config.system_message is None else self.config.system_message
         self.eos = self.tokenizer.id_of(self.template.sep.strip())
         self.context_id = self.tokenizer.id_of(IMG_CONTEXT)
 
@@ -77,9 +75,7 @@ class Model:
 
     def _answer(self, rendered: Rendered, ids: list[int], greedy: language.Greedy) -> Answer:
         text = self.tokenizer.decode(greedy.ids, skip_special_tokens=True)
-        return Answer(
-            rendered, ids, greedy, cut_answer(text, self.template), cut_answer(clean_up(text), self.template)
-        )
+        return Answer(rendered, ids, greedy, cut_answer(text, self.template), cut_answer(clean_up(text), self.template))
 
     def chat(
         self,

@@ -4,31 +4,172 @@ from __future__ import annotations
 
 import random
 
-_NOUNS = (
-    "picture image tile model cat dog house street river mountain child woman man table letter word number "
-    "window sign train bicycle market flower cloud bridge garden paper chart answer question colour frame"
-).split()
-_VERBS = "shows contains holds follows crosses carries reads describes counts names finds opens".split()
-_ADJECTIVES = "small large red blue green old new bright dark open quiet left right second last".split()
-_PREPOSITIONS = "in on under near behind above beside between".split()
-_CJK_NOUNS = "图片 图像 模型 猫 狗 房子 街道 河流 山 孩子 桌子 文字 数字 窗户 火车 花 云 桥 问题 答案 颜色".split()
-_CJK_VERBS = "有 是 显示 包含 描述 看到 找到 打开 回答".split()
-_CJK_ADJECTIVES = "小的 大的 红色的 蓝色的 绿色的 旧的 新的 明亮的".split()
-_IDENTIFIERS = "index value tiles width height result count image text node graph".split()
-_EMOJI = "😀 😂 🚀 🐱 👩‍👩‍👧 👍🏽 🇨🇳 ❤️ ✅ 🌍 👨🏿‍🚒 1️⃣".split()
-_OTHER = (
-    "Ünïcödé čeština Ελληνικά русский עברית العربية हिन्दी ไทย 日本語 カタカナ 한국어 ﬁ ½ ① Ａ Å e\u0301 ﷽ "
-    "\u2028 \u00a0 \u3000 \u200b \u200d \ufeff \ufffd \uffff \U0010ffff \ue000 \U000e0041 ▁ ▁▁ \u0378"
-).split(" ")
+_NOUNS = [
+    "picture",
+    "image",
+    "tile",
+    "model",
+    "cat",
+    "dog",
+    "house",
+    "street",
+    "river",
+    "mountain",
+    "child",
+    "woman",
+    "man",
+    "table",
+    "letter",
+    "word",
+    "number",
+    "window",
+    "sign",
+    "train",
+    "bicycle",
+    "market",
+    "flower",
+    "cloud",
+    "bridge",
+    "garden",
+    "paper",
+    "chart",
+    "answer",
+    "question",
+    "colour",
+    "frame",
+]
+_VERBS = [
+    "shows",
+    "contains",
+    "holds",
+    "follows",
+    "crosses",
+    "carries",
+    "reads",
+    "describes",
+    "counts",
+    "names",
+    "finds",
+    "opens",
+]
+_ADJECTIVES = [
+    "small",
+    "large",
+    "red",
+    "blue",
+    "green",
+    "old",
+    "new",
+    "bright",
+    "dark",
+    "open",
+    "quiet",
+    "left",
+    "right",
+    "second",
+    "last",
+]
+_PREPOSITIONS = ["in", "on", "under", "near", "behind", "above", "beside", "between"]
+_CJK_NOUNS = [
+    "图片",
+    "图像",
+    "模型",
+    "猫",
+    "狗",
+    "房子",
+    "街道",
+    "河流",
+    "山",
+    "孩子",
+    "桌子",
+    "文字",
+    "数字",
+    "窗户",
+    "火车",
+    "花",
+    "云",
+    "桥",
+    "问题",
+    "答案",
+    "颜色",
+]
+_CJK_VERBS = ["有", "是", "显示", "包含", "描述", "看到", "找到", "打开", "回答"]
+_CJK_ADJECTIVES = ["小的", "大的", "红色的", "蓝色的", "绿色的", "旧的", "新的", "明亮的"]
+_IDENTIFIERS = ["index", "value", "tiles", "width", "height", "result", "count", "image", "text", "node", "graph"]
+_EMOJI = ["😀", "😂", "🚀", "🐱", "👩\u200d👩\u200d👧", "👍🏽", "🇨🇳", "❤️", "✅", "🌍", "👨🏿\u200d🚒", "1️⃣"]
+_OTHER = [
+    "Ünïcödé",
+    "čeština",
+    "Ελληνικά",
+    "русский",
+    "עברית",
+    "العربية",
+    "हिन्दी",
+    "ไทย",
+    "日本語",
+    "カタカナ",
+    "한국어",
+    "ﬁ",
+    "½",
+    "①",
+    "Ａ",
+    "Å",
+    "é",
+    "﷽",
+    "\u2028",
+    "\xa0",
+    "\u3000",
+    "\u200b",
+    "\u200d",
+    "\ufeff",
+    "�",
+    "\uffff",
+    "\U0010ffff",
+    "\ue000",
+    "\U000e0041",
+    "▁",
+    "▁▁",
+    "\u0378",
+]
 _CONTROL = ["\x00", "\x01", "\x07", "\x08", "\t", "\n", "\r\n", "\x0b", "\x0c", "\x1b[31m", "\x7f", "\x85", "\x9f"]
-_SPECIAL = (
-    "<unk> <s> </s> <|plugin|> <|interpreter|> <|action_end|> <|action_start|> <|im_end|> <|im_start|> <img> "
-    "</img> <IMG_CONTEXT> <quad> </quad> <ref> </ref> <box> </box>"
-).split()
-_NEARLY = (
-    "<image> <|im_end| |im_end|> < s> <S> <IMG_CONTEXT <img/> <<s>> <box></box> <0x41> <0xE4> "
-    "[UNUSED_TOKEN_141] [UNUSED_TOKEN_145] [UNUSED_TOKEN_999] <|im_start|><|im_start|>"
-).split()
+_SPECIAL = [
+    "<unk>",
+    "<s>",
+    "</s>",
+    "<|plugin|>",
+    "<|interpreter|>",
+    "<|action_end|>",
+    "<|action_start|>",
+    "<|im_end|>",
+    "<|im_start|>",
+    "<img>",
+    "</img>",
+    "<IMG_CONTEXT>",
+    "<quad>",
+    "</quad>",
+    "<ref>",
+    "</ref>",
+    "<box>",
+    "</box>",
+]
+_NEARLY = [
+    "<image>",
+    "<|im_end|",
+    "|im_end|>",
+    "<",
+    "s>",
+    "<S>",
+    "<IMG_CONTEXT",
+    "<img/>",
+    "<<s>>",
+    "<box></box>",
+    "<0x41>",
+    "<0xE4>",
+    "[UNUSED_TOKEN_141]",
+    "[UNUSED_TOKEN_145]",
+    "[UNUSED_TOKEN_999]",
+    "<|im_start|><|im_start|>",
+]
 
 
 def _english(rng: random.Random) -> str:
@@ -59,9 +200,9 @@ def _code(rng: random.Random) -> str:
         f"const {a} = {b}.map((x) => x * {rng.randrange(10)});",
         f"for {a} in range({rng.randrange(100)}):\n    {b} += {a}",
         f"if ({a} !== null && {b} >= 0) {{\n  return {a}[{b}];\n}}",
-        f"def {a}({b}: int) -> str:\n\treturn f\"{{{b}}}\"",
+        f'def {a}({b}: int) -> str:\n\treturn f"{{{b}}}"',
         f'{{"{a}": {rng.randrange(1000)}, "{b}": [true, null]}}',
-        f"<p class=\"{a}\">{b}</p>  // {a}_{b}",
+        f'<p class="{a}">{b}</p>  // {a}_{b}',
     )
     return rng.choice(forms)
 
@@ -81,7 +222,15 @@ def _spaces(rng: random.Random) -> str:
 
 
 def _random_unicode(rng: random.Random) -> str:
-    ranges = ((0x20, 0x7E), (0xA1, 0x24F), (0x370, 0x52F), (0x3040, 0x30FF), (0x4E00, 0x9FFF), (0x1F300, 0x1FAFF), (0x10000, 0x10FFFF))
+    ranges = (
+        (0x20, 0x7E),
+        (0xA1, 0x24F),
+        (0x370, 0x52F),
+        (0x3040, 0x30FF),
+        (0x4E00, 0x9FFF),
+        (0x1F300, 0x1FAFF),
+        (0x10000, 0x10FFFF),
+    )
     characters = []
     for _ in range(rng.randrange(1, 12)):
         low, high = rng.choice(ranges)
@@ -92,7 +241,25 @@ def _random_unicode(rng: random.Random) -> str:
 def trial_strings(count: int) -> list[str]:
     """Strings of every kind that a user may type; distinct; no lone surrogates."""
     rng = random.Random(5000)
-    fixed = ["", " ", "  ", "\n", "\n\n", "\t", "a", " a", "a ", " a ", "  a  b  ", "▁", " ▁ ", "a▁b", "<s>", " <s> ", "</s></s>"]
+    fixed = [
+        "",
+        " ",
+        "  ",
+        "\n",
+        "\n\n",
+        "\t",
+        "a",
+        " a",
+        "a ",
+        " a ",
+        "  a  b  ",
+        "▁",
+        " ▁ ",
+        "a▁b",
+        "<s>",
+        " <s> ",
+        "</s></s>",
+    ]
     fixed += [*_EMOJI, *_OTHER, *_CONTROL, *_SPECIAL, *_NEARLY]
     fixed += [f"{a}{b}" for a in _SPECIAL[:4] for b in ("x", " x", "\n", " ")]
     fixed += [f"a {token} b" for token in (*_SPECIAL, *_NEARLY)] + [f"a{token}b" for token in (*_SPECIAL, *_NEARLY)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +85,11 @@ BATCHES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("<image>\nIs there a table in this small picture?", ("square",)),
         ("颜色？", ("tall",)),
     ),
-    "rms-norm-bf16": (("What can be seen in the picture?", ("wide",)), ("数一数窗户。", ("tall",)), ("Count.", ("square",))),
+    "rms-norm-bf16": (
+        ("What can be seen in the picture?", ("wide",)),
+        ("数一数窗户。", ("tall",)),
+        ("Count.", ("square",)),
+    ),
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from prompt import IMG_CONTEXT, TEMPLATES, Refused, Turn, render_batch, render_chat, video_prefix
 from tokenizer import Tokenizer
@@ -64,8 +65,20 @@ def _cases() -> list[dict[str, Any]]:
         _chat("history with special tokens in it", "Go on", history=[("a<|im_end|>b", "</s><s> <img>")]),
         _chat("spaces and newlines kept", "  a\n\n b\t\u3000 ", history=[("\n x ", " y\r\n")]),
         # rule 4
-        _chat("placeholder in an earlier answer is replaced first", "<image> here", history=[("q", "say <image>")], tiles=3, patches=[1, 2]),
-        _chat("placeholder in the system message is replaced first", "<image>\nQ", tiles=3, patches=[1, 2], system="See <image>."),
+        _chat(
+            "placeholder in an earlier answer is replaced first",
+            "<image> here",
+            history=[("q", "say <image>")],
+            tiles=3,
+            patches=[1, 2],
+        ),
+        _chat(
+            "placeholder in the system message is replaced first",
+            "<image>\nQ",
+            tiles=3,
+            patches=[1, 2],
+            system="See <image>.",
+        ),
         _chat("surplus placeholder stays as text", "<image>\n<image>\nQ", tiles=2, patches=[2]),
         _chat("surplus count does nothing", "<image>\nQ", tiles=3, patches=[2, 1]),
         _chat("history with a placeholder, text only now", "And now?", history=seen),
@@ -91,7 +104,9 @@ def _cases() -> list[dict[str, Any]]:
         ),
     ]
     for template in ("internvl2_5", "Hermes-2", "phi3-chat"):
-        cases.append(_chat(f"{template}: image and history", "And?", history=seen, tiles=1, template=template, system=_CUSTOM))
+        cases.append(
+            _chat(f"{template}: image and history", "And?", history=seen, tiles=1, template=template, system=_CUSTOM)
+        )
         cases.append(_chat(f"{template}: text", "Hello", template=template))
     return cases
 

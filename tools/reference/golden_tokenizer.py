@@ -21,6 +21,10 @@ def write_gzip_json(path: Path, value: Any) -> None:
     path.write_bytes(gzip.compress(text.encode("ascii"), compresslevel=9, mtime=0))
 
 
+def _texts(tokenizer: Tokenizer, rows: list[list[int]], skip: bool) -> list[str]:
+    return [tokenizer.decode(row, skip_special_tokens=skip) for row in rows]
+
+
 def write(folder: Path) -> None:
     """One folder a model, the strings once, the expected values of each model."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,17 +35,13 @@ def write(folder: Path) -> None:
         write_tokenizer(folder / recipe.name, train(recipe))
         tokenizer = Tokenizer(folder / recipe.name)
         ids = [tokenizer.encode(text, add_bos=False) for text in strings]
-
-        def texts(rows: list[list[int]], skip: bool) -> list[str]:
-            return [tokenizer.decode(row, skip_special_tokens=skip) for row in rows]
-
-        kept, skipped = texts(ids, False), texts(ids, True)
+        kept, skipped = _texts(tokenizer, ids, False), _texts(tokenizer, ids, True)
         expected = {
             "ids": ids,
             # null: the same as the string (kept), or the same as kept (skipped)
             "decoded": [None if out == text else out for out, text in zip(kept, strings)],
             "decodedSkippingSpecial": [None if a == b else a for a, b in zip(skipped, kept)],
-            "sequencesDecoded": texts(sequences, False),
-            "sequencesDecodedSkippingSpecial": texts(sequences, True),
+            "sequencesDecoded": _texts(tokenizer, sequences, False),
+            "sequencesDecodedSkippingSpecial": _texts(tokenizer, sequences, True),
         }
         write_gzip_json(folder / f"{recipe.name}.json.gz", expected)

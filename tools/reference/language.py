@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ def rope_base(config: LanguageConfig, length: int) -> float:
         return config.rope_theta
     d = config.head_dim
     stretch = config.rope_factor * length / limit - (config.rope_factor - 1.0)
-    return config.rope_theta * stretch ** (d / (d - 2))
+    return float(config.rope_theta * stretch ** (d / (d - 2)))
 
 
 def _rotate(x: Tensor, positions: Tensor, base: float) -> Tensor:
@@ -155,6 +155,6 @@ def generate(
         step = torch.tensor([[row_ids[-1]] for row_ids in ids])
         x = embed(step, weights)
         mask = torch.cat([mask, torch.ones(batch, 1, dtype=mask.dtype)], dim=1)
-        positions = (mask.sum(-1, keepdim=True) - 1)
+        positions = mask.sum(-1, keepdim=True) - 1
     assert first is not None
     return [Greedy(ids[row], first[row], margins[row]) for row in range(batch)]

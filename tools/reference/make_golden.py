@@ -1,7 +1,7 @@
 """Regenerates `tests/golden/{tokenizer,prompt,model}`.
 
-    python3 tools/reference/make_golden.py            # all three
-    python3 tools/reference/make_golden.py model      # one of them
+python3 tools/reference/make_golden.py            # all three
+python3 tools/reference/make_golden.py model      # one of them
 """
 
 from __future__ import annotations

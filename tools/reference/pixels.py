@@ -16,10 +16,7 @@ Floats = NDArray[np.float32]
 def tile_grid(width: int, height: int, min_tiles: int, max_tiles: int, tile_size: int) -> tuple[int, int]:
     """(columns, rows) for a picture of this size."""
     grids = [
-        (i, j)
-        for i in range(1, max_tiles + 1)
-        for j in range(1, max_tiles + 1)
-        if min_tiles <= i * j <= max_tiles
+        (i, j) for i in range(1, max_tiles + 1) for j in range(1, max_tiles + 1) if min_tiles <= i * j <= max_tiles
     ]
     grids.sort(key=lambda grid: grid[0] * grid[1])
     aspect = width / height
@@ -41,9 +38,7 @@ def cut_tiles(
     columns, rows = tile_grid(image.width, image.height, min_tiles, max_tiles, tile_size)
     whole = image.resize((columns * tile_size, rows * tile_size))
     tiles = [
-        np.asarray(
-            whole.crop((c * tile_size, r * tile_size, (c + 1) * tile_size, (r + 1) * tile_size)), dtype=np.uint8
-        )
+        np.asarray(whole.crop((c * tile_size, r * tile_size, (c + 1) * tile_size, (r + 1) * tile_size)), dtype=np.uint8)
         for r in range(rows)
         for c in range(columns)
     ]
@@ -59,9 +54,7 @@ def normalise(tiles: Bytes) -> Floats:
     return np.ascontiguousarray(((scaled - MEAN) / STD).transpose(0, 3, 1, 2))
 
 
-def frame_indices(
-    frame_count: int, fps: float, segments: int, bound: tuple[float, float] | None = None
-) -> list[int]:
+def frame_indices(frame_count: int, fps: float, segments: int, bound: tuple[float, float] | None = None) -> list[int]:
     """The middle frame of each segment; rounding half to even."""
     start, end = (-100000.0, 100000.0) if bound is None else bound
     first = max(0, round(start * fps))

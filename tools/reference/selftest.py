@@ -39,22 +39,22 @@ def _vision_layer(model: Model) -> None:
     pixels = torch.randn(2, 3, model.config.tile_size, model.config.tile_size, dtype=torch.float64)
     x = vision.embed_patches(pixels, w, c)
     heads, width = c.num_attention_heads, c.hidden_size
+
+    def norm(t: torch.Tensor, name: str) -> torch.Tensor:
+        if c.norm_type == "layer_norm":
+            return F.layer_norm(t, (width,), w[f"{name}.weight"], w[f"{name}.bias"], 1e-6)
+        return F.rms_norm(t, (width,), w[f"{name}.weight"], 1e-6)
+
     for layer in range(c.num_hidden_layers):
         p = f"vision_model.encoder.layers.{layer}"
-
-        def norm(t: torch.Tensor, name: str) -> torch.Tensor:
-            if c.norm_type == "layer_norm":
-                return F.layer_norm(t, (width,), w[f"{p}.{name}.weight"], w[f"{p}.{name}.bias"], 1e-6)
-            return F.rms_norm(t, (width,), w[f"{p}.{name}.weight"], 1e-6)
-
-        q, k, v = F.linear(norm(x, "norm1"), w[f"{p}.attn.qkv.weight"], w.get(f"{p}.attn.qkv.bias")).chunk(3, -1)
+        q, k, v = F.linear(norm(x, f"{p}.norm1"), w[f"{p}.attn.qkv.weight"], w.get(f"{p}.attn.qkv.bias")).chunk(3, -1)
         if c.qk_normalization:
             q = F.rms_norm(q, (width,), w[f"{p}.attn.q_norm.weight"], 1e-6)
             k = F.rms_norm(k, (width,), w[f"{p}.attn.k_norm.weight"], 1e-6)
-        q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+        q, k, v = (t.reshape(2, -1, heads, width // heads).transpose(1, 2) for t in (q, k, v))
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         x = x + w[f"{p}.ls1"] * F.linear(mixed, w[f"{p}.attn.proj.weight"], w[f"{p}.attn.proj.bias"])
-        hidden = F.gelu(F.linear(norm(x, "norm2"), w[f"{p}.mlp.fc1.weight"], w[f"{p}.mlp.fc1.bias"]))
+        hidden = F.gelu(F.linear(norm(x, f"{p}.norm2"), w[f"{p}.mlp.fc1.weight"], w[f"{p}.mlp.fc1.bias"]))
         x = x + w[f"{p}.ls2"] * F.linear(hidden, w[f"{p}.mlp.fc2.weight"], w[f"{p}.mlp.fc2.bias"])
     _close("vision encoder", vision.encode(pixels, w, model.config), x)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -86,9 +86,7 @@ def encode(pixels: Tensor, weights: Weights, config: ChatConfig) -> Tensor:
         x = x + weights[f"{prefix}.ls1"] * _attention(
             _norm(x, weights, f"{prefix}.norm1", vision), weights, f"{prefix}.attn", vision
         )
-        x = x + weights[f"{prefix}.ls2"] * _mlp(
-            _norm(x, weights, f"{prefix}.norm2", vision), weights, f"{prefix}.mlp"
-        )
+        x = x + weights[f"{prefix}.ls2"] * _mlp(_norm(x, weights, f"{prefix}.norm2", vision), weights, f"{prefix}.mlp")
         states.append(x)
     return states[config.select_layer]
 
@@ -104,7 +102,12 @@ def pixel_shuffle(grid: Tensor, version: str) -> Tensor:
     for r in range(side):
         cells = [
             torch.cat(
-                [grid[:, 2 * r, 2 * c], grid[:, 2 * r, 2 * c + 1], grid[:, 2 * r + 1, 2 * c], grid[:, 2 * r + 1, 2 * c + 1]],
+                [
+                    grid[:, 2 * r, 2 * c],
+                    grid[:, 2 * r, 2 * c + 1],
+                    grid[:, 2 * r + 1, 2 * c],
+                    grid[:, 2 * r + 1, 2 * c + 1],
+                ],
                 dim=-1,
             )
             for c in range(side)
