@@ -1,0 +1,190 @@
+/**
+ * One question asked and its answer shown: what `chat`, `video` and the interactive chat have in common.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import type { ChatRequest, ChatResult } from "../mod.ts";
+import type { Fault, OutputError } from "./faults.ts";
+import { attempt, type Model } from "./models.ts";
+import { makePainter, runProgress } from "./progress.ts";
+import { Shell } from "./shell.ts";
+import { count, duration, jsonText, plural, printable } from "./text.ts";
+
+/** A result as `--json` prints it and batch lines carry it. */
+export interface JsonResult {
+  /** The answer. */
+  readonly response: string;
+  /** All rounds, this one included. */
+  readonly history: readonly (readonly [string, string])[];
+  /** Token counts. */
+  readonly usage: JsonUsage;
+  /** `stop` or `length`. */
+  readonly finish_reason: string;
+  /** Milliseconds by stage. */
+  readonly timings: Readonly<Record<string, number>>;
+  /** The run in the run store. */
+  readonly run_id: string;
+}
+
+/** Token counts under their JSON names. */
+export interface JsonUsage {
+  /** All tokens of the prompt, image tokens included. */
+  readonly prompt_tokens: number;
+  /** Image tokens of the prompt. */
+  readonly image_tokens: number;
+  /** Generated tokens. */
+  readonly completion_tokens: number;
+}
+
+/** A result under its JSON names; milliseconds to three places. */
+export function jsonResult(result: ChatResult): JsonResult {
+  return {
+    response: result.response,
+    history: result.history,
+    usage: {
+      prompt_tokens: result.usage.promptTokens,
+      image_tokens: result.usage.imageTokens,
+      completion_tokens: result.usage.completionTokens,
+    },
+    finish_reason: result.finishReason,
+    timings: roundTimings(result.timings),
+    run_id: result.runId,
+  };
+}
+
+/** Milliseconds to three places. */
+export function roundTimings(
+  timings: Readonly<Record<string, number>>,
+): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(timings).map((
+      [stage, ms],
+    ) => [stage, Math.round(ms * 1000) / 1000]),
+  );
+}
+
+/** How an answer is to be shown. */
+export interface AnswerOptions {
+  /** One JSON object instead of text. */
+  readonly json: boolean;
+}
+
+/**
+ * Asks and shows: the text as it comes on a terminal, whole in a pipe, as JSON when asked for. Progress
+ * and a line of figures go to stderr, when that is a terminal.
+ */
+export const answer: (
+  model: Pick<Model, "chat" | "chatStream">,
+  request: ChatRequest,
+  options: AnswerOptions,
+) => Effect.Effect<ChatResult, Fault, Shell> = Effect.fn("cli.answer")(
+  function* (
+    model: Pick<Model, "chat" | "chatStream">,
+    request: ChatRequest,
+    options: AnswerOptions,
+  ) {
+    const shell = yield* Shell;
+    const streams = shell.stdoutIsTerminal && !options.json;
+    const began = performance.now();
+    const result = streams
+      ? yield* stream(model, request)
+      : yield* whole(model, request);
+    if (options.json) {
+      yield* shell.write(`${jsonText(jsonResult(result))}\n`);
+    } else if (!streams) {
+      yield* shell.write(`${result.response}\n`);
+    }
+    if (shell.canRepaint) {
+      const style = shell.colors ? ["\x1b[2m", "\x1b[0m"] : ["", ""];
+      shell.warn(
+        `${style[0]}${figures(result, performance.now() - began)}${style[1]}\n`,
+      );
+    }
+    return result;
+  },
+);
+
+/** The whole answer at once, with progress until it is there. */
+const whole = Effect.fnUntraced(function* (
+  model: Pick<Model, "chat">,
+  request: ChatRequest,
+): Effect.fn.Return<ChatResult, Fault, Shell> {
+  const shell = yield* Shell;
+  const progress = runProgress();
+  const painter = makePainter(shell);
+  return yield* attempt((signal) =>
+    model.chat({
+      ...request,
+      signal,
+      onEvent: (event) => {
+        progress.observe(event);
+        painter.paint(progress.line);
+      },
+    })
+  ).pipe(Effect.ensuring(Effect.sync(painter.clear)));
+});
+
+/** The answer as it comes, stripped of what could steer the terminal. */
+const stream = Effect.fnUntraced(function* (
+  model: Pick<Model, "chatStream">,
+  request: ChatRequest,
+): Effect.fn.Return<ChatResult, Fault, Shell> {
+  const shell = yield* Shell;
+  const progress = runProgress();
+  const painter = makePainter(shell);
+  let started = false;
+  let unfinishedLine = false;
+  return yield* attempt(async (signal) => {
+    const answer = model.chatStream({
+      ...request,
+      signal,
+      onEvent: (event) => {
+        progress.observe(event);
+        if (!started) painter.paint(progress.line);
+      },
+    });
+    // Both reject when the run fails; one of them is waited for below.
+    answer.result.catch(() => {});
+    for await (const delta of answer) {
+      const text = printable(started ? delta : delta.trimStart());
+      if (text === "") continue;
+      if (!started) painter.clear();
+      started = true;
+      unfinishedLine = !text.endsWith("\n");
+      await Effect.runPromise(shell.write(text));
+    }
+    const result = await answer.result;
+    if (!started && result.response !== "") {
+      painter.clear();
+      unfinishedLine = true;
+      await Effect.runPromise(shell.write(printable(result.response)));
+    }
+    return result;
+  }).pipe(Effect.ensuring(Effect.suspend(() => {
+    painter.clear();
+    return unfinishedLine ? Effect.ignore(shell.write("\n")) : Effect.void;
+  })));
+});
+
+/** A line of figures about an answer. */
+export function figures(result: ChatResult, ms: number): string {
+  const { promptTokens, imageTokens, completionTokens } = result.usage;
+  const decodeMs = result.timings.decode ?? 0;
+  // The first token comes with the prefill.
+  const perSecond = completionTokens > 1 && decodeMs > 0
+    ? ` (${((completionTokens - 1) / decodeMs * 1000).toFixed(0)} a second)`
+    : "";
+  return `${duration(ms)}: ${count(promptTokens)} prompt tokens` +
+    (imageTokens > 0 ? ` (${count(imageTokens)} of pictures)` : "") +
+    `, ${plural(completionTokens, "token")}${perSecond}` +
+    (result.finishReason === "length" ? ", cut at --max-new-tokens" : "");
+}
+
+/** Writes text to stdout for a person: printable on a terminal, verbatim in a pipe. */
+export const say: (
+  text: string,
+) => Effect.Effect<void, OutputError, Shell> = (text) =>
+  Effect.flatMap(
+    Shell,
+    (shell) => shell.write(shell.stdoutIsTerminal ? printable(text) : text),
+  );

@@ -1,0 +1,199 @@
+/**
+ * `tessera chat`: one question and its answer, or an interactive chat.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Argument from "effect/cli/Argument";
+import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
+import type { ChatRequest } from "../mod.ts";
+import { answer } from "./answer.ts";
+import { type Fault, InputError, UsageError } from "./faults.ts";
+import * as flags from "./flags.ts";
+import { openModel } from "./models.ts";
+import { makePainter } from "./progress.ts";
+import { Shell } from "./shell.ts";
+
+const config = {
+  ...flags.modelFlags,
+  image: Flag.String("image").pipe(
+    Flag.withAlias("i"),
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(
+      "A picture; repeat it for more. <image> in the question marks their places",
+    ),
+    Flag.atLeast(0),
+  ),
+  video: Flag.String("video").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("A video, 8 frames of it; see the video command"),
+    Flag.optional,
+  ),
+  history: Flag.String("history").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(
+      "Earlier rounds: JSON pairs of question and answer, or what --json printed. Give their pictures again",
+    ),
+    Flag.optional,
+  ),
+  ...flags.tilingFlags,
+  numPatches: Flag.String("num-patches").pipe(
+    Flag.withMetavar("N,N"),
+    Flag.withDescription("Tiles for each <image>, such as 7,7"),
+    Flag.optional,
+  ),
+  system: flags.system,
+  ...flags.generationFlags,
+  json: flags.json,
+  dump: flags.dump,
+  question: flags.question.pipe(Argument.optional),
+};
+
+/** What the flags of `chat` parse to. */
+export type ChatFlags = Command.Command.Config.Infer<typeof config>;
+
+const stdinLimit = 1 << 20;
+
+/** The question as given, or from standard input for `-`. */
+export const readQuestion: (
+  given: string,
+) => Effect.Effect<string, Fault, Shell> = Effect.fnUntraced(
+  function* (given: string) {
+    let question = given;
+    if (given === "-") {
+      const shell = yield* Shell;
+      const bytes = yield* Effect.tryPromise({
+        try: () => shell.readAll(stdinLimit),
+        catch: (cause): Fault =>
+          new InputError(
+            `cannot read the question from standard input: ${
+              cause instanceof Error ? cause.message : cause
+            }`,
+          ),
+      });
+      question = new TextDecoder().decode(bytes).trimEnd();
+    }
+    if (question.trim() === "") {
+      return yield* Effect.fail<Fault>(
+        new UsageError("the question is empty; give one in quotes"),
+      );
+    }
+    return question;
+  },
+);
+
+/** Runs a check that throws a typed error. */
+export function checked<A>(check: () => A): Effect.Effect<A, Fault> {
+  return Effect.try({ try: check, catch: (error) => error as Fault });
+}
+
+/** Loads a model, saying so on a terminal. */
+export const openShown: typeof openModel = (choice) =>
+  Effect.flatMap(Shell, (shell) => {
+    const painter = makePainter(shell);
+    painter.paint(() => `loading ${choice.model ?? "nano"}`);
+    return openModel(choice).pipe(Effect.ensuring(Effect.sync(painter.clear)));
+  });
+
+/** `chat` with its arguments parsed. */
+export const chatHandler = Effect.fn("cli.chat")(function* (
+  options: ChatFlags,
+) {
+  const shell = yield* Shell;
+  const ask = yield* checked(() => flags.askOptions(options));
+  const history = yield* checked(() =>
+    Option.isSome(options.history)
+      ? flags.readHistory(options.history.value)
+      : undefined
+  );
+  const numPatchesList = yield* checked(() =>
+    Option.isSome(options.numPatches)
+      ? flags.parseCounts(options.numPatches.value)
+      : undefined
+  );
+  const video = Option.getOrUndefined(options.video);
+  yield* checked(() => {
+    for (const image of options.image) flags.requireFile("picture", image);
+    if (video !== undefined) flags.requireFile("video", video);
+  });
+  const idle = flags.idleSettings(options);
+  if (idle !== undefined) shell.warn(`tessera: ${idle}\n`);
+
+  if (Option.isNone(options.question)) {
+    if (options.json || !shell.stdinIsTerminal || !shell.stdoutIsTerminal) {
+      return yield* Effect.fail<Fault>(
+        new UsageError(
+          "no question: give one in quotes as the last argument, or - to read it from standard input",
+        ),
+      );
+    }
+    if (numPatchesList !== undefined) {
+      return yield* Effect.fail<Fault>(
+        new UsageError("--num-patches needs a question"),
+      );
+    }
+    const { interactive, completer } = yield* Effect.promise(() =>
+      import("./interactive.ts")
+    );
+    const { terminalReader } = yield* Effect.promise(() =>
+      import("./lines.ts")
+    );
+    const { model } = yield* openShown(flags.modelChoice(options));
+    const reader = yield* Effect.acquireRelease(
+      Effect.sync(() => terminalReader(completer)),
+      (reader) => Effect.sync(reader.close),
+    );
+    const ending = yield* interactive(model, reader, {
+      ask,
+      images: options.image,
+      video,
+      history,
+    });
+    return ending === "interrupt" ? yield* Effect.interrupt : undefined;
+  }
+
+  const question = yield* readQuestion(options.question.value);
+  const request: ChatRequest = {
+    ...ask,
+    question,
+    images: options.image,
+    ...(video === undefined ? {} : { video }),
+    ...(history === undefined ? {} : { history }),
+    ...(numPatchesList === undefined ? {} : { numPatchesList }),
+  };
+  const { model } = yield* openShown(flags.modelChoice(options));
+  yield* answer(model, request, { json: options.json });
+}, Effect.scoped);
+
+/** The `chat` command. */
+export const chat = Command.make("chat", config, chatHandler).pipe(
+  Command.withDescription(
+    "Ask about pictures, a video, or nothing but words.\n\n" +
+      "Without a QUESTION, on a terminal, this is an interactive chat that streams its answers: " +
+      "/image FILE adds a picture, /help shows the rest, Ctrl-C stops an answer and twice it leaves.\n\n" +
+      "With --json one object is printed: response, history, usage {prompt_tokens, image_tokens, " +
+      "completion_tokens}, finish_reason, timings {stage: ms}, run_id; after a failure " +
+      "{error: {tag, message}} and exit code 1.",
+  ),
+  Command.withShortDescription("Ask about pictures, a video, or words alone"),
+  Command.withExamples([
+    {
+      command:
+        'tessera chat --image examples/images/shapes.png "What is in the picture?"',
+      description: "One question, with the embedded model",
+    },
+    {
+      command:
+        'tessera chat -m DIR -i a.png -i b.png \\\n  "Image-1: <image> Image-2: <image> Which is larger?"',
+      description:
+        "Two pictures, each at its place; without <image> they are one group",
+    },
+    {
+      command:
+        'tessera chat -i a.png --json "What is it?" > 1.json\ntessera chat -i a.png --history 1.json "And its colour?"',
+      description: "A second round",
+    },
+    { command: "tessera chat -m DIR", description: "An interactive chat" },
+  ]),
+);
