@@ -2,9 +2,22 @@
  * The promise face: a loaded model for plain scripts.
  * @module
  */
-import type { ModelInfo } from "../nodes/services.ts";
-import type { AnyPipeline, RunResult } from "../pipeline/mod.ts";
+import { Cause, Effect, Exit, ManagedRuntime } from "effect";
+import type { BackendError, CheckpointError } from "../nodes/errors.ts";
+import { ModelInfo } from "../nodes/services.ts";
+import {
+  type OutputValues,
+  type Pipeline,
+  type Ports,
+  run,
+  type RunInputs,
+  type RunResult,
+  type StoreError,
+} from "../pipeline/mod.ts";
+import { type AskServices, batchChat, chat, watched } from "./ask.ts";
+import { modelLayer } from "./layers.ts";
 import type {
+  AskOptions,
   BatchRequest,
   ChatRequest,
   ChatResult,
@@ -12,28 +25,199 @@ import type {
   LoadOptions,
 } from "./types.ts";
 
-/** What `InternVL` does; the class follows. */
-export declare class InternVL implements AsyncDisposable {
+type Runtime = ManagedRuntime.ManagedRuntime<
+  AskServices,
+  CheckpointError | BackendError | StoreError
+>;
+
+/**
+ * A loaded checkpoint of the InternVL-Chat family.
+ *
+ * Every method rejects with one of the SDK's tagged errors, or with the reason of its `AbortSignal`.
+ *
+ * ```ts
+ * import { InternVL } from "@tessera/sdk";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const first = await model.chat({
+ *   images: ["examples/images/shapes.png"],
+ *   question: "What is in the picture?",
+ *   generation: { maxNewTokens: 32 },
+ * });
+ * console.log(first.response, first.usage, first.timings);
+ * ```
+ */
+export class InternVL implements AsyncDisposable {
+  readonly #runtime: Runtime;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
   /** Facts about the model. */
   readonly info: ModelInfo;
-  /** Loads a checkpoint folder. */
-  static load(dir: string, options?: LoadOptions): Promise<InternVL>;
-  /** Asks one question. */
-  chat(request: ChatRequest): Promise<ChatResult>;
-  /** Asks one question and streams the answer. */
-  chatStream(request: ChatRequest): ChatStream;
-  /** Asks several questions; fails with the first that fails, naming its index. */
-  batchChat(request: BatchRequest): Promise<ChatResult[]>;
-  /** Runs any pipeline whose services this model provides. */
-  run(
-    pipeline: AnyPipeline,
-    inputs: Readonly<Record<string, unknown>>,
-    options?: {
-      signal?: AbortSignal;
-      onEvent?: ChatRequest["onEvent"];
-      dump?: string;
-    },
-  ): Promise<RunResult<Readonly<Record<string, unknown>>>>;
-  /** Ends running work and releases everything native. */
-  [Symbol.asyncDispose](): Promise<void>;
+
+  private constructor(runtime: Runtime, info: ModelInfo) {
+    this.#runtime = runtime;
+    this.info = info;
+  }
+
+  /**
+   * Loads a checkpoint folder in the Hugging Face layout. The weights are read where they lie.
+   *
+   * Rejects with `CheckpointError` (something missing, damaged, or of an architecture we do not have)
+   * or `BackendError` (a device that is not there, no memory).
+   */
+  static async load(dir: string, options: LoadOptions = {}): Promise<InternVL> {
+    const runtime: Runtime = ManagedRuntime.make(modelLayer(dir, options));
+    try {
+      const info = await settle(runtime, ModelInfo, options.signal);
+      return new InternVL(runtime, info);
+    } catch (error) {
+      await runtime.dispose();
+      throw error;
+    }
+  }
+
+  /** Asks one question: text only, about pictures, about a video, or about both. */
+  chat(request: ChatRequest): Promise<ChatResult> {
+    return this.#settle(chat(request), request.signal);
+  }
+
+  /**
+   * Asks one question and streams the answer in whole characters. The run begins at once; leaving the
+   * loop early stops it.
+   *
+   * ```ts
+   * import { InternVL } from "@tessera/sdk";
+   *
+   * await using model = await InternVL.load("models/nano");
+   * const answer = model.chatStream({ question: "Hello!" });
+   * for await (const text of answer) console.log(text);
+   * console.log((await answer.result).finishReason);
+   * ```
+   */
+  chatStream(request: ChatRequest): ChatStream {
+    const left = new AbortController();
+    const signal = request.signal === undefined
+      ? left.signal
+      : AbortSignal.any([left.signal, request.signal]);
+    const deltas: string[] = [];
+    let ended = false;
+    let wake = () => {};
+    const result = this.chat({
+      ...request,
+      signal,
+      onEvent: (event) => {
+        if (event._tag === "NodeProgress" && event.port === "text") {
+          deltas.push(String(event.delta));
+          wake();
+        }
+        request.onEvent?.(event);
+      },
+    }).finally(() => {
+      ended = true;
+      wake();
+    });
+    // Who only iterates sees the failure there; it must not end the process besides.
+    result.catch(() => {});
+    return {
+      result,
+      async *[Symbol.asyncIterator]() {
+        try {
+          while (true) {
+            const text = deltas.splice(0).join("");
+            if (text !== "") yield text;
+            else if (ended) break;
+            else await new Promise<void>((resolve) => wake = resolve);
+          }
+          await result;
+        } finally {
+          if (!ended) {
+            left.abort(
+              new DOMException("the reader left the stream", "AbortError"),
+            );
+          }
+        }
+      },
+    };
+  }
+
+  /**
+   * Asks several independent questions; their stages overlap. Unlike the reference's `batch_chat`, a
+   * sample may hold several pictures, a video and a history. Rejects with the first failure.
+   *
+   * ```ts
+   * import { InternVL } from "@tessera/sdk";
+   *
+   * await using model = await InternVL.load("models/nano");
+   * const answers = await model.batchChat({
+   *   samples: [
+   *     { question: "What is this?", images: ["examples/images/shapes.png"] },
+   *     { question: "Hello!" },
+   *   ],
+   *   generation: { maxNewTokens: 16 },
+   * });
+   * console.log(answers.map((answer) => answer.response));
+   * ```
+   */
+  batchChat(request: BatchRequest): Promise<ChatResult[]> {
+    return this.#settle(batchChat(request), request.signal);
+  }
+
+  /** Runs a pipeline of your own whose services this model provides. */
+  run<In extends Ports, Out extends Ports, E>(
+    pipeline: Pipeline<In, Out, E, AskServices>,
+    inputs: RunInputs<In>,
+    options: Pick<AskOptions, "signal" | "onEvent" | "dump"> = {},
+  ): Promise<RunResult<OutputValues<Out>>> {
+    return this.#settle(
+      watched(options, (runOptions) => run(pipeline, inputs, runOptions)),
+      options.signal,
+    );
+  }
+
+  /** Runs any effect over the model's services: the door from promises to Effect. */
+  effect<A, E>(
+    effect: Effect.Effect<A, E, AskServices>,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<A> {
+    return this.#settle(effect, options.signal);
+  }
+
+  /** Stops running work and releases everything native. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(
+      new DOMException("the model was closed", "AbortError"),
+    );
+    await Promise.allSettled(this.#running);
+    await this.#runtime.dispose();
+  }
+
+  /** Runs an effect until it ends, the caller's signal aborts, or the model is closed. */
+  #settle<A, E>(
+    effect: Effect.Effect<A, E, AskServices>,
+    signal: AbortSignal | undefined,
+  ): Promise<A> {
+    const closing = this.#closing.signal;
+    const running = settle(
+      this.#runtime,
+      effect,
+      signal === undefined ? closing : AbortSignal.any([closing, signal]),
+    ).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    return running;
+  }
+}
+
+/** Runs an effect; an interruption by the caller's signal rejects with the signal's reason. */
+async function settle<A, E, R>(
+  runtime: ManagedRuntime.ManagedRuntime<R, unknown>,
+  effect: Effect.Effect<A, E, R>,
+  signal: AbortSignal | undefined,
+): Promise<A> {
+  signal?.throwIfAborted();
+  const exit = await runtime.runPromiseExit(effect, { signal });
+  if (Exit.isSuccess(exit)) return exit.value;
+  if (signal?.aborted && Cause.hasInterruptsOnly(exit.cause)) {
+    throw signal.reason;
+  }
+  throw Cause.squash(exit.cause);
 }

@@ -1,0 +1,142 @@
+/**
+ * The InternVL-Chat family: from a checkpoint folder to the services that the built-in nodes ask for.
+ * @module
+ */
+import { Context, Effect, Layer, type Scope } from "effect";
+import { basename } from "node:path";
+import type { BackendError, CheckpointError } from "../../nodes/errors.ts";
+import {
+  LanguageModel,
+  ModelInfo,
+  Projector,
+  PromptRenderer,
+  VisionEncoder,
+} from "../../nodes/services.ts";
+import { Backend, type Device } from "../onnx/mod.ts";
+import {
+  type Checkpoint,
+  expectTensors,
+  openCheckpoint,
+} from "./checkpoint.ts";
+import { tileSize, tokensPerTile } from "./config.ts";
+import { makeLanguageModel } from "./generate/model.ts";
+import { makeProjector, makeVisionEncoder } from "./graphs/encoder.ts";
+import { languageGraph } from "./graphs/language.ts";
+import { projectorGraph } from "./graphs/projector.ts";
+import { allExpectedTensors } from "./graphs/tensors.ts";
+import { visionGraph } from "./graphs/vision.ts";
+import { type ComputeType, graphSource } from "./graphs/weights.ts";
+import { checkpointTemplate } from "./prompt/conversation_file.ts";
+import { makePromptRenderer } from "./prompt/render.ts";
+import { endTokenId, stopText } from "./prompt/template.ts";
+import { openTokenizer } from "./tokenizer/load.ts";
+
+/** How a checkpoint is put to work. */
+export interface InternVLOptions {
+  /** Where the model computes. Default `"cpu"`. */
+  readonly device?: Device;
+  /** Threads inside one operator. Default: the machine's cores. */
+  readonly threads?: number;
+  /** Type of weights and activations. Default: float32 on the CPU, float16 elsewhere. */
+  readonly dtype?: ComputeType;
+}
+
+/** What a loaded model provides. */
+export type ModelServices =
+  | ModelInfo
+  | VisionEncoder
+  | Projector
+  | PromptRenderer
+  | LanguageModel;
+
+/** Facts for nodes, from a checkpoint's config. */
+export function modelInfo(checkpoint: Checkpoint): ModelInfo {
+  const { config, dir, digest } = checkpoint;
+  return {
+    digest,
+    name: basename(dir.replace(/[\\/]+$/, "")) || dir,
+    tileSize: tileSize(config),
+    tokensPerTile: tokensPerTile(config),
+    minTiles: config.dynamicImageSize ? config.minDynamicPatch : 1,
+    maxTiles: config.dynamicImageSize ? config.maxDynamicPatch : 1,
+    useThumbnail: config.useThumbnail,
+    contextLength: config.language.maxPositionEmbeddings,
+  };
+}
+
+const load: (
+  dir: string,
+  options: InternVLOptions,
+) => Effect.Effect<
+  Context.Context<ModelServices>,
+  CheckpointError | BackendError,
+  Backend | Scope.Scope
+> = Effect.fn("internvl.load")(
+  function* (dir: string, options: InternVLOptions) {
+    const { device = "cpu", threads } = options;
+    const dtype = options.dtype ?? (device === "cpu" ? "float32" : "float16");
+    const backend = yield* Backend;
+    const checkpoint = yield* openCheckpoint(dir);
+    const { config } = checkpoint;
+    yield* expectTensors(checkpoint, allExpectedTensors(config));
+    const tokenizer = yield* openTokenizer(dir);
+    const template = yield* checkpointTemplate(checkpoint);
+    const end = yield* endTokenId(template, tokenizer);
+    const source = yield* graphSource(checkpoint);
+    const session = (
+      name: string,
+      graph: typeof visionGraph,
+    ) => backend.load(graph(source, { dtype }), { device, threads, name });
+    const vision = yield* session("vision", visionGraph);
+    const projector = yield* session("projector", projectorGraph);
+    const language = yield* session("language", languageGraph);
+    return Context.empty().pipe(
+      Context.add(ModelInfo, modelInfo(checkpoint)),
+      Context.add(VisionEncoder, makeVisionEncoder(vision, config)),
+      Context.add(Projector, makeProjector(projector, config)),
+      Context.add(
+        PromptRenderer,
+        makePromptRenderer({
+          tokenizer,
+          template,
+          tokensPerTile: tokensPerTile(config),
+        }),
+      ),
+      Context.add(
+        LanguageModel,
+        makeLanguageModel({
+          session: language,
+          config: config.language,
+          dtype,
+          endIds: [end],
+          endTexts: [stopText(template)],
+          detokenizer: () =>
+            tokenizer.streamDecoder({ skipSpecialTokens: true }),
+        }),
+      ),
+    );
+  },
+);
+
+/**
+ * The services of a checkpoint folder in the Hugging Face layout. The ONNX graphs are built in memory
+ * from `config.json` and the safetensors headers; weights are read where they lie.
+ *
+ * Fails with `CheckpointError` (missing, damaged, of another architecture) or `BackendError` (a device
+ * that is not there, no memory).
+ */
+export function internvl(
+  dir: string,
+  options: InternVLOptions = {},
+): Layer.Layer<ModelServices, CheckpointError | BackendError, Backend> {
+  return Layer.effectContext(load(dir, options));
+}
+
+export * from "./checkpoint.ts";
+export * from "./config.ts";
+export { openTokenizer } from "./tokenizer/load.ts";
+export type { SpecialTokens, Tokenizer } from "./tokenizer/tokenizer.ts";
+export * from "./graphs/tensors.ts";
+export { checkpointTemplate } from "./prompt/conversation_file.ts";
+export type { Template } from "./prompt/template.ts";
+export type { ComputeType } from "./graphs/weights.ts";

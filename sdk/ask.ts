@@ -1,0 +1,178 @@
+/**
+ * The Effect face: questions as effects over the services that a model's layer provides.
+ * @module
+ */
+import { Effect } from "effect";
+import type { MediaError } from "../nodes/errors.ts";
+import {
+  type AnswerError,
+  answerPipeline,
+  batchChatPipeline,
+  chatPipeline,
+  type ImageServices,
+  videoChatPipeline,
+} from "../nodes/mod.ts";
+import type { VideoProcessor } from "../nodes/services.ts";
+import type { Completion, History, Prompt, Turn } from "../nodes/values.ts";
+import {
+  type GraphError,
+  type NodeReport,
+  observe,
+  run,
+  type RunOptions,
+  type StoreError,
+} from "../pipeline/mod.ts";
+import { dumpTo } from "./dump.ts";
+import type {
+  AskOptions,
+  BatchRequest,
+  ChatRequest,
+  ChatResult,
+} from "./types.ts";
+
+/** What goes wrong when a question is asked. */
+export type AskError = AnswerError | GraphError | StoreError;
+
+/** What a question asks for: the services of a loaded model and of the media plugin. */
+export type AskServices = ImageServices | VideoProcessor;
+
+/** The stages of an answer, in the order data passes them. */
+export const stages: readonly string[] = [
+  "load",
+  "video-sample",
+  "tile",
+  "thumbnail",
+  "vision-encode",
+  "project",
+  "prompt-template",
+  "prefill",
+  "decode",
+];
+
+/**
+ * Milliseconds by stage: each node's time under its kind, or under the names of its sub-spans (`decode`
+ * runs as `prefill` and `decode`). Nodes of other kinds come after the known stages.
+ */
+export function stageTimings(
+  nodes: readonly NodeReport[],
+): Readonly<Record<string, number>> {
+  const sums = new Map<string, number>();
+  const add = (name: string, ms: number) =>
+    sums.set(name, (sums.get(name) ?? 0) + ms);
+  for (const { composite, kind, ms, spans } of nodes) {
+    if (composite) continue;
+    if (spans.length === 0) add(kind, ms);
+    else for (const span of spans) add(span.name, span.ms);
+  }
+  const known = stages.filter((name) => sums.has(name));
+  const others = [...sums.keys()].filter((name) => !stages.includes(name));
+  return Object.fromEntries(
+    [...known, ...others].map((name) => [name, sums.get(name)!]),
+  );
+}
+
+/** Asks one question. */
+export const chat: (
+  request: ChatRequest,
+) => Effect.Effect<ChatResult, AskError, AskServices> = Effect.fn("chat")(
+  function* (request: ChatRequest) {
+    const { images = [], video, question, history, numPatchesList } = request;
+    const settings = request.generation ?? {};
+    const options = pipelineOptions(request);
+    const result = yield* watched(
+      request,
+      (runOptions) =>
+        video === undefined
+          ? run(
+            chatPipeline(options),
+            { images, question, history, numPatchesList, settings },
+            runOptions,
+          )
+          : images.length === 0
+          ? run(
+            videoChatPipeline(options),
+            { video, question, history, settings },
+            runOptions,
+          )
+          : run(answerPipeline(options), {
+            sample: { question, images, video, history, numPatchesList },
+            settings,
+          }, runOptions),
+    );
+    return chatResult(result.outputs, history, result.runId, result.nodes);
+  },
+);
+
+/** Asks several independent questions; each result carries its own sample's timings. */
+export const batchChat: (
+  request: BatchRequest,
+) => Effect.Effect<ChatResult[], AskError, AskServices> = Effect.fn(
+  "batchChat",
+)(function* (request: BatchRequest) {
+  const { runId, nodes, outputs } = yield* watched(
+    request,
+    (runOptions) =>
+      run(batchChatPipeline(pipelineOptions(request)), {
+        samples: request.samples,
+        settings: request.generation ?? {},
+      }, runOptions),
+  );
+  return request.samples.map(({ history }, index) =>
+    chatResult(
+      {
+        completion: outputs.completions[index]!,
+        prompt: outputs.prompts[index]!,
+      },
+      history,
+      runId,
+      nodes.filter(({ node }) => node.startsWith(`answer[${index}]/`)),
+    )
+  );
+});
+
+interface AnswerValues {
+  readonly completion: Completion;
+  readonly prompt: Prompt;
+}
+
+const pipelineOptions = (
+  { maxTiles, minTiles, systemMessage }: AskOptions,
+) => ({ maxTiles, minTiles, systemMessage });
+
+/** Runs with the request's listener and dump. */
+export const watched: <A, E, R>(
+  request: Pick<AskOptions, "onEvent" | "dump">,
+  start: (options: RunOptions) => Effect.Effect<A, E, R>,
+) => Effect.Effect<A, E | MediaError, R> = Effect.fnUntraced(
+  function* <A, E, R>(
+    { onEvent, dump }: Pick<AskOptions, "onEvent" | "dump">,
+    start: (options: RunOptions) => Effect.Effect<A, E, R>,
+  ) {
+    const files = dump === undefined ? undefined : dumpTo(dump);
+    const running = start(
+      files === undefined ? {} : { onValue: files.onValue },
+    );
+    const result = yield* onEvent === undefined
+      ? running
+      : observe(running, onEvent);
+    if (files !== undefined) yield* files.write;
+    return result;
+  },
+);
+
+function chatResult(
+  { completion, prompt }: AnswerValues,
+  history: History | undefined,
+  runId: string,
+  nodes: readonly NodeReport[],
+): ChatResult {
+  const turn: Turn = [prompt.question, completion.text];
+  return {
+    response: completion.text,
+    history: [...(history ?? []), turn],
+    usage: completion.usage,
+    finishReason: completion.finishReason,
+    timings: stageTimings(nodes),
+    runId,
+  };
+}

@@ -1,0 +1,63 @@
+/**
+ * What a loaded model is made of: the layers behind `InternVL.load`, for programs on Effect.
+ * @module
+ */
+import { Layer } from "effect";
+import type { BackendError, CheckpointError } from "../nodes/errors.ts";
+import {
+  layerMemory,
+  makeMemoCache,
+  MemoCache,
+  type StoreError,
+} from "../pipeline/mod.ts";
+import { internvl } from "../plugins/internvl/mod.ts";
+import { imageProcessor, videoProcessor } from "../plugins/media/mod.ts";
+import {
+  defaultBackend,
+  ffiBackend,
+  napiBackend,
+} from "../plugins/onnx/mod.ts";
+import { layerSqliteStore } from "../plugins/sqlite/mod.ts";
+import type { AskServices } from "./ask.ts";
+import type { LoadOptions } from "./types.ts";
+
+const backends = { ffi: ffiBackend, napi: napiBackend };
+
+/** Bytes kept for reuse by default. */
+const defaultCacheBytes = 512 * 2 ** 20;
+
+/**
+ * The services of a model: the checkpoint's, the media plugin's, a memo and a run store.
+ *
+ * ```ts
+ * import { chat, modelLayer } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ *
+ * const answer = await Effect.runPromise(
+ *   chat({ question: "Hello!", generation: { maxNewTokens: 16 } }).pipe(
+ *     Effect.provide(modelLayer("models/nano")),
+ *   ),
+ * );
+ * console.log(answer.response);
+ * ```
+ */
+export function modelLayer(
+  dir: string,
+  options: LoadOptions = {},
+): Layer.Layer<AskServices, CheckpointError | BackendError | StoreError> {
+  const { backend, store = "memory", cacheBytes = defaultCacheBytes } = options;
+  const model = internvl(dir, options).pipe(
+    Layer.provide(backend === undefined ? defaultBackend : backends[backend]),
+  );
+  const memo = cacheBytes === 0 ? Layer.empty : Layer.effect(
+    MemoCache,
+    makeMemoCache({ maxEntries: 4096, maxBytes: cacheBytes }),
+  );
+  return Layer.mergeAll(
+    model,
+    imageProcessor,
+    videoProcessor,
+    memo,
+    store === "memory" ? layerMemory : layerSqliteStore(store),
+  );
+}
