@@ -121,6 +121,11 @@ Deno.test("what is missing or damaged in a folder is named", async () => {
     await refusal({ "config.json": new Uint8Array([0x7b, 0xff]) }),
     /^DIR\/config\.json is not UTF-8 text/,
   );
+  const deep = "[".repeat(70) + "]".repeat(70);
+  assert.match(
+    await refusal({ "config.json": `{"template":"\\"[[","x":${deep}}` }),
+    /^DIR\/config\.json is nested deeper than 64 levels/,
+  );
   assert.match(
     await refusal({ "config.json": config }),
     /^DIR has neither model\.safetensors nor model\.safetensors\.index\.json/,

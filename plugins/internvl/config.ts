@@ -371,9 +371,13 @@ function named(
     ? value.architectures[0]
     : undefined;
   if (first !== undefined) {
-    return first === architecture ? undefined : String(first);
+    return first === architecture ? undefined : shown(first);
   }
   const type = value.model_type;
   if (type === undefined || type === modelType) return undefined;
-  return String(type);
+  return shown(type);
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? value : `a value of type ${typeof value}`;
 }

@@ -177,6 +177,10 @@ Deno.test("architectures we do not have are named, with those we have", async ()
       /architecture "LlavaForConditionalGeneration" is not supported; InternVLChatModel is/,
     ],
     [
+      { architectures: [["InternVLChatModel"]] },
+      /architecture "a value of type object" is not supported/,
+    ],
+    [
       { architectures: undefined, model_type: "llava" },
       /architecture "llava" is not supported/,
     ],

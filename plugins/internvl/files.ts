@@ -106,6 +106,29 @@ export function decodeUtf8(
   });
 }
 
+/** No file of a checkpoint is nested nearly as deep. */
+const maxNesting = 64;
+
+/** How deep the brackets of a valid JSON text go. */
+function nesting(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0x22) {
+      i++;
+      while (text.charCodeAt(i) !== 0x22) {
+        i += text.charCodeAt(i) === 0x5c ? 2 : 1;
+      }
+    } else if (unit === 0x5b || unit === 0x7b) {
+      if (++depth > deepest) deepest = depth;
+    } else if (unit === 0x5d || unit === 0x7d) {
+      depth--;
+    }
+  }
+  return deepest;
+}
+
 /** Reads and parses a JSON object of at most `limit` bytes; `undefined` when there is no such file. */
 export const readJsonObject: (
   path: string,
@@ -126,6 +149,13 @@ export const readJsonObject: (
         message: `${path} is not JSON: ${oneLine(cause)}`,
       }),
   });
+  // Whoever walks the value by recursion would run out of stack.
+  if (nesting(text) > maxNesting) {
+    return yield* new CheckpointError({
+      path,
+      message: `${path} is nested deeper than ${maxNesting} levels`,
+    });
+  }
   if (!isRecord(value)) {
     return yield* new CheckpointError({
       path,

@@ -25,7 +25,14 @@ export const checkpointTemplate: (
     checkpoint: Pick<Checkpoint, "dir" | "config">,
     templates: readonly Template[] = builtInTemplates,
   ) {
-    const template = yield* findTemplate(checkpoint.config.template, templates);
+    const configPath = joinPath(checkpoint.dir, "config.json");
+    const template = yield* findTemplate(checkpoint.config.template, templates)
+      .pipe(Effect.mapError((error) =>
+        new CheckpointError({
+          path: configPath,
+          message: `${configPath}: ${error.message}`,
+        })
+      ));
     const configured = checkpoint.config.systemMessage;
     if (configured !== undefined) {
       return { ...template, systemMessage: configured };

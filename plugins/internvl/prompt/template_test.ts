@@ -160,6 +160,14 @@ Deno.test("the checkpoint's own system message: config, then conversation.py, th
     "You are an AI assistant whose name is InternLM (书生·浦语).",
   );
   const decoded = await config({});
+  const unknown = await config({ template: "vicuna" });
+  const error = await failure(
+    checkpointTemplate({ dir: "dir", config: unknown }),
+  );
+  assert.match(
+    error.message,
+    /^dir\/config\.json: the prompt template "vicuna" is not known/,
+  );
   await withFolder({
     "conversation.py":
       "register_conv_template(Conversation(name='internlm2-chat', system_message=f()))",

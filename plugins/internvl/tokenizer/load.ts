@@ -15,14 +15,31 @@ const jsonLimit = 128 << 20;
 
 /**
  * Opens the tokenizer of a folder: `tokenizer.json` when there is one, else `tokenizer.model`.
- * Fails with {@link CheckpointError} when there is neither, or one is damaged, or the tokens that stand
- * for images are missing.
+ * `vocabSize`, where given, is the number of rows of the model's embedding, which no id may pass.
+ * Fails with {@link CheckpointError} when there is neither file, or one is damaged, or the tokens that
+ * stand for images are missing, or there are more ids than rows.
  */
 export const openTokenizer: (
   dir: string,
+  vocabSize?: number,
 ) => Effect.Effect<Tokenizer, CheckpointError> = Effect.fn(
   "internvl.openTokenizer",
-)(function* (dir: string) {
+)(function* (dir: string, vocabSize?: number) {
+  const tokenizer = yield* open(dir);
+  if (vocabSize !== undefined && tokenizer.vocabSize > vocabSize) {
+    return yield* new CheckpointError({
+      path: dir,
+      message: `${dir}: the tokenizer has ids up to ${
+        tokenizer.vocabSize - 1
+      }, but config.json gives the language model a vocabulary of ${vocabSize}`,
+    });
+  }
+  return tokenizer;
+});
+
+const open = Effect.fnUntraced(function* (
+  dir: string,
+): Effect.fn.Return<Tokenizer, CheckpointError> {
   const settings = yield* readTokenizerSettings(dir);
   const jsonPath = joinPath(dir, "tokenizer.json");
   const json = yield* readJsonObject(jsonPath, jsonLimit);

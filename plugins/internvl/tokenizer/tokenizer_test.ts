@@ -217,6 +217,23 @@ Deno.test("a folder without what a tokenizer needs is refused", async () => {
   );
 });
 
+Deno.test("a tokenizer with more ids than the embedding has rows is refused", async () => {
+  const files = {
+    "tokenizer.model": model(),
+    ...texts({ "tokenizer_config.json": config }),
+  };
+  await withFolder(files, async (dir) => {
+    const rows = size + 4;
+    const tokenizer = await Effect.runPromise(openTokenizer(dir, rows));
+    assert.equal(tokenizer.vocabSize, rows);
+    const error = await failure(openTokenizer(dir, rows - 1));
+    assert.match(
+      error.message,
+      new RegExp(`has ids up to ${rows - 1}, .* a vocabulary of ${rows - 1}$`),
+    );
+  });
+});
+
 Deno.test("settings that contradict themselves or the model are refused", async () => {
   const cases: [Record<string, unknown>, RegExp][] = [
     [
