@@ -79,7 +79,7 @@ const load: (
     const checkpoint = yield* openCheckpoint(dir);
     const { config } = checkpoint;
     yield* expectTensors(checkpoint, allExpectedTensors(config));
-    const tokenizer = yield* openTokenizer(dir);
+    const tokenizer = yield* openTokenizer(dir, config.language.vocabSize);
     const template = yield* checkpointTemplate(checkpoint);
     const end = yield* endTokenId(template, tokenizer);
     const source = yield* graphSource(checkpoint);
