@@ -3,14 +3,9 @@
  * @module
  */
 import { Effect, Layer } from "effect";
-import { BackendError } from "../../../nodes/errors.ts";
+import type { BackendError } from "../../../nodes/errors.ts";
 import { Backend, type Device } from "../backend.ts";
-import { oneLine } from "../message.ts";
-import {
-  acquireRuntime,
-  availableProviders,
-  releaseRuntime,
-} from "./runtime.ts";
+import { availableProviders, openRuntime } from "./runtime.ts";
 import { allDevices, deviceProblem } from "./providers.ts";
 import { loadSession } from "./session.ts";
 
@@ -18,16 +13,7 @@ import { loadSession } from "./session.ts";
 export const ffiBackend: Layer.Layer<Backend, BackendError> = Layer.effect(
   Backend,
   Effect.gen(function* () {
-    const runtime = yield* Effect.acquireRelease(
-      Effect.tryPromise({
-        try: acquireRuntime,
-        catch: (cause) =>
-          cause instanceof BackendError
-            ? cause
-            : new BackendError({ message: oneLine(cause), cause }),
-      }),
-      () => Effect.sync(releaseRuntime),
-    );
+    const runtime = yield* openRuntime;
     let devices: readonly Device[] | undefined;
     const backend: Backend = {
       binding: "ffi",

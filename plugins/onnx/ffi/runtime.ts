@@ -3,8 +3,9 @@
  * other file here needs: status checks, out parameters, memory descriptions.
  * @module
  */
+import { Effect, type Scope } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
-import { tidyMessage } from "../message.ts";
+import { oneLine, tidyMessage } from "../message.ts";
 import { acquired, type HandleKind, released } from "../handles.ts";
 import type { OrtApi, Pointer } from "./api.ts";
 import { cString, openLibrary, type OrtLibrary, toCString } from "./library.ts";
@@ -128,7 +129,7 @@ let current: OrtRuntime | undefined;
 let holders = 0;
 
 /** The process's environment, created by the first holder. Throws {@link BackendError}. */
-export async function acquireRuntime(): Promise<OrtRuntime> {
+async function acquireRuntime(): Promise<OrtRuntime> {
   const library = await openLibrary();
   current ??= new OrtRuntime(library);
   holders++;
@@ -136,12 +137,25 @@ export async function acquireRuntime(): Promise<OrtRuntime> {
 }
 
 /** Gives one hold back; the last one releases the environment. */
-export function releaseRuntime(): void {
+function releaseRuntime(): void {
   if (--holders === 0) {
     current?.close();
     current = undefined;
   }
 }
+
+/** The environment, held by the current scope. */
+export const openRuntime: Effect.Effect<OrtRuntime, BackendError, Scope.Scope> =
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: acquireRuntime,
+      catch: (cause) =>
+        cause instanceof BackendError
+          ? cause
+          : new BackendError({ message: oneLine(cause), cause }),
+    }),
+    () => Effect.sync(releaseRuntime),
+  );
 
 /** Names of the execution providers compiled into the library. */
 export function availableProviders(runtime: OrtRuntime): string[] {

@@ -27,7 +27,7 @@ import { addressOf, allocateHost, attempt, NativeTensor } from "./memory.ts";
 import { copyModel, DeviceMemory } from "./device.ts";
 import { appendProvider } from "./providers.ts";
 import { ForeignTensor, type Frame } from "./frame.ts";
-import { Plans } from "./plan.ts";
+import { Plans, type RunTarget } from "./plan.ts";
 import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 
 /** Native state of a session; made before the library is asked, so that a scope owns it throughout. */
@@ -208,7 +208,7 @@ function describe(
   for (const { name } of [...inputs, ...outputs]) {
     names.set(name, toCString(name));
   }
-  const plans = new Plans({
+  const target: RunTarget = {
     signature: signatureOf(name, inputs, outputs),
     runtime,
     session: native.session,
@@ -219,7 +219,8 @@ function describe(
     accepts: (block) =>
       block.device === "cpu" ||
       (block.device === device && block.deviceId === deviceId),
-  });
+  };
+  const plans = new Plans(target);
   native.plans = plans;
   const allocate = <D extends DType>(
     dtype: D,
@@ -270,7 +271,10 @@ function describe(
           if (cause instanceof BackendError) return resume(Effect.fail(cause));
           if (!(cause instanceof ForeignTensor)) throw cause;
           return resume(
-            Effect.flatMap(toHost(feeds), (host) => run(host, options)),
+            Effect.flatMap(
+              toHost(feeds, target),
+              (host) => run(host, options),
+            ),
           );
         }
         native.enter();
@@ -297,14 +301,18 @@ function describe(
   return { name, device, inputs, outputs, allocate, run };
 }
 
-/** The same feeds with every tensor that is neither of this backend nor on the host read to the host. */
+/** The same feeds with every tensor read to the host whose memory the session cannot use. */
 function toHost(
   feeds: Readonly<Record<string, Tensor>>,
+  target: RunTarget,
 ): Effect.Effect<Readonly<Record<string, Tensor>>, BackendError> {
   return Effect.gen(function* () {
     const host: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) {
-      host[name] = "data" in tensor || tensor instanceof NativeTensor
+      const usable = tensor instanceof NativeTensor
+        ? target.accepts(tensor.block)
+        : "data" in tensor;
+      host[name] = usable
         ? tensor
         : hostTensor(tensor.dtype, tensor.shape, yield* tensor.read);
     }

@@ -584,7 +584,7 @@ export function backendContract<E>(
       });
       const quick = yield* calibrate(session, 60);
       // 300 times as long where it can be ended, so that finishing instead would show.
-      const steps = options.endsRuns ? quick * 300n : quick;
+      const steps = quick * (options.endsRuns ? 300n : 8n);
       const out = yield* session.allocate("float32", [LONG, LONG]);
       const fiber = yield* Effect.forkChild(
         session.run(loop(steps), { into: { y: out } }),

@@ -251,3 +251,25 @@ export function attention(): {
 export const weightsFolder: string = fileURLToPath(
   new URL(".", import.meta.url),
 );
+
+/** A model whose load computes: 12 matrix products of constants, which the optimizer folds. */
+export function slowToLoad(): Uint8Array<ArrayBuffer> {
+  const size = 384;
+  const numbers = Float32Array.from(
+    { length: size * size },
+    (_, i) => Math.sin(i) / size,
+  );
+  const nodes: Node[] = [];
+  let last = "w";
+  for (let i = 0; i < 12; i++) {
+    nodes.push({ op: "MatMul", inputs: [last, "w"], outputs: [`p${i}`] });
+    last = `p${i}`;
+  }
+  nodes.push({ op: "Add", inputs: ["x", last], outputs: ["y"] });
+  return model(
+    [["x", "float32", [size, size]]],
+    [["y", "float32", [size, size]]],
+    nodes,
+    [constant("w", "float32", [size, size], numbers)],
+  );
+}
