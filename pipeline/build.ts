@@ -21,7 +21,13 @@ import type {
 } from "./graph.ts";
 import type { Graph, GraphInput, NodeOptions, Source } from "./model.ts";
 import { type AnyKind, isName } from "./node.ts";
-import { type AnyPort, list, omittable, type Ports } from "./port.ts";
+import {
+  type AnyPort,
+  list,
+  omittable,
+  type Ports,
+  withoutDefault,
+} from "./port.ts";
 import { graphError } from "./problem.ts";
 
 /** A handle at run time; its types are only the compiler's. */
@@ -83,9 +89,11 @@ class Builder {
 
   input(
     name: string,
-    port: AnyPort,
+    given: AnyPort,
     options?: { readonly default: unknown },
   ): AnyHandle {
+    // The port may be taken from another pipeline, where it has a default; here it has not.
+    const port = withoutDefault(given);
     if (!isName(name)) {
       throw this.error(`"${name}" is no name for an input`, undefined, name);
     }

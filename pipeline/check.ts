@@ -392,7 +392,10 @@ function sort(
       }
     }
   }
-  return { order, cycle: path.slice(seen.get(id)!).reverse() };
+  const cycle = path.slice(seen.get(id)!).reverse();
+  const first = nodes.find((node) => cycle.includes(node.id))!.id;
+  const start = cycle.indexOf(first);
+  return { order, cycle: [...cycle.slice(start), ...cycle.slice(0, start)] };
 }
 
 /** Nodes and inputs that lead to no output. */

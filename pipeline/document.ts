@@ -453,7 +453,7 @@ class Reader {
       }
       return kind;
     }
-    if (this.open.includes(name) || name === this.document.name) {
+    if (this.open.includes(name)) {
       say(
         `pipeline "${name}" contains itself: ${
           [...this.open, name].map((n) => `"${n}"`).join(" -> ")

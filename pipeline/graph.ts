@@ -195,8 +195,16 @@ export interface GraphBuilder {
   input<const Name extends string, const P extends AnyPort>(
     name: Name,
     port: P,
-  ): P extends PortType<infer PortName, infer A>
-    ? Handle<PortName, A, never, never, InputOf<Name, P>>
+  ): P extends PortType<infer PortName, infer A> ? Handle<
+      PortName,
+      A,
+      never,
+      never,
+      InputOf<
+        Name,
+        PortName extends `Optional<${string}>` ? P : PortType<PortName, A>
+      >
+    >
     : never;
 
   /** A fixed value. */

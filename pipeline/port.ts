@@ -195,9 +195,14 @@ export function omittable<P extends AnyPort>(port: P): Omittable<P> {
   return made;
 }
 
+/** The port without the mark that {@link omittable} put on it. */
+export function withoutDefault(port: AnyPort): AnyPort {
+  return originals.get(port) ?? port;
+}
+
 /** Whether two ports are one definition, not merely of one name. */
 export function sameDefinition(a: AnyPort, b: AnyPort): boolean {
-  return (originals.get(a) ?? a) === (originals.get(b) ?? b);
+  return withoutDefault(a) === withoutDefault(b);
 }
 
 /** Text. */

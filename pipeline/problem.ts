@@ -16,9 +16,9 @@ export function graphError(
   const first = problems[0];
   const more = problems.length - 1;
   return new GraphError({
-    message: `${pipeline === undefined ? "" : `pipeline "${pipeline}": `}${
-      first?.message ?? "unknown problem"
-    }${
+    message: `${
+      pipeline === undefined ? "" : `pipeline "${oneLine(pipeline)}": `
+    }${first?.message ?? "unknown problem"}${
       more > 0
         ? ` (and ${more} more ${more === 1 ? "problem" : "problems"})`
         : ""
@@ -37,7 +37,8 @@ const longest = 300;
 
 /** Text on one line, cut to 300 characters. */
 export function oneLine(text: string): string {
-  const line = text.replace(/\s*[\r\n\u2028\u2029]+\s*/g, " ");
+  const line = text.slice(0, 2 * longest)
+    .replace(/\s*[\r\n\u2028\u2029]+\s*/g, " ");
   return line.length > longest ? `${line.slice(0, longest)}…` : line;
 }
 

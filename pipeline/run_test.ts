@@ -132,7 +132,7 @@ check(
       inputs: { value: Num },
       outputs: { value: Num },
       lane: "device",
-      run: ({ value }, _, { attempt }) =>
+      run: (_, __, { attempt }) =>
         ++calls < 4
           ? Effect.fail(new Broken(`call ${calls} of attempt ${attempt}`))
           : Effect.succeed({ value: attempt }),

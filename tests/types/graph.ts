@@ -1,7 +1,17 @@
 // Checked by the compiler, never run: connections that must not compile.
 import { type Context, Effect, Schema, type Scope } from "effect";
-import type { CapacityError, GraphError } from "../../pipeline/errors.ts";
-import { type Handle, type Pipeline, pipeline } from "../../pipeline/graph.ts";
+import type { CapacityError } from "../../pipeline/errors.ts";
+import {
+  type Handle,
+  type InputOf,
+  type Pipeline,
+  pipeline,
+} from "../../pipeline/graph.ts";
+import {
+  definePlugin,
+  makeRegistry,
+  type Registry,
+} from "../../pipeline/plugin.ts";
 import {
   defineNode,
   type NodeKind,
@@ -227,4 +237,51 @@ pipeline("wrong", (g) => {
   return { a: nested.tiles, lists };
 });
 
-export type Unused = GraphError;
+// A port taken from a pipeline where it has a default is a port without one.
+pipeline("again", (g) => {
+  const size = g.input("size", declared.inputs.size);
+  same<
+    typeof size,
+    Handle<
+      "Num",
+      number,
+      never,
+      never,
+      InputOf<"size", PortType<"Num", number>>
+    >
+  >(true);
+  const more = g.input("more", optional(Num));
+  same<
+    RunInputs<
+      {
+        readonly more: Omittable<PortType<"Optional<Num>", number | undefined>>;
+      }
+    >,
+    Record<never, never> & { readonly more?: number | undefined }
+  >(true);
+  const { image } = g.add(load, { path: g.input("path", Text) });
+  const both = g.list(image, g.add(shrink, { image }).image);
+  same<
+    typeof both,
+    Handle<
+      "List<Image>",
+      readonly Picture[],
+      LoadError,
+      Loader,
+      InputOf<"path", PortType<"Text", string>>
+    >
+  >(true);
+  return { size, more, both };
+});
+
+// A registry knows the errors and services of all its kinds.
+export const registry: Registry<LoadError | CutError | CapacityError, Loader> =
+  makeRegistry([
+    definePlugin({
+      name: "pictures",
+      nodes: [load, tile],
+      pipelines: [declared],
+    }),
+  ]);
+// @ts-expect-error: the registry's kinds fail with more than that
+export const narrow: Registry<LoadError, Loader> = registry;
