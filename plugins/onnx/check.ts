@@ -3,7 +3,7 @@
  * @module
  */
 import { BackendError } from "../../nodes/errors.ts";
-import type { DType } from "../../nodes/tensor.ts";
+import type { DType, Tensor } from "../../nodes/tensor.ts";
 import type { RunOptions, ValueInfo } from "./backend.ts";
 import { showShape } from "./dtype.ts";
 
@@ -96,20 +96,24 @@ function find(
 export function checkFit(
   session: string,
   side: "input" | "output",
-  dtype: DType,
-  shape: readonly number[],
+  tensor: Tensor | undefined,
   info: ValueInfo,
 ): void {
-  let fits = dtype === info.dtype && shape.length === info.shape.length;
+  const { name, dtype, shape } = info;
+  let fits = tensor?.dtype === dtype && tensor.shape?.length === shape.length;
   for (let d = 0; fits && d < shape.length; d++) {
-    const extent = info.shape[d];
-    fits = typeof extent === "string" || extent === shape[d];
+    const extent = shape[d];
+    fits = typeof extent === "string" || extent === tensor!.shape[d];
   }
   if (fits) return;
   throw new BackendError({
-    message: `session "${session}": ${side} "${info.name}" is ${info.dtype} ${
-      showShape(info.shape)
-    }, got ${dtype} ${showShape(shape)}`,
+    message: `session "${session}": ${side} "${name}" is ${dtype} ${
+      showShape(shape)
+    }, got ${
+      tensor?.shape === undefined
+        ? "no tensor"
+        : `${tensor.dtype} ${showShape(tensor.shape)}`
+    }`,
   });
 }
 

@@ -22,5 +22,15 @@ export {
   type OnnxDiagnosis,
 } from "./default.ts";
 export { ffiBackend } from "./ffi/mod.ts";
+export {
+  type Attribute,
+  attribute,
+  type ExternalData,
+  GraphBuilder,
+  type GraphOptions,
+  type GraphValue,
+  type NodeOptions,
+  type SymbolicShape,
+} from "./graph.ts";
 export { type HandleKind, liveHandles } from "./handles.ts";
 export { napiBackend } from "./napi/mod.ts";

@@ -67,14 +67,15 @@ export class Frame {
     const count = feedNames.length;
     for (let i = 0; i < count; i++) {
       const tensor = feeds[feedNames[i]];
-      if (tensor !== tensors[i]) this.#bindInput(i, tensor, feedInfos[i]);
-      else if ((tensor as NativeTensor).block.closed) {
+      if (tensor === undefined || tensor !== tensors[i]) {
+        this.#bindInput(i, tensor, feedInfos[i]);
+      } else if ((tensor as NativeTensor).block.closed) {
         throw closedTensor(tensor.dtype, tensor.shape);
       }
     }
     for (let i = 0; i < intoNames.length; i++) {
       const tensor = into[intoNames[i]];
-      if (tensor !== tensors[count + i]) {
+      if (tensor === undefined || tensor !== tensors[count + i]) {
         this.#bindOutput(i, tensor, intoInfos[i]);
       } else if ((tensor as NativeTensor).block.closed) {
         throw closedTensor(tensor.dtype, tensor.shape);
@@ -88,7 +89,7 @@ export class Frame {
 
   #bindInput(i: number, tensor: Tensor, info: ValueInfo): void {
     const { name } = this.#target.signature;
-    checkFit(name, "input", tensor.dtype, tensor.shape, info);
+    checkFit(name, "input", tensor, info);
     this.#tensors[i] = undefined;
     if (tensor instanceof NativeTensor) {
       if (tensor.block.closed) throw closedTensor(tensor.dtype, tensor.shape);
@@ -105,7 +106,7 @@ export class Frame {
 
   #bindOutput(i: number, tensor: Tensor, info: ValueInfo): void {
     const { signature: { name }, accepts } = this.#target;
-    checkFit(name, "output", tensor.dtype, tensor.shape, info);
+    checkFit(name, "output", tensor, info);
     if (!(tensor instanceof NativeTensor) || !accepts(tensor.block)) {
       throw foreignOutput(name, info.name);
     }

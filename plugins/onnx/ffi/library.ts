@@ -28,16 +28,46 @@ export interface OrtLibrary {
  */
 const API_VERSION = 24;
 
-/** Names under which the dynamic loader knows the library that onnxruntime-node loaded. */
-export function libraryNames(os: string): readonly string[] {
+/**
+ * Names under which the dynamic loader knows the library that onnxruntime-node loaded. Linux and
+ * Windows match the bare name against what is loaded already; macOS wants the path.
+ */
+export function libraryNames(
+  os: string,
+  loadedImages: () => readonly string[] = darwinImages,
+): readonly string[] {
   switch (os) {
     case "windows":
       return ["onnxruntime.dll"];
     case "darwin":
-      // A bare name is matched against the install name of images already loaded.
-      return ["@rpath/libonnxruntime.1.dylib", "libonnxruntime.1.dylib"];
+      return [
+        ...loadedImages().filter((path) =>
+          /\/libonnxruntime[.\d]*\.dylib$/.test(path)
+        ),
+        "libonnxruntime.1.dylib",
+      ];
     default:
       return ["libonnxruntime.so.1"];
+  }
+}
+
+/** Paths of the images that dyld has loaded into this process. */
+function darwinImages(): readonly string[] {
+  // Without --allow-ffi this throws what the open itself would.
+  const dyld = Deno.dlopen(
+    "/usr/lib/libSystem.B.dylib",
+    {
+      _dyld_image_count: { parameters: [], result: "u32" },
+      _dyld_get_image_name: { parameters: ["u32"], result: "pointer" },
+    } as const,
+  );
+  try {
+    return Array.from(
+      { length: dyld.symbols._dyld_image_count() },
+      (_, i) => cString(dyld.symbols._dyld_get_image_name(i)),
+    );
+  } finally {
+    dyld.close();
   }
 }
 
@@ -65,6 +95,7 @@ async function open(): Promise<OrtLibrary> {
   try {
     await import("onnxruntime-node");
   } catch (cause) {
+    if (/--allow-ffi/.test(oneLine(cause))) throw needsFfi(cause);
     throw new BackendError({
       message: `ONNX Runtime: onnxruntime-node could not be loaded (${
         oneLine(cause)
@@ -78,13 +109,22 @@ async function open(): Promise<OrtLibrary> {
       return bindLibrary(name);
     } catch (cause) {
       if (cause instanceof BackendError) throw cause;
+      if (/--allow-ffi/.test(oneLine(cause))) throw needsFfi(cause);
       failures.push(oneLine(cause));
     }
   }
   throw new BackendError({
     message: `ONNX Runtime: the C API could not be opened (${
       failures.join("; ")
-    }); FFI needs --allow-ffi`,
+    })`,
+  });
+}
+
+function needsFfi(cause: unknown): BackendError {
+  return new BackendError({
+    message:
+      "ONNX Runtime is native code: run again with --allow-ffi --allow-read --allow-env",
+    cause,
   });
 }
 

@@ -14,5 +14,13 @@ Deno.test("a missing CUDA library is traced to what has to be installed", () => 
 Deno.test("the library has a name on every platform", () => {
   assert.deepEqual(libraryNames("linux"), ["libonnxruntime.so.1"]);
   assert.deepEqual(libraryNames("windows"), ["onnxruntime.dll"]);
-  assert.ok(libraryNames("darwin").every((name) => name.endsWith(".dylib")));
+  const images = [
+    "/usr/lib/libSystem.B.dylib",
+    "/somewhere/bin/libonnxruntime.1.30.0.dylib",
+    "/somewhere/libonnxruntime_providers_shared.dylib",
+  ];
+  assert.deepEqual(libraryNames("darwin", () => images), [
+    "/somewhere/bin/libonnxruntime.1.30.0.dylib",
+    "libonnxruntime.1.dylib",
+  ]);
 });

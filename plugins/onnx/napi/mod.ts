@@ -9,7 +9,7 @@
  * @module
  */
 import { Effect, Layer } from "effect";
-import type { BackendError } from "../../../nodes/errors.ts";
+import { BackendError } from "../../../nodes/errors.ts";
 import { Backend, type Device } from "../backend.ts";
 import { WorkerClient } from "./client.ts";
 import type { Answers } from "./protocol.ts";
@@ -57,7 +57,15 @@ const about = Effect.flatMap(
   (client) =>
     client.request<"about">(() => ({
       request: { op: "about" },
-    })),
+    })).pipe(Effect.mapError((error) =>
+      /--allow-ffi/.test(error.message)
+        ? new BackendError({
+          message:
+            "native addons need --allow-ffi as well: run again with --allow-ffi --allow-read --allow-env",
+          cause: error,
+        })
+        : error
+    )),
 );
 
 function isDevice(name: string): name is Device {

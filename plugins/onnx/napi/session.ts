@@ -171,7 +171,7 @@ function toWire(
     const wireFeeds: Record<string, WireTensor | WireHandle> = {};
     for (const info of names.feeds) {
       const tensor = feeds[info.name];
-      checkFit(session, "input", tensor.dtype, tensor.shape, info);
+      checkFit(session, "input", tensor, info);
       if (tensor instanceof WorkerTensor && tensor.block.client === client) {
         wireFeeds[info.name] = handle(tensor);
       } else {
@@ -190,7 +190,7 @@ function toWire(
     const wireInto: Record<string, WireHandle> = {};
     for (const info of names.into) {
       const tensor = into[info.name];
-      checkFit(session, "output", tensor.dtype, tensor.shape, info);
+      checkFit(session, "output", tensor, info);
       if (!(tensor instanceof WorkerTensor) || tensor.block.client !== client) {
         throw foreignOutput(session, info.name);
       }

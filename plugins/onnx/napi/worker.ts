@@ -5,7 +5,7 @@
  * has a thread of its own. Holds one session and its tensors.
  * @module
  */
-import * as ort from "onnxruntime-node";
+import type * as ort from "onnxruntime-node";
 import type { DType } from "../../../nodes/tensor.ts";
 import type { ValueInfo } from "../backend.ts";
 import { arrayOver, countElements, showShape } from "../dtype.ts";
@@ -18,10 +18,16 @@ import type {
   WireTensor,
 } from "./protocol.ts";
 
-// Errors come back as messages; ONNX Runtime must not write to stderr as well.
-ort.env.logLevel = "fatal";
+/** Imported when first needed, so that a failure is a reply and no stack on stderr. */
+async function library(): Promise<typeof ort> {
+  const module = await import("onnxruntime-node");
+  // Errors come back as messages; ONNX Runtime must not write to stderr as well.
+  module.env.logLevel = "fatal";
+  return module;
+}
 
 let session: ort.InferenceSession | undefined;
+let tensorClass: typeof ort.Tensor;
 /** Memory of the tensors by number. */
 const tensors = new Map<number, ArrayBuffer>();
 
@@ -46,11 +52,13 @@ async function handle(
   transfer: ArrayBuffer[],
 ): Promise<Answers[keyof Answers]> {
   switch (request.op) {
-    case "about":
+    case "about": {
+      const { env, listSupportedBackends } = await library();
       return {
-        version: ort.env.versions.node ?? "unknown",
-        backends: ort.listSupportedBackends(),
+        version: env.versions.node ?? "unknown",
+        backends: listSupportedBackends(),
       };
+    }
     case "load":
       return await load(request);
     case "allocate":
@@ -90,7 +98,9 @@ async function load(
   request: Extract<Request, { op: "load" }>,
 ): Promise<Answers["load"]> {
   const { device, deviceId, threads, externalDataFolder } = request;
-  const built = ort.listSupportedBackends().map(({ name }) => name);
+  const { InferenceSession, listSupportedBackends, Tensor } = await library();
+  tensorClass = Tensor;
+  const built = listSupportedBackends().map(({ name }) => name);
   // The package would leave an unknown one out and compute on the CPU.
   if (!built.includes(device)) {
     throw new Error(
@@ -106,7 +116,7 @@ async function load(
   if (externalDataFolder !== undefined) {
     entries.model_external_initializers_file_folder_path = externalDataFolder;
   }
-  session = await ort.InferenceSession.create(request.bytes, {
+  session = await InferenceSession.create(request.bytes, {
     executionProviders: device === "cpu"
       ? ["cpu"]
       : [device === "cuda" ? { name: "cuda", deviceId } : device, "cpu"],
@@ -156,14 +166,14 @@ function toOrt(tensor: WireTensor | WireHandle): ort.Tensor {
     ? tensor.data
     : arrayOver(dtype, memory(tensor.tensor), 0, countElements(shape));
   if (dtype !== "float16") {
-    return new ort.Tensor(
+    return new tensorClass(
       dtype as "float32",
       data as Float32Array<ArrayBuffer>,
       shape,
     );
   }
   // As float16 the package would wrap the words in a Float16Array, which Deno's N-API does not know.
-  const words = new ort.Tensor(
+  const words = new tensorClass(
     "uint16",
     data as Uint16Array<ArrayBuffer>,
     shape,

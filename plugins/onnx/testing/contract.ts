@@ -435,6 +435,10 @@ export function backendContract<E>(
         yield* run({ x, state }, { outputs: ["other"] }),
         /session "sum" has no output "other"; its outputs: next/,
       );
+      assert.match(
+        yield* run({ x, state: undefined as unknown as Tensor }),
+        /input "state" is float32 \[3\], got no tensor/,
+      );
       const small = yield* session.allocate("float32", [2]);
       assert.match(
         yield* run({ x, state }, { into: { next: small } }),
