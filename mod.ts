@@ -1,5 +1,40 @@
 /**
  * Tessera: vision-language pipelines for the InternVL-Chat family on ONNX Runtime.
+ *
+ * Plain scripts start with {@link InternVL}. Programs on Effect start with {@link chat} and
+ * {@link modelLayer}. Graphs of your own start with {@link pipeline} and {@link defineNode}.
+ *
+ * ```ts
+ * import { InternVL } from "@tessera/sdk";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { response } = await model.chat({
+ *   images: ["examples/images/shapes.png"],
+ *   question: "What is in the picture?",
+ *   generation: { maxNewTokens: 24 },
+ * });
+ * console.log(response);
+ * ```
  * @module
  */
 export * from "./sdk/mod.ts";
+export * from "./nodes/mod.ts";
+export * from "./pipeline/mod.ts";
+export {
+  type Checkpoint,
+  type ComputeType,
+  internvl,
+  type InternVLConfig,
+  type InternVLOptions,
+  type ModelServices,
+  openCheckpoint,
+} from "./plugins/internvl/mod.ts";
+export { imageProcessor, videoProcessor } from "./plugins/media/mod.ts";
+export {
+  Backend,
+  defaultBackend,
+  type Device,
+  ffiBackend,
+  napiBackend,
+} from "./plugins/onnx/mod.ts";
+export { layerSqlite } from "./plugins/sqlite/mod.ts";

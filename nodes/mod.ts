@@ -35,6 +35,14 @@ export {
 export * from "./services.ts";
 export * from "./tensor.ts";
 export { TilingParams } from "./tile.ts";
+export type {
+  FinishReason,
+  ImageSpan,
+  Turn,
+  Usage,
+  VideoFrames,
+  VideoSource,
+} from "./values.ts";
 export { defaultSegments, VideoSampleParams } from "./video_sample.ts";
 export {
   decode,

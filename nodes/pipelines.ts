@@ -91,7 +91,7 @@ export type SettingsInput = Omittable<
 /** Pictures and a question. */
 export type ChatPipeline = Pipeline<
   {
-    readonly images: typeof ImageSourceList;
+    readonly images: Omittable<typeof ImageSourceList>;
     readonly question: typeof Text;
     readonly history: typeof OptionalHistory;
     readonly numPatchesList: typeof OptionalCounts;

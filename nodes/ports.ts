@@ -93,6 +93,9 @@ const ImageSourceValueSchema: Schema.Codec<ImageSourceValue> = Schema.declare<
   { title: "ImageSource" },
 );
 
+/** A picture to load: a path, a `file:` URL, the file's bytes, or pixels already decoded. */
+export type ImageSource = ImageSourceValue;
+
 /**
  * A picture to load. In JSON: a path, or a `data:` URL with the file's bytes.
  */
@@ -131,6 +134,9 @@ export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
     preview: describeSource,
   });
 
+/** A decoded picture: 8-bit RGB, row-major. */
+export type Image = ImageValue;
+
 /** A decoded RGB picture. */
 export const Image: PortType<"Image", ImageValue> = definePort({
   name: "Image",
@@ -143,6 +149,9 @@ export const Image: PortType<"Image", ImageValue> = definePort({
     source: image.source ?? null,
   }),
 });
+
+/** Model-ready tiles of one picture: float32 [n, 3, S, S]. */
+export type Tiles = TilesValue;
 
 /** Normalised tiles of one picture. */
 export const Tiles: PortType<"Tiles", TilesValue> = definePort({
@@ -178,6 +187,9 @@ const VideoClipValueSchema: Schema.Codec<VideoSourceValue | VideoClipValue> =
     VideoSourceValue | VideoClipValue
   >(isVideo, { title: "VideoClip" });
 
+/** A part of a video, with its own sampling. */
+export type VideoClip = VideoClipValue;
+
 /** A video or a part of one. In JSON: a path, or `{source, segments?, start?, end?}`. */
 export const VideoClip: PortType<
   "VideoClip",
@@ -211,6 +223,9 @@ export const VideoClip: PortType<
       : { ...video, source: String(video.source) },
 });
 
+/** The vision encoder's last hidden state: [n, 1 + g², Dv]. */
+export type PatchFeatures = PatchFeaturesValue;
+
 /** The vision encoder's last hidden state, class token included: [n, 1 + g², Dv]. */
 export const PatchFeatures: PortType<"PatchFeatures", PatchFeaturesValue> =
   definePort({
@@ -219,6 +234,9 @@ export const PatchFeatures: PortType<"PatchFeatures", PatchFeaturesValue> =
     digest: tensorDigest,
     preview: tensorPreview,
   });
+
+/** Visual tokens in the language model's space: [n, tokens per tile, Dl]. */
+export type VisualTokens = VisualTokensValue;
 
 /** Visual tokens: [n, tokens per tile, Dl]. */
 export const VisualTokens: PortType<"VisualTokens", VisualTokensValue> =
@@ -233,6 +251,9 @@ const TurnSchema: Schema.Codec<readonly [string, string]> = Schema.Tuple([
   Schema.String,
   Schema.String,
 ]);
+
+/** Earlier rounds, oldest first. */
+export type History = HistoryValue;
 
 /** Earlier rounds as pairs of question and answer, oldest first. */
 export const History: PortType<"History", HistoryValue> = definePort({
@@ -255,6 +276,9 @@ export const GenerationSettingsSchema: Schema.Codec<GenerationSettingsValue> =
     stop: Schema.optionalKey(Schema.Array(Schema.String)),
   });
 
+/** Generation settings, with the names and the meaning of Hugging Face `generate`. */
+export type GenerationSettings = GenerationSettingsValue;
+
 /** Generation settings. */
 export const GenerationSettings: PortType<
   "GenerationSettings",
@@ -263,6 +287,9 @@ export const GenerationSettings: PortType<
   name: "GenerationSettings",
   schema: GenerationSettingsSchema,
 });
+
+/** A rendered and tokenized prompt. */
+export type Prompt = PromptValue;
 
 /** A rendered, tokenized prompt. */
 export const Prompt: PortType<"Prompt", PromptValue> = definePort({
@@ -284,6 +311,9 @@ export const Prompt: PortType<"Prompt", PromptValue> = definePort({
     images: prompt.images.map((span) => ({ ...span })),
   }),
 });
+
+/** A finished answer. */
+export type Completion = CompletionValue;
 
 /** A finished answer. */
 export const Completion: PortType<"Completion", CompletionValue> = definePort({
@@ -340,6 +370,9 @@ export const OptionalHistory: Omittable<
 export const OptionalCounts: Omittable<
   PortType<"Optional<List<Num>>", readonly number[] | undefined>
 > = optional(list(Num));
+
+/** One independent question of a batch: text, pictures, a video, a history of its own. */
+export type Sample = SampleValue;
 
 /** One question of a batch. */
 export const Sample: PortType<"Sample", SampleValue> = definePort({

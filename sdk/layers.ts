@@ -17,7 +17,7 @@ import {
   ffiBackend,
   napiBackend,
 } from "../plugins/onnx/mod.ts";
-import { layerSqliteStore } from "../plugins/sqlite/mod.ts";
+import { layerSqlite } from "../plugins/sqlite/mod.ts";
 import type { AskServices } from "./ask.ts";
 import type { LoadOptions } from "./types.ts";
 
@@ -58,6 +58,6 @@ export function modelLayer(
     imageProcessor,
     videoProcessor,
     memo,
-    store === "memory" ? layerMemory : layerSqliteStore(store),
+    store === "memory" ? layerMemory : layerSqlite(store),
   );
 }
