@@ -46,14 +46,21 @@ export {
 export * from "./run.ts";
 export type { NodeReport, OnValue } from "./state.ts";
 export {
+  cursorOf,
   layerMemory,
   makeMemoryStore,
   type MemoryStoreOptions,
+  nodesFrom,
+  pageSize,
+  readCursor,
   type RunPage,
   type RunQuery,
   RunStore,
   type RunSummary,
+  searchText,
   type StoredNode,
   type StoredRun,
   type StoredStatus,
+  summarize,
+  summaryOf,
 } from "./store.ts";

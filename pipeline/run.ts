@@ -120,7 +120,7 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
         ...(report === undefined ? {} : { error: report }),
         ...(Exit.isSuccess(exit) ? { outputs: previews(exit.value) } : {}),
       });
-      return Effect.catch(state.store.flush, (error) => {
+      return Effect.catch(state.store.flush(runId), (error) => {
         storeError = error;
         return Exit.isSuccess(exit)
           ? Effect.void

@@ -105,13 +105,13 @@ export interface RunPage {
 export interface RunStore {
   /** Whether anything is kept; runs make no events for a store that keeps nothing. */
   readonly enabled: boolean;
-  /** Takes an event into the buffer. Never waits, never throws; a failure shows at the next `flush`. */
+  /** Takes an event into the buffer. Never waits, never throws; a failure shows at the run's `flush`. */
   readonly record: (event: RunEvent) => void;
   /**
-   * Waits until everything recorded before is written, in order. Fails with what could not be written
-   * since the last flush, once.
+   * Waits until everything recorded before is written, in order. Fails when an event of this run could
+   * not be written; then nothing more of the run is, and what was written stands as it is.
    */
-  readonly flush: Effect.Effect<void, StoreError>;
+  readonly flush: (runId: string) => Effect.Effect<void, StoreError>;
   /** Lists runs, latest first. */
   readonly list: (query?: RunQuery) => Effect.Effect<RunPage, StoreError>;
   /** A run with its nodes and events; `undefined` if there is none. */
@@ -125,7 +125,7 @@ export interface RunStore {
 const keepsNothing: RunStore = {
   enabled: false,
   record: () => {},
-  flush: Effect.void,
+  flush: () => Effect.void,
   list: () => Effect.succeed({ runs: [] }),
   get: () => Effect.succeed(undefined),
   remove: () => Effect.succeed(false),
@@ -332,7 +332,7 @@ export function makeMemoryStore(options: MemoryStoreOptions = {}): RunStore {
   return {
     enabled: true,
     record,
-    flush: Effect.void,
+    flush: () => Effect.void,
     list,
     get: (runId) =>
       Effect.sync(() => {

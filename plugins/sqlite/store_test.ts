@@ -1,0 +1,326 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { Cause, Effect, Exit, type Layer, type Scope } from "effect";
+import {
+  defineNode,
+  pipeline,
+  run,
+  type RunEvent,
+  RunStore,
+  StoreError,
+  Text,
+} from "../../pipeline/mod.ts";
+import { eventsOf, storeContract } from "../../pipeline/store_contract.ts";
+import { layerSqlite, makeSqliteStore } from "./mod.ts";
+
+const mayWrite =
+  Deno.permissions.querySync({ name: "write" }).state === "granted" &&
+  Deno.permissions.querySync({ name: "read" }).state === "granted";
+const mayRun = mayWrite &&
+  Deno.permissions.querySync({ name: "run" }).state === "granted";
+
+storeContract("sqlite", makeSqliteStore({ filename: ":memory:" }));
+
+/** A folder that goes away with the surrounding scope. */
+const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.promise(() => Deno.makeTempDir({ prefix: "tessera-store-" })),
+  (path) => Effect.promise(() => Deno.remove(path, { recursive: true })),
+);
+
+/** A test on real time in a folder of its own. */
+function check(
+  name: string,
+  body: (path: string) => Effect.Effect<void, unknown, Scope.Scope>,
+  ignore = !mayWrite,
+): void {
+  Deno.test({
+    name,
+    ignore,
+    fn: async () => {
+      const exit = await Effect.runPromiseExit(
+        Effect.scoped(Effect.flatMap(folder, body)),
+      );
+      if (Exit.isFailure(exit)) throw Cause.squash(exit.cause);
+    },
+  });
+}
+
+const echo = defineNode({
+  kind: "echo",
+  inputs: { text: Text },
+  outputs: { text: Text },
+  streams: { text: Text },
+  run: ({ text }, _, ctx) =>
+    Effect.sync(() => {
+      for (let i = 0; i < 300; i++) ctx.emit("text", text);
+      return { text };
+    }),
+});
+const talk = pipeline(
+  "talk",
+  (g) => g.add(echo, { text: g.input("text", Text) }),
+);
+
+/** Records a run's events and waits for them. */
+const record = (store: RunStore, events: readonly RunEvent[]) =>
+  Effect.suspend(() => {
+    for (const event of events) store.record(event);
+    return store.flush(events[0]!.runId);
+  });
+
+check(
+  "a file keeps its runs; opening it again changes nothing",
+  (path) =>
+    Effect.gen(function* () {
+      const file = `${path}/runs.db`;
+      const once = Effect.provide(
+        Effect.gen(function* () {
+          const { runId } = yield* run(talk, { text: "hi" });
+          const store = yield* RunStore;
+          return (yield* store.get(runId))!;
+        }),
+        layerSqlite(file),
+      );
+      const written = yield* once;
+      assert.equal(written.events.length, 304);
+      const store = yield* makeSqliteStore({ filename: file });
+      assert.deepEqual(yield* store.get(written.runId), written);
+      yield* once;
+      assert.equal((yield* store.list()).runs.length, 2);
+    }),
+);
+
+check(
+  "what is in the buffer is written when the layer closes",
+  (path) =>
+    Effect.gen(function* () {
+      const file = `${path}/runs.db`;
+      yield* Effect.scoped(Effect.gen(function* () {
+        const store = yield* makeSqliteStore({ filename: file });
+        for (let i = 0; i < 500; i++) {
+          for (const event of eventsOf(`r${i}`, i)) store.record(event);
+        }
+      }));
+      const store = yield* makeSqliteStore({ filename: file });
+      assert.equal((yield* store.list({ limit: 1000 })).runs.length, 500);
+    }),
+);
+
+check(
+  "several stores write to one file at the same time and lose nothing",
+  (path) =>
+    Effect.gen(function* () {
+      const filename = `${path}/runs.db`;
+      const writers = yield* Effect.forEach(
+        [1, 2, 3, 4],
+        () => makeSqliteStore({ filename }),
+        { concurrency: "unbounded" },
+      );
+      const results = yield* Effect.forEach(
+        Array.from({ length: 40 }, (_, i) => i),
+        (i) =>
+          Effect.provideService(
+            run(talk, { text: `${i}` }),
+            RunStore,
+            writers[i % 4]!,
+          ),
+        { concurrency: 8 },
+      );
+      for (const { runId, storeError } of results) {
+        assert.equal(storeError, undefined);
+        assert.equal((yield* writers[0]!.get(runId))?.events.length, 304);
+      }
+    }),
+);
+
+check(
+  "a lock that another connection holds for a while is waited for, off the event loop",
+  (path) =>
+    Effect.gen(function* () {
+      const filename = `${path}/runs.db`;
+      const store = yield* makeSqliteStore({ filename });
+      const other = new DatabaseSync(filename);
+      other.exec("BEGIN IMMEDIATE");
+      let ticks = 0;
+      const timer = setInterval(() => {
+        // Waiting inside SQLite would keep this from ever happening.
+        if (++ticks === 5) other.exec("COMMIT");
+      }, 2);
+      yield* record(store, eventsOf("r", 1));
+      clearInterval(timer);
+      other.close();
+      assert.ok(ticks >= 5);
+      assert.equal((yield* store.get("r"))?.status, "succeeded");
+    }),
+);
+
+check(
+  "a full disk is a StoreError, the run's result stands, and no run is stored with a gap",
+  (path) =>
+    Effect.gen(function* () {
+      const filename = `${path}/runs.db`;
+      const small = yield* makeSqliteStore({
+        filename,
+        setup: "PRAGMA max_page_count = 24;",
+      });
+      const results = yield* Effect.provideService(
+        Effect.forEach(
+          Array.from({ length: 10 }, (_, i) => `${i}`.repeat(100)),
+          (text) => run(talk, { text }),
+        ),
+        RunStore,
+        small,
+      );
+      const lost = results.filter(({ storeError }) => storeError !== undefined);
+      assert.ok(lost.length > 0 && lost[0]!.storeError instanceof StoreError);
+      assert.equal(
+        lost[0]!.storeError.message,
+        `run store ${filename}: the disk is full; free some space, or choose another file (database or disk is full)`,
+      );
+      assert.ok(
+        results.every(({ outputs }, i) => outputs.text === `${i}`.repeat(100)),
+      );
+      for (const { runId } of results) {
+        const events = (yield* small.get(runId))?.events ?? [];
+        assert.deepEqual(events.map(({ seq }) => seq), events.map((_, i) => i));
+      }
+      // With room again, everything goes on.
+      const roomy = yield* makeSqliteStore({ filename });
+      yield* record(roomy, eventsOf("after", 1));
+      assert.equal((yield* roomy.get("after"))?.status, "succeeded");
+    }),
+);
+
+check(
+  "what cannot be opened is one line with advice",
+  (path) =>
+    Effect.gen(function* () {
+      const refusal = (filename: string) =>
+        Effect.map(
+          Effect.flip(Effect.scoped(makeSqliteStore({ filename }))),
+          (error) => {
+            assert.ok(error instanceof StoreError);
+            assert.ok(!error.message.includes("\n"));
+            return error.message;
+          },
+        );
+      assert.match(
+        yield* refusal(`${path}/no/such/folder/runs.db`),
+        /^run store .*runs\.db: it cannot be opened; its folder must exist and be writable/,
+      );
+      yield* Effect.promise(() =>
+        Deno.writeTextFile(`${path}/text.db`, "plain text ".repeat(1000))
+      );
+      assert.match(
+        yield* refusal(`${path}/text.db`),
+        /the file is no SQLite database/,
+      );
+      assert.match(yield* refusal(path), /it cannot be opened/);
+    }),
+);
+
+check(
+  "a file that cannot be written is one line with advice",
+  (path) =>
+    Effect.gen(function* () {
+      const filename = `${path}/runs.db`;
+      yield* Effect.scoped(makeSqliteStore({ filename }));
+      // File modes do not stop the super-user, so the connection itself is told.
+      const store = yield* makeSqliteStore({
+        filename,
+        setup: "PRAGMA query_only = ON;",
+      }).pipe(
+        Effect.result,
+      );
+      const error = store._tag === "Failure"
+        ? store.failure
+        : yield* Effect.flip(record(store.success, eventsOf("r", 1)));
+      assert.match(
+        error.message,
+        /^run store .*: it cannot be written; change its permissions.*\(attempt to write a readonly database\)$/,
+      );
+    }),
+);
+
+check(
+  "a damaged file is a StoreError, not a defect",
+  (path) =>
+    Effect.gen(function* () {
+      const filename = `${path}/runs.db`;
+      const store = yield* makeSqliteStore({ filename });
+      yield* record(store, eventsOf("r", 1));
+      const other = new DatabaseSync(filename);
+      other.exec(
+        `UPDATE run_events SET body = '{"_tag":"Nonsense"}' WHERE seq = 1`,
+      );
+      assert.match(
+        (yield* Effect.flip(store.get("r"))).message,
+        /what it holds cannot be read; the file is damaged/,
+      );
+      other.exec("UPDATE runs SET inputs = '{'");
+      assert.match(
+        (yield* Effect.flip(store.list())).message,
+        /the file is damaged/,
+      );
+      other.close();
+    }),
+);
+
+check(
+  "what was flushed survives kill -9, and the file is sound",
+  (path) =>
+    Effect.gen(function* () {
+      const filename = `${path}/runs.db`;
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          "run",
+          `--allow-read=${path}`,
+          `--allow-write=${path}`,
+          new URL("./kill_child.ts", import.meta.url).pathname,
+          filename,
+        ],
+        stdout: "piped",
+        stderr: "inherit",
+      }).spawn();
+      let said = "";
+      const decoder = new TextDecoder();
+      yield* Effect.promise(async () => {
+        for await (const chunk of child.stdout) {
+          said += decoder.decode(chunk, { stream: true });
+          if (said.split("\n").length > 20) break;
+        }
+        child.kill("SIGKILL");
+        await child.status;
+      });
+      const flushed = said.split("\n").slice(0, -1);
+      assert.ok(flushed.length >= 20);
+      const store = yield* makeSqliteStore({ filename });
+      for (const runId of flushed) {
+        const stored = yield* store.get(runId);
+        assert.equal(stored?.status, "succeeded", runId);
+        assert.equal(stored?.events.length, 304);
+      }
+      // One may have been cut off; it has no gap either.
+      for (const { runId } of (yield* store.list({ limit: 1000 })).runs) {
+        const { events } = (yield* store.get(runId))!;
+        assert.deepEqual(events.map(({ seq }) => seq), events.map((_, i) => i));
+      }
+      const db = new DatabaseSync(filename);
+      assert.deepEqual(
+        db.prepare("PRAGMA integrity_check").all().map((row) => ({ ...row })),
+        [{ integrity_check: "ok" }],
+      );
+      db.close();
+    }),
+  !mayRun,
+);
+
+Deno.test("the plugin brings the layer", async () => {
+  const { sqlitePlugin } = await import("./mod.ts");
+  const plugin = sqlitePlugin(":memory:");
+  assert.equal(plugin.name, "sqlite");
+  const store = await Effect.runPromise(
+    Effect.provide(RunStore, plugin.layers as Layer.Layer<never>),
+  );
+  assert.equal(store.enabled, true);
+});
