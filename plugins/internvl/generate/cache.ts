@@ -6,7 +6,7 @@
 import { Effect, type Scope } from "effect";
 import type { BackendError } from "../../../nodes/errors.ts";
 import type { HostArrays } from "../../../nodes/tensor.ts";
-import type { BackendTensor, Session } from "../../onnx/backend.ts";
+import type { BackendTensor, Session } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import { cacheNames } from "../graphs/language.ts";
 import type { ComputeType } from "../graphs/weights.ts";

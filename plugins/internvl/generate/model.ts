@@ -20,7 +20,7 @@ import type {
   Prompt,
 } from "../../../nodes/values.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
-import type { Session } from "../../onnx/backend.ts";
+import type { Session } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import type { ComputeType } from "../graphs/weights.ts";
 import { allocateCache, roundCapacity } from "./cache.ts";

@@ -12,8 +12,18 @@ export type Random = () => number;
 export function seededRandom(seed: number): Random {
   const low = splitMix32(seed >>> 0);
   const high = splitMix32(Math.floor(seed / 2 ** 32) ^ 0x5851f42d);
-  let a = low(), b = high(), c = low(), d = high();
-  const next = (): number => {
+  const next = xoshiro128(low(), high(), low(), high());
+  return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
+}
+
+/** The generator itself, from its state of four 32-bit words, not all zero: numbers from 0 to 2^32 - 1. */
+export function xoshiro128(
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+): () => number {
+  return () => {
     const result = Math.imul(rotate(Math.imul(b, 5), 7), 9) >>> 0;
     const t = b << 9;
     c ^= a;
@@ -24,7 +34,6 @@ export function seededRandom(seed: number): Random {
     d = rotate(d, 11);
     return result;
   };
-  return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
 }
 
 function rotate(x: number, bits: number): number {

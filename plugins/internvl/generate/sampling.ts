@@ -94,35 +94,32 @@ export function distribution(
   settings: Pick<SamplingSettings, "temperature" | "topK" | "topP" | "minP">,
 ): Distribution {
   const { temperature, topK, topP, minP } = settings;
-  const top = argMax(logits);
-  if (top < 0) {
-    return { tokens: new Int32Array(0), weights: new Float64Array(0) };
-  }
-  // An infinite logit makes softmax meaningless elsewhere too; it is certain here.
-  if (logits[top] === Infinity) {
-    return { tokens: Int32Array.of(top), weights: Float64Array.of(1) };
-  }
   const floor = topK > 0 && topK < logits.length
     ? kthLargest(logits, topK)
     : -Infinity;
   let tokens = new Int32Array(64);
   let count = 0;
+  let top = -Infinity;
   for (let i = 0; i < logits.length; i++) {
+    const value = logits[i];
     // Written so that a logit that is no number, or minus infinity, drops out.
-    if (logits[i] >= floor && logits[i] > -Infinity) {
+    if (value >= floor && value > -Infinity) {
       if (count === tokens.length) {
         const larger = new Int32Array(Math.min(logits.length, count * 4));
         larger.set(tokens);
         tokens = larger;
       }
       tokens[count++] = i;
+      if (value > top) top = value;
     }
   }
   const weights = new Float64Array(count);
   for (let i = 0; i < count; i++) {
-    weights[i] = Math.exp((logits[tokens[i]] - logits[top]) / temperature);
+    // Infinity less itself is no number: of infinite logits each is certain.
+    const value = logits[tokens[i]];
+    weights[i] = value === top ? 1 : Math.exp((value - top) / temperature);
   }
-  if (topP < 1) count = keepTopP(tokens, weights, count, topP);
+  if (topP < 1 && count > 0) count = keepTopP(tokens, weights, count, topP);
   if (minP > 0) {
     // The largest weight is 1, so at least one stays.
     count = keepIf(tokens, weights, count, (i) => weights[i] >= minP);
@@ -175,7 +172,14 @@ function keepTopP(
   let total = 0;
   for (let i = 0; i < count; i++) total += weights[i];
   const limit = topP * total;
-  const floor = massThreshold(weights.slice(0, count), limit);
+  // Together the tokens below this weigh less than what top-p drops: no need to look among them.
+  const least = (1 - topP) * total / count;
+  const candidates = new Float64Array(count);
+  let some = 0;
+  for (let i = 0; i < count; i++) {
+    if (weights[i] >= least) candidates[some++] = weights[i];
+  }
+  const floor = massThreshold(candidates.subarray(0, some), limit);
   // Of the tokens at the threshold the last ones stay, as many as it takes.
   let above = 0;
   let equals = 0;
@@ -209,9 +213,10 @@ export function kthLargest(values: Float32Array, k: number): number {
 /** A min-heap of the k largest so far; its root is the answer. */
 function kthByHeap(values: Float32Array, k: number): number {
   const heap = new Float32Array(k).fill(-Infinity);
+  let root = -Infinity;
   for (let i = 0; i < values.length; i++) {
     const value = values[i];
-    if (!(value > heap[0])) continue;
+    if (!(value > root)) continue;
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;
@@ -222,8 +227,9 @@ function kthByHeap(values: Float32Array, k: number): number {
       at = child;
     }
     heap[at] = value;
+    root = heap[0];
   }
-  return heap[0];
+  return root;
 }
 
 /** Quickselect in three parts; destroys the array. */

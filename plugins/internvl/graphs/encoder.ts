@@ -11,7 +11,7 @@ import {
   hostTensor,
   type Tensor,
 } from "../../../nodes/tensor.ts";
-import type { Session } from "../../onnx/backend.ts";
+import type { Session } from "../../onnx/mod.ts";
 import { type InternVLConfig, tileSize, tokensPerTile } from "../config.ts";
 
 /** Rows (tokens of all tiles together) that are computed at once. */

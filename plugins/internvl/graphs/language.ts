@@ -4,7 +4,7 @@
  * @module
  */
 import { attribute, GraphBuilder, type GraphValue } from "../../onnx/graph.ts";
-import type { ModelSource } from "../../onnx/backend.ts";
+import type { ModelSource } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import {
   cast,

@@ -4,7 +4,7 @@
  * @module
  */
 import { GraphBuilder } from "../../onnx/graph.ts";
-import type { ModelSource } from "../../onnx/backend.ts";
+import type { ModelSource } from "../../onnx/mod.ts";
 import { tileSize, tokensPerTile } from "../config.ts";
 import {
   cast,

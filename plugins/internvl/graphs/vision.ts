@@ -4,7 +4,7 @@
  * @module
  */
 import { attribute, GraphBuilder, type GraphValue } from "../../onnx/graph.ts";
-import type { ModelSource } from "../../onnx/backend.ts";
+import type { ModelSource } from "../../onnx/mod.ts";
 import { tileSize, type VisionConfig } from "../config.ts";
 import {
   cast,
@@ -41,7 +41,7 @@ export function visionGraph(
   const e: Emitter = { graph, weights: new Weights(graph, source, dtype) };
 
   const pixels = graph.input("pixel_values", "float32", ["n", 3, edge, edge]);
-  let x = embed(e, cast(e, pixels, "float32", dtype), vision, grid);
+  let x = cast(e, embed(e, pixels, vision, grid), "float32", dtype);
   // Rows of all tiles together: one matrix product each, whatever n is.
   x = reshape(e, x, [-1, width]);
   const layers = visionLayersUsed(vision.layers, config.selectLayer);
@@ -53,7 +53,10 @@ export function visionGraph(
   return { bytes: graph.build(), externalDataFolder: source.folder };
 }
 
-/** [n, 3, S, S] → [n, 1 + g², D]. */
+/**
+ * [n, 3, S, S] → [n, 1 + g², D], in float32 whatever the rest is: it is a thousandth of the work, and
+ * several of its operators have no bfloat16 form.
+ */
 function embed(
   e: Emitter,
   pixels: GraphValue,
@@ -65,8 +68,8 @@ function embed(
   const prefix = "vision_model.embeddings";
   const patches = graph.node("Conv", [
     pixels,
-    weights.get(`${prefix}.patch_embedding.weight`),
-    weights.get(`${prefix}.patch_embedding.bias`),
+    weights.as(`${prefix}.patch_embedding.weight`, "float32"),
+    weights.as(`${prefix}.patch_embedding.bias`, "float32"),
   ], {
     attributes: {
       kernel_shape: attribute.ints([vision.patchSize, vision.patchSize]),
@@ -82,7 +85,7 @@ function embed(
     attributes: { axis: attribute.int(0) },
   });
   const classToken = graph.node("Expand", [
-    weights.get(`${prefix}.class_embedding`),
+    weights.as(`${prefix}.class_embedding`, "float32"),
     classShape,
   ]);
   const tokens = graph.node("Concat", [classToken, rows], {
@@ -100,9 +103,9 @@ function positions(e: Emitter, vision: VisionConfig, grid: number): GraphValue {
   const { graph, weights } = e;
   const name = "vision_model.embeddings.position_embedding";
   const stored = vision.imageSize / vision.patchSize;
-  if (stored === grid) return weights.get(name);
-  const width = vision.hiddenSize;
   const table = weights.as(name, "float32");
+  if (stored === grid) return table;
+  const width = vision.hiddenSize;
   const part = (start: number, end: number) =>
     graph.node("Slice", [
       table,
@@ -132,10 +135,9 @@ function positions(e: Emitter, vision: VisionConfig, grid: number): GraphValue {
     reshape(e, resized, [1, width, grid * grid]),
     [0, 2, 1],
   );
-  const all = graph.node("Concat", [part(0, 1), rows], {
+  return graph.node("Concat", [part(0, 1), rows], {
     attributes: { axis: attribute.int(1) },
   });
-  return cast(e, all, "float32", weights.dtype);
 }
 
 /** x += ls1 · attention(norm1 x); x += ls2 · mlp(norm2 x), on rows [n·(1 + g²), D]. */

@@ -29,16 +29,29 @@ export interface GraphSettings {
   readonly dtype?: ComputeType;
 }
 
+/** `GroupQueryAttention` with rotary inside takes heads whose width is a multiple of this. */
+const HEAD_STEP = 16;
+
 /**
  * Finds the real places of a checkpoint's weight files. ONNX Runtime follows no symbolic link out of
  * the folder it is given, and in the Hugging Face cache every file is such a link: so the folder
- * is the innermost one that holds all the files the links lead to.
+ * is the innermost one that holds all the files the links lead to. Fails with {@link CheckpointError}
+ * on a file that cannot be found, and on a language model the attention operator cannot compute.
  */
 export const graphSource: (
   checkpoint: Pick<Checkpoint, "dir" | "config" | "tensors">,
 ) => Effect.Effect<GraphSource, CheckpointError> = Effect.fn(
   "internvl.graphSource",
 )(function* (checkpoint) {
+  const { headDim } = checkpoint.config.language;
+  if (headDim % HEAD_STEP !== 0) {
+    const path = `${checkpoint.dir}/config.json`;
+    return yield* new CheckpointError({
+      path,
+      message:
+        `${path}: llm_config has heads of width ${headDim}; multiples of ${HEAD_STEP} are supported`,
+    });
+  }
   const files = new Set<string>();
   for (const entry of checkpoint.tensors.values()) files.add(entry.file);
   const real = new Map<string, readonly string[]>();

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { Effect } from "effect";
+import type { GenerationSettings } from "../../../nodes/values.ts";
+import { resolveSettings } from "./settings.ts";
+
+Deno.test("defaults are those of the model card and Hugging Face", () => {
+  const { seed, ...rest } = Effect.runSync(resolveSettings());
+  assert.ok(Number.isSafeInteger(seed) && seed >= 0);
+  assert.deepEqual(rest, {
+    maxNewTokens: 1024,
+    doSample: false,
+    temperature: 1,
+    topK: 50,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    stop: [],
+  });
+  const other = Effect.runSync(resolveSettings());
+  assert.notEqual(other.seed, seed);
+});
+
+Deno.test("what is given is kept", () => {
+  const given: Required<GenerationSettings> = {
+    maxNewTokens: 3,
+    doSample: true,
+    temperature: 0.5,
+    topK: 0,
+    topP: 0.25,
+    minP: 1,
+    repetitionPenalty: 1.25,
+    seed: Number.MAX_SAFE_INTEGER,
+    stop: ["\n"],
+  };
+  assert.deepEqual(Effect.runSync(resolveSettings(given)), given);
+});
+
+const wrong: readonly (readonly [object, string])[] = [
+  [{ maxNewTokens: 0 }, "maxNewTokens is 0; it must be a whole number from 1"],
+  [
+    { maxNewTokens: 1.5 },
+    "maxNewTokens is 1.5; it must be a whole number from 1",
+  ],
+  [{ temperature: 0 }, "temperature is 0; it must be a number greater than 0"],
+  [
+    { temperature: NaN },
+    "temperature is NaN; it must be a number greater than 0",
+  ],
+  [
+    { temperature: "1" },
+    'temperature is "1"; it must be a number greater than 0',
+  ],
+  [{ topK: -1 }, "topK is -1; it must be a whole number from 0"],
+  [{ topP: 0 }, "topP is 0; it must be a number greater than 0, at most 1"],
+  [
+    { topP: 1.01 },
+    "topP is 1.01; it must be a number greater than 0, at most 1",
+  ],
+  [{ minP: -0.1 }, "minP is -0.1; it must be a number from 0 to 1"],
+  [
+    { repetitionPenalty: Infinity },
+    "repetitionPenalty is Infinity; it must be a number greater than 0",
+  ],
+  [{ seed: -1 }, "seed is -1; it must be a whole number from 0"],
+  [{ seed: 2 ** 53 }, `seed is ${2 ** 53}; it must be a whole number from 0`],
+  [{ doSample: 1 }, "doSample is 1; it must be true or false"],
+  [
+    { stop: ["a", ""] },
+    'stop is ["a",""]; it must be a list of at most 64 strings, none of them empty',
+  ],
+  [
+    { stop: "end" },
+    'stop is "end"; it must be a list of at most 64 strings, none of them empty',
+  ],
+];
+Deno.test("a setting out of range is named with what is allowed", () => {
+  for (const [settings, message] of wrong) {
+    const error = Effect.runSync(
+      Effect.flip(resolveSettings(settings as GenerationSettings)),
+    );
+    assert.equal(error._tag, "PromptError");
+    assert.equal(error.message, `generation setting ${message}`);
+  }
+});
