@@ -18,9 +18,10 @@ import {
   type GraphError,
   type NodeReport,
   observe,
+  type Ports,
   run,
   type RunOptions,
-  type StoreError,
+  type RunResult,
 } from "../pipeline/mod.ts";
 import { dumpTo } from "./dump.ts";
 import type {
@@ -31,7 +32,7 @@ import type {
 } from "./types.ts";
 
 /** What goes wrong when a question is asked. */
-export type AskError = AnswerError | GraphError | StoreError;
+export type AskError = AnswerError | GraphError;
 
 /** What a question asks for: the services of a loaded model and of the media plugin. */
 export type AskServices = ImageServices | VideoProcessor;
@@ -99,7 +100,7 @@ export const chat: (
             settings,
           }, runOptions),
     );
-    return chatResult(result.outputs, history, result.runId, result.nodes);
+    return chatResult(result.outputs, history, result, result.nodes);
   },
 );
 
@@ -109,7 +110,7 @@ export const batchChat: (
 ) => Effect.Effect<ChatResult[], AskError, AskServices> = Effect.fn(
   "batchChat",
 )(function* (request: BatchRequest) {
-  const { runId, nodes, outputs } = yield* watched(
+  const result = yield* watched(
     request,
     (runOptions) =>
       run(batchChatPipeline(pipelineOptions(request)), {
@@ -120,12 +121,12 @@ export const batchChat: (
   return request.samples.map(({ history }, index) =>
     chatResult(
       {
-        completion: outputs.completions[index]!,
-        prompt: outputs.prompts[index]!,
+        completion: result.outputs.completions[index]!,
+        prompt: result.outputs.prompts[index]!,
       },
       history,
-      runId,
-      nodes.filter(({ node }) => node.startsWith(`answer[${index}]/`)),
+      result,
+      result.nodes.filter(({ node }) => node.startsWith(`answer[${index}]/`)),
     )
   );
 });
@@ -163,7 +164,7 @@ export const watched: <A, E, R>(
 function chatResult(
   { completion, prompt }: AnswerValues,
   history: History | undefined,
-  runId: string,
+  { runId, storeError }: Pick<RunResult<Ports>, "runId" | "storeError">,
   nodes: readonly NodeReport[],
 ): ChatResult {
   const turn: Turn = [prompt.question, completion.text];
@@ -174,5 +175,6 @@ function chatResult(
     finishReason: completion.finishReason,
     timings: stageTimings(nodes),
     runId,
+    ...(storeError === undefined ? {} : { storeError }),
   };
 }

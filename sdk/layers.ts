@@ -58,6 +58,6 @@ export function modelLayer(
     imageProcessor,
     videoProcessor,
     memo,
-    store === "memory" ? layerMemory : layerSqlite(store),
+    store === "memory" ? layerMemory() : layerSqlite(store),
   );
 }

@@ -14,7 +14,7 @@ import type {
   VideoClip,
   VideoSource,
 } from "../nodes/values.ts";
-import type { RunEvent } from "../pipeline/mod.ts";
+import type { RunEvent, StoreError } from "../pipeline/mod.ts";
 
 /** How a checkpoint is loaded. */
 export interface LoadOptions {
@@ -83,6 +83,8 @@ export interface ChatResult {
   readonly timings: Readonly<Record<string, number>>;
   /** The run in the run store. */
   readonly runId: string;
+  /** Why the run could not be recorded, if so: a full disk costs the record, never the answer. */
+  readonly storeError?: StoreError;
 }
 
 /** Several independent questions. */
