@@ -55,7 +55,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("text", "用中文介绍这条街道。"),
         Case("one image", "What can you see here?", ("wide",)),
         Case("second round", "What else? 还有什么？", ("wide",), follows="one image"),
-        Case("tall image", "数一数窗户。", ("tall",)),
+        Case("tall image", "窗户有几个？", ("tall",)),
     ),
     "v1-tied-f16": (
         Case("one image", "How many?", ("tall",)),
@@ -87,7 +87,7 @@ BATCHES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     ),
     "rms-norm-bf16": (
         ("What can be seen in the picture?", ("wide",)),
-        ("数一数窗户。", ("tall",)),
+        ("窗户有几个？", ("tall",)),
         ("Count.", ("square",)),
     ),
 }
