@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Effect, Fiber, type Layer } from "effect";
 import { hostTensor } from "../../../nodes/tensor.ts";
-import { Backend } from "../backend.ts";
+import { Backend, type Device, type ModelSource } from "../backend.ts";
 import { liveHandles } from "../handles.ts";
 import { accumulator, longRun, slowToLoad } from "./models.ts";
 
@@ -13,16 +13,20 @@ import { accumulator, longRun, slowToLoad } from "./models.ts";
 export function ledgerTest<E>(
   binding: string,
   layer: Layer.Layer<Backend, E>,
+  device: Device = "cpu",
 ): void {
-  Deno.test(`${binding}: every native handle is released`, async () => {
+  Deno.test(`${binding} on ${device}: every native handle is released`, async () => {
     const before = liveHandles();
-    await Effect.runPromise(work.pipe(Effect.provide(layer)));
+    await Effect.runPromise(work(device).pipe(Effect.provide(layer)));
     assert.deepEqual(liveHandles(), before);
   });
 }
 
-const work = Effect.gen(function* () {
-  const backend = yield* Backend;
+const work = Effect.fnUntraced(function* (device: Device) {
+  const binding = yield* Backend;
+  const backend = {
+    load: (model: ModelSource) => binding.load(model, { device }),
+  };
   const idle = liveHandles();
   const x = hostTensor("float32", [3], new Float32Array(3));
   const bytes = accumulator();

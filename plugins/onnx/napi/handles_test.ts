@@ -1,4 +1,0 @@
-import { ledgerTest } from "../testing/ledger.ts";
-import { napiBackend } from "./mod.ts";
-
-ledgerTest("napi", napiBackend);
