@@ -3,14 +3,8 @@
  * @module
  */
 import { Result } from "effect";
-import {
-  checkGraph,
-  checkNode,
-  decodeParams,
-  type DraftNode,
-  optionProblems,
-  portOf,
-} from "./check.ts";
+import { checkGraph, checkNode, type DraftNode, portOf } from "./check.ts";
+import { decodeParams, optionProblems } from "./params.ts";
 import type { GraphError } from "./errors.ts";
 import type {
   AnyHandle,

@@ -3,19 +3,11 @@
  * Every problem is found, not only the first, and each names its node and port.
  * @module
  */
-import { Exit, Result, Schema } from "effect";
 import type { AnyPipeline } from "./graph.ts";
-import {
-  type Graph,
-  type GraphInput,
-  type GraphNode,
-  type NodeOptions,
-  NodeOptionsSchema,
-  type Source,
-} from "./model.ts";
-import type { AnyKind, AnyNodeKind } from "./node.ts";
+import type { Graph, GraphInput, GraphNode, Source } from "./model.ts";
+import type { AnyKind } from "./node.ts";
 import { type AnyPort, list, type Ports } from "./port.ts";
-import { type GraphProblem, schemaLine, suggestion } from "./problem.ts";
+import { type GraphProblem, suggestion } from "./problem.ts";
 
 /** A node before it is checked. */
 export interface DraftNode extends Omit<GraphNode, "mapped"> {
@@ -431,103 +423,6 @@ function unconnected(
           `input "${name}" leads to no output; connect it or take it away`,
       });
     }
-  }
-  return problems;
-}
-
-const isJson = Schema.is(Schema.Json);
-
-/** Decodes parameters as JSON and fills in their defaults; on failure, one line. */
-export function decodeParams(
-  kind: AnyKind,
-  given: unknown,
-): Result.Result<
-  { readonly params: unknown; readonly encodedParams: unknown },
-  string
-> {
-  const codec = isPipeline(kind) ? undefined : (kind as AnyNodeKind).params;
-  if (codec === undefined) {
-    const empty = given === undefined ||
-      (typeof given === "object" && given !== null &&
-        Object.keys(given).length === 0);
-    return empty
-      ? Result.succeed({ params: {}, encodedParams: {} })
-      : Result.fail(`${kind.kind} takes no parameters`);
-  }
-  const decoded = Schema.decodeUnknownExit(codec, {
-    errors: "all",
-    onExcessProperty: "error",
-  })(given ?? {});
-  if (Exit.isFailure(decoded)) return Result.fail(failureLine(decoded));
-  const encoded = Schema.encodeUnknownExit(codec)(decoded.value);
-  if (Exit.isFailure(encoded)) return Result.fail(failureLine(encoded));
-  return isJson(encoded.value)
-    ? Result.succeed({
-      params: decoded.value,
-      encodedParams: encoded.value,
-    })
-    : Result.fail(
-      `the codec of ${kind.kind}'s parameters does not encode to JSON`,
-    );
-}
-
-/** Decodes a value by a codec, whatever the codec may throw; on failure, one line. */
-export function decodeWith<A>(
-  codec: Schema.Codec<A, unknown>,
-  json: unknown,
-): Result.Result<A, string> {
-  const exit = Schema.decodeUnknownExit(codec, {
-    errors: "all",
-    onExcessProperty: "error",
-  })(json);
-  return Exit.isSuccess(exit)
-    ? Result.succeed(exit.value)
-    : Result.fail(failureLine(exit));
-}
-
-/** Encodes a value by a codec, whatever the codec may throw; on failure, one line. */
-export function encodeWith<A>(
-  codec: Schema.Codec<A, unknown>,
-  value: unknown,
-): Result.Result<unknown, string> {
-  const exit = Schema.encodeUnknownExit(codec)(value);
-  return Exit.isSuccess(exit)
-    ? Result.succeed(exit.value)
-    : Result.fail(failureLine(exit));
-}
-
-function failureLine(exit: Exit.Failure<unknown, unknown>): string {
-  for (const reason of exit.cause.reasons) {
-    const error = reason._tag === "Fail"
-      ? reason.error
-      : reason._tag === "Die"
-      ? reason.defect
-      : undefined;
-    if (Schema.isSchemaError(error)) return schemaLine(error);
-    if (error instanceof Error) return error.message;
-  }
-  return "the codec failed";
-}
-
-/** Checks options; returns one line for each problem. */
-export function optionProblems(
-  kind: AnyKind,
-  each: boolean,
-  options: Omit<NodeOptions, "id">,
-): string[] {
-  const decoded = decodeWith(NodeOptionsSchema, options);
-  const problems = Result.isFailure(decoded) ? [decoded.failure] : [];
-  if (isPipeline(kind)) {
-    for (const name of ["memoize", "lane"] as const) {
-      if (options[name] !== undefined) {
-        problems.push(
-          `${name} is for node kinds; the nodes inside ${kind.kind} have their own`,
-        );
-      }
-    }
-  }
-  if (options.concurrency !== undefined && !each) {
-    problems.push("concurrency is for each; a node runs once");
   }
   return problems;
 }

@@ -9,7 +9,8 @@
  */
 import assert from "node:assert/strict";
 import { Effect, Exit } from "effect";
-import { fromDocument, toDocument } from "./document.ts";
+import { toDocument } from "./document.ts";
+import { fromDocument } from "./read_document.ts";
 import { GraphError } from "./errors.ts";
 import { toMermaid } from "./mermaid.ts";
 import type { AnyRegistry } from "./plugin.ts";

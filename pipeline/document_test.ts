@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
 import { Effect, Exit, Schema } from "effect";
-import {
-  decodeInputs,
-  encodeOutputs,
-  fromDocument,
-  type PipelineDocument,
-  toDocument,
-} from "./document.ts";
+import { type PipelineDocument, toDocument } from "./document.ts";
+import { decodeInputs, encodeOutputs } from "./io.ts";
+import { fromDocument } from "./read_document.ts";
 import { checkDamaged, fuzzDocuments } from "./document_fuzz.ts";
 import { GraphError } from "./errors.ts";
 import { pipeline } from "./graph.ts";

@@ -319,6 +319,7 @@ check(
       spans.map(({ name, parent, node }) => [name, parent, node]),
       [
         ["prefill", "talk", undefined],
+        ["decode", "talk", undefined],
         ["talk", "inner", "inner/talk"],
         ["inner", "pipeline p", "inner"],
         ["pipeline p", undefined, undefined],

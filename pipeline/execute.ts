@@ -7,8 +7,7 @@
  */
 import { type Cause, Deferred, Effect, Exit, Fiber, Scope } from "effect";
 import { CapacityError, GraphError } from "./errors.ts";
-import { sha256 } from "./json.ts";
-import type { MemoCache } from "./memo.ts";
+import { memoized } from "./memoize.ts";
 import {
   type Data,
   type Datum,
@@ -16,30 +15,17 @@ import {
   type Plan,
   type PlanNode,
   type PlanSource,
-  type Work,
 } from "./plan.ts";
-import { type AnyPort, list, listDigest } from "./port.ts";
+import { type AnyPort, list } from "./port.ts";
 import {
   errorReport,
   milliseconds,
   previews,
   recorder,
   retryable,
+  type Running,
   type RunState,
 } from "./state.ts";
-
-/** Errors and services are the pipeline's, which its type already says. */
-// deno-lint-ignore no-explicit-any
-type Running<A> = Effect.Effect<A, any, any>;
-
-/** The digest of a value, computed at most once after somebody got it. */
-export function digestOf(value: Datum): Effect.Effect<string> {
-  if (value.digest !== undefined) return Effect.succeed(value.digest);
-  const computed = value.items === undefined
-    ? value.port.digest(value.value)
-    : Effect.flatMap(Effect.forEach(value.items, digestOf), listDigest);
-  return Effect.map(computed, (digest) => value.digest = digest);
-}
 
 /** The elements of a list as values of their own. */
 function itemsOf(value: Datum, element: AnyPort): readonly Datum[] {
@@ -255,7 +241,15 @@ function runOnce(
   const { work } = node;
   const { onValue, memo } = run;
   let body = work.type === "node" && work.memoize && memo !== undefined
-    ? memoized(run, memo, plan, node, work, given, path)
+    ? memoized(
+      run,
+      memo,
+      node,
+      work,
+      given,
+      path,
+      () => attempts(run, plan, node, given, path),
+    )
     : attempts(run, plan, node, given, path);
   // The nodes of a pipeline have shown its outputs already.
   if (onValue !== undefined && work.type === "node") {
@@ -271,68 +265,6 @@ function runOnce(
     captureStackTrace: false,
   });
 }
-
-/** Finds the result by content, or computes it once for everybody who wants it now. */
-const memoized = Effect.fnUntraced(function* (
-  run: RunState,
-  memo: MemoCache,
-  plan: Plan,
-  node: PlanNode,
-  work: Work & { readonly type: "node" },
-  given: Data,
-  path: string,
-): Generator<Running<unknown>, Data, never> {
-  const from = run.now();
-  const { kind } = work;
-  const identity = kind.identity === undefined ? "" : yield* kind.identity;
-  const digests: [string, string][] = [];
-  for (const { name } of node.inputs) {
-    digests.push([name, yield* digestOf(given[name]!)]);
-  }
-  const key: string = yield* sha256(
-    JSON.stringify([work.key, identity, digests]),
-  );
-  const { outputs, cached } = yield* memo.get(
-    key,
-    Effect.map(
-      Effect.suspend(() => attempts(run, plan, node, given, path)),
-      (data) => {
-        const made: Record<string, unknown> = {};
-        for (const [name] of node.outputs) made[name] = data[name]!.value;
-        return made;
-      },
-    ),
-  );
-  const data: Record<string, Datum> = {};
-  for (const [name, port] of node.outputs) {
-    // Named by what it was made from: large outputs need no hashing of their own.
-    data[name] = datum(port, outputs[name], `${key}.${name}`);
-  }
-  if (cached) {
-    const queuedMs = milliseconds(run.now() - from);
-    const facts = {
-      node: path,
-      kind: kind.kind,
-      composite: false,
-      attempt: 1,
-      queuedMs,
-    };
-    if (run.observed) {
-      run.emit({ _tag: "NodeStarted", ...facts });
-      run.emit({
-        _tag: "NodeFinished",
-        ...facts,
-        ms: 0,
-        cached,
-        outputs: previews(data),
-        spans: [],
-      });
-    }
-    run.reports.push({ ...facts, ms: 0, cached, spans: [] });
-    yield* Effect.annotateCurrentSpan("tessera.cached", true);
-  }
-  return data;
-});
 
 /** Tries until it succeeds, fails for good, or has been tried often enough. */
 function attempts(
@@ -431,7 +363,7 @@ function attempt(
     }
     return Effect.onExit(working, (exit) => {
       const ms = milliseconds(run.now() - startedAt);
-      const { spans } = notes;
+      const { spans, trace } = notes;
       notes.end();
       if (Exit.isSuccess(exit)) {
         run.reports.push({ ...facts, ms, cached: false, spans });
@@ -455,7 +387,7 @@ function attempt(
           willRetry: again && retryable(exit.cause),
         });
       }
-      return Effect.void;
+      return trace ?? Effect.void;
     });
   });
   const lane = work.type === "node" && work.lane !== undefined

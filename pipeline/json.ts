@@ -5,18 +5,15 @@
 import { createHash } from "node:crypto";
 import { Effect, type Schema } from "effect";
 
-/** Any JSON value. */
-export type JsonValue = Schema.Json;
-
 /** JSON text with sorted keys and no spaces: equal values have equal text. */
-export function canonicalJson(value: JsonValue): string {
+export function canonicalJson(value: Schema.Json): string {
   if (typeof value !== "object" || value === null) {
     return JSON.stringify(value) ?? "null";
   }
   if (Array.isArray(value)) {
     return `[${value.map(canonicalJson).join(",")}]`;
   }
-  const record = value as { readonly [key: string]: JsonValue };
+  const record = value as { readonly [key: string]: Schema.Json };
   const fields: string[] = [];
   for (const key of Object.keys(record).sort()) {
     const field = record[key];
@@ -62,15 +59,15 @@ const mostEntries = 8;
 const deepest = 3;
 
 /** A small JSON value for any value: long text cut, many entries counted, bytes measured. */
-export function previewOf(value: unknown): JsonValue {
+export function previewOf(value: unknown): Schema.Json {
   return shorten(value, deepest);
 }
 
 /** The preview of a list from the previews of its first elements. */
 export function previewList<A>(
   values: readonly A[],
-  preview: (value: A) => JsonValue,
-): JsonValue {
+  preview: (value: A) => Schema.Json,
+): Schema.Json {
   const first = values.slice(0, mostEntries).map(preview);
   return values.length <= mostEntries
     ? first
@@ -85,7 +82,7 @@ export function previewText(text: string): string {
   return `${text.slice(0, end)}… ${text.length} characters in all`;
 }
 
-function shorten(value: unknown, depth: number): JsonValue {
+function shorten(value: unknown, depth: number): Schema.Json {
   switch (typeof value) {
     case "string":
       return previewText(value);
@@ -112,7 +109,7 @@ function shorten(value: unknown, depth: number): JsonValue {
       : previewList(value, (item) => shorten(item, depth - 1));
   }
   if (depth === 0) return "(object)";
-  const fields: Record<string, JsonValue> = {};
+  const fields: Record<string, Schema.Json> = {};
   const keys = Object.keys(value);
   for (const key of keys.slice(0, mostEntries)) {
     const field = (value as Record<string, unknown>)[key];

@@ -4,6 +4,8 @@
  * @module
  */
 export * from "./document.ts";
+export * from "./read_document.ts";
+export * from "./io.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
 export * from "./graph.ts";
@@ -16,6 +18,7 @@ export {
 } from "./json.ts";
 export * from "./lanes.ts";
 export * from "./memo.ts";
+export * from "./memory_store.ts";
 export { toMermaid } from "./mermaid.ts";
 export type {
   Graph,
@@ -33,9 +36,11 @@ export {
   definePort,
   Json,
   list,
+  type ListOf,
   Num,
   type Omittable,
   optional,
+  type OptionalOf,
   type PortOptions,
   type Ports,
   type PortType,
@@ -47,9 +52,6 @@ export * from "./run.ts";
 export type { NodeReport, OnValue } from "./state.ts";
 export {
   cursorOf,
-  layerMemory,
-  makeMemoryStore,
-  type MemoryStoreOptions,
   nodesFrom,
   pageSize,
   readCursor,

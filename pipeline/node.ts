@@ -63,7 +63,7 @@ export interface NodeContext<Streams extends Ports = Ports> {
     name: string,
     effect: Effect.Effect<A, E, R>,
   ) => Effect.Effect<A, E, R>;
-  /** Records a sub-span that was measured with {@link NodeContext.now}. */
+  /** Records a sub-span that was measured with {@link NodeContext.now}; the tracer gets it as well. */
   readonly record: (name: string, startMs: number, endMs: number) => void;
   /** Milliseconds since this attempt began, by the run's clock. */
   readonly now: () => number;

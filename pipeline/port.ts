@@ -5,7 +5,6 @@
 import { Effect, Schema } from "effect";
 import {
   canonicalJson,
-  type JsonValue,
   previewList,
   previewOf,
   previewText,
@@ -13,7 +12,7 @@ import {
 } from "./json.ts";
 
 /** A small JSON value that stands for a large one in events, stores and dashboards. */
-export type Preview = JsonValue;
+export type Preview = Schema.Json;
 
 /**
  * What may flow along an edge. Ports are nominal: two ports connect when their names are equal, so a
@@ -38,6 +37,17 @@ export interface PortType<Name extends string = string, A = any> {
   /** An input of this type may be left out. */
   readonly omittable?: true;
 }
+
+/** The type of `list(port)`. */
+export type ListOf<P extends AnyPort> = P extends PortType<infer Name, infer A>
+  ? PortType<`List<${Name}>`, readonly A[]>
+  : never;
+
+/** The type of `optional(port)`. */
+export type OptionalOf<P extends AnyPort> = P extends
+  PortType<infer Name, infer A>
+  ? Omittable<PortType<`Optional<${Name}>`, A | undefined>>
+  : never;
 
 /** Any port. */
 // deno-lint-ignore no-explicit-any
@@ -102,7 +112,7 @@ function schemaDigest<A>(
   return (value) =>
     Effect.flatMap(
       Effect.orDie(encode(value)),
-      (json) => sha256(canonicalJson(json as JsonValue)),
+      (json) => sha256(canonicalJson(json as Schema.Json)),
     );
 }
 
@@ -229,7 +239,7 @@ export const Bool: PortType<"Bool", boolean> = definePort({
 });
 
 /** Any JSON value. */
-export type Json = JsonValue;
+export type Json = Schema.Json;
 
 /** Any JSON value. */
 export const Json: PortType<"Json", Json> = definePort({

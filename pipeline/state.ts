@@ -2,7 +2,16 @@
  * What one run carries along: its clock, its watchers, its hooks, and the context it gives to nodes.
  * @module
  */
-import { type Cause, type Clock, Effect, Exit, Schema } from "effect";
+import {
+  type Cause,
+  type Clock,
+  Context,
+  Effect,
+  Exit,
+  Option,
+  References,
+  Schema,
+} from "effect";
 import type {
   ErrorReport,
   EventBase,
@@ -57,6 +66,10 @@ export interface NodeReport {
   readonly spans: readonly SpanReport[];
 }
 
+/** What running a node gives; errors and services are the pipeline's, which its type already says. */
+// deno-lint-ignore no-explicit-any
+export type Running<A> = Effect.Effect<A, any, any>;
+
 /** An event without what every event has. */
 type Fields<E> = E extends RunEvent ? Omit<E, keyof EventBase> : never;
 
@@ -92,6 +105,11 @@ export class RunState {
     return milliseconds(
       Number(this.clock.currentTimeNanosUnsafe() - this.start) / 1e6,
     );
+  }
+
+  /** The clock's nanoseconds at so many milliseconds after the start of the run. */
+  nanosAt(ms: number): bigint {
+    return this.start + BigInt(Math.round(ms * 1e6));
   }
 
   /** Tells everybody. What a listener throws is its own affair. */
@@ -181,12 +199,40 @@ function encodeDelta(port: AnyPort, value: unknown): Preview {
   return encode(value);
 }
 
+/** Gives the tracer spans that have happened already. */
+function traceSpans(
+  run: RunState,
+  startedAt: number,
+  spans: readonly SpanReport[],
+): Effect.Effect<void> {
+  return Effect.gen(function* () {
+    if (!(yield* References.TracerEnabled)) return;
+    const tracer = yield* Effect.tracer;
+    const parent = yield* Effect.option(Effect.currentSpan);
+    for (const { name, startMs, ms } of spans) {
+      const start = startedAt + startMs;
+      tracer.span({
+        name,
+        parent,
+        annotations: Context.empty(),
+        links: [],
+        startTime: run.nanosAt(start),
+        kind: "internal",
+        root: false,
+        sampled: Option.isNone(parent) || parent.value.sampled,
+      }).end(run.nanosAt(start + ms), Exit.void);
+    }
+  });
+}
+
 /** A node's context and what was recorded through it. */
 export interface Recorder {
   /** What the node gets. */
   readonly context: NodeContext;
   /** Sub-spans recorded so far. */
   readonly spans: readonly SpanReport[];
+  /** Hands on to the tracer those that the node measured itself. */
+  readonly trace: Effect.Effect<void> | undefined;
   /** From now on the context is deaf: callbacks may come late. */
   readonly end: () => void;
 }
@@ -204,14 +250,19 @@ export function recorder(
   let spans = noSpans as SpanReport[];
   let ended = false;
   const now = (): number => milliseconds(run.now() - startedAt);
-  const record = (name: string, startMs: number, endMs: number): void => {
-    if (ended) return;
-    if (spans === noSpans) spans = [];
-    spans.push({
+  let measured: SpanReport[] | undefined;
+  const add = (name: string, startMs: number, endMs: number): SpanReport => {
+    const span = {
       name,
-      startMs,
+      startMs: milliseconds(startMs),
       ms: milliseconds(Math.max(0, endMs - startMs)),
-    });
+    };
+    if (spans === noSpans) spans = [];
+    spans.push(span);
+    return span;
+  };
+  const record = (name: string, startMs: number, endMs: number): void => {
+    if (!ended) (measured ??= []).push(add(name, startMs, endMs));
   };
   const context: NodeContext = {
     node,
@@ -248,7 +299,7 @@ export function recorder(
         return Effect.withSpan(
           Effect.onExit(
             effect,
-            () => Effect.sync(() => record(name, startMs, now())),
+            () => Effect.sync(() => void (ended || add(name, startMs, now()))),
           ),
           name,
           { captureStackTrace: false },
@@ -259,6 +310,9 @@ export function recorder(
     context,
     get spans() {
       return spans;
+    },
+    get trace() {
+      return measured && traceSpans(run, startedAt, measured);
     },
     end: () => {
       ended = true;

@@ -5,7 +5,8 @@ import type { RunEvent } from "./events.ts";
 import { pipeline } from "./graph.ts";
 import { Num } from "./port.ts";
 import { run } from "./run.ts";
-import { layerMemory, makeMemoryStore, RunStore } from "./store.ts";
+import { layerMemory, makeMemoryStore } from "./memory_store.ts";
+import { RunStore } from "./store.ts";
 import { eventsOf, storeContract } from "./store_contract.ts";
 import { check, increment } from "./test_kit.ts";
 

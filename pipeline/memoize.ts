@@ -1,0 +1,100 @@
+/**
+ * Nodes by content: the key of a computation, and its result from the memo.
+ * @module
+ */
+import { Effect } from "effect";
+import { sha256 } from "./json.ts";
+import type { MemoCache } from "./memo.ts";
+import {
+  type Data,
+  type Datum,
+  datum,
+  type PlanNode,
+  type Work,
+} from "./plan.ts";
+import { listDigest } from "./port.ts";
+import {
+  milliseconds,
+  previews,
+  type Running,
+  type RunState,
+} from "./state.ts";
+
+/** The digest of a value, computed at most once after somebody got it. */
+export function digestOf(value: Datum): Effect.Effect<string> {
+  if (value.digest !== undefined) return Effect.succeed(value.digest);
+  const computed = value.items === undefined
+    ? value.port.digest(value.value)
+    : Effect.flatMap(Effect.forEach(value.items, digestOf), listDigest);
+  return Effect.map(computed, (digest) => value.digest = digest);
+}
+
+/** Finds the result by content, or computes it once for everybody who wants it now. */
+export const memoized: (
+  run: RunState,
+  memo: MemoCache,
+  node: PlanNode,
+  work: Work & { readonly type: "node" },
+  given: Data,
+  path: string,
+  compute: () => Running<Data>,
+) => Running<Data> = Effect.fnUntraced(function* (
+  run: RunState,
+  memo: MemoCache,
+  node: PlanNode,
+  work: Work & { readonly type: "node" },
+  given: Data,
+  path: string,
+  compute: () => Running<Data>,
+): Generator<Running<unknown>, Data, never> {
+  const from = run.now();
+  const { kind } = work;
+  const identity = kind.identity === undefined ? "" : yield* kind.identity;
+  const digests: [string, string][] = [];
+  for (const { name } of node.inputs) {
+    digests.push([name, yield* digestOf(given[name]!)]);
+  }
+  const key: string = yield* sha256(
+    JSON.stringify([work.key, identity, digests]),
+  );
+  const { outputs, cached } = yield* memo.get(
+    key,
+    Effect.map(
+      Effect.suspend(compute),
+      (data) => {
+        const made: Record<string, unknown> = {};
+        for (const [name] of node.outputs) made[name] = data[name]!.value;
+        return made;
+      },
+    ),
+  );
+  const data: Record<string, Datum> = {};
+  for (const [name, port] of node.outputs) {
+    // Named by what it was made from: large outputs need no hashing of their own.
+    data[name] = datum(port, outputs[name], `${key}.${name}`);
+  }
+  if (cached) {
+    const queuedMs = milliseconds(run.now() - from);
+    const facts = {
+      node: path,
+      kind: kind.kind,
+      composite: false,
+      attempt: 1,
+      queuedMs,
+    };
+    if (run.observed) {
+      run.emit({ _tag: "NodeStarted", ...facts });
+      run.emit({
+        _tag: "NodeFinished",
+        ...facts,
+        ms: 0,
+        cached,
+        outputs: previews(data),
+        spans: [],
+      });
+    }
+    run.reports.push({ ...facts, ms: 0, cached, spans: [] });
+    yield* Effect.annotateCurrentSpan("tessera.cached", true);
+  }
+  return data;
+});

@@ -1,0 +1,120 @@
+/**
+ * The run store in memory.
+ * @module
+ */
+import { Effect, Layer } from "effect";
+import type { StoreError } from "./errors.ts";
+import type { RunEvent } from "./events.ts";
+import type { Json } from "./port.ts";
+import {
+  cursorOf,
+  nodesFrom,
+  pageSize,
+  readCursor,
+  type RunPage,
+  type RunQuery,
+  RunStore,
+  type RunSummary,
+  searchText,
+  summarize,
+  summaryOf,
+} from "./store.ts";
+
+/** Bounds of the store in memory. */
+export interface MemoryStoreOptions {
+  /** At most this many runs; the oldest goes first. Default 1000. */
+  readonly maxRuns?: number;
+  /** At most this many events of one run; of those after it, progress is dropped. Default 100,000. */
+  readonly maxEvents?: number;
+}
+
+interface MemoryRun {
+  summary: RunSummary;
+  readonly document: Json | undefined;
+  readonly events: RunEvent[];
+}
+
+const compareAscii = (text: string): string =>
+  text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+
+/** Makes a store in memory. */
+export function makeMemoryStore(options: MemoryStoreOptions = {}): RunStore {
+  const { maxRuns = 1000, maxEvents = 100_000 } = options;
+  const runs = new Map<string, MemoryRun>();
+  const record = (event: RunEvent): void => {
+    if (event._tag === "RunStarted") {
+      runs.set(event.runId, {
+        summary: summaryOf(event),
+        document: event.document,
+        events: [event],
+      });
+      for (const oldest of runs.keys()) {
+        if (runs.size <= maxRuns) break;
+        runs.delete(oldest);
+      }
+      return;
+    }
+    const run = runs.get(event.runId);
+    if (run === undefined) return;
+    run.summary = summarize(run.summary, event);
+    if (run.events.length < maxEvents || event._tag !== "NodeProgress") {
+      run.events.push(event);
+    }
+  };
+  const list = (query: RunQuery = {}): Effect.Effect<RunPage, StoreError> =>
+    Effect.gen(function* () {
+      const limit = yield* pageSize(query);
+      const after = query.cursor === undefined
+        ? undefined
+        : yield* readCursor(query.cursor);
+      const text = query.text === undefined
+        ? undefined
+        : compareAscii(query.text);
+      const found = Array.from(runs.values(), ({ summary }) => summary)
+        .filter((run) =>
+          (query.status === undefined || run.status === query.status) &&
+          (query.pipeline === undefined || run.pipeline === query.pipeline) &&
+          (text === undefined ||
+            compareAscii(searchText(run)).includes(text)) &&
+          (after === undefined || latestFirst(after, run) < 0)
+        )
+        .sort(latestFirst);
+      const page = found.slice(0, limit);
+      const last = page.at(-1);
+      return found.length > limit && last !== undefined
+        ? { runs: page, cursor: cursorOf(last) }
+        : { runs: page };
+    });
+  return {
+    enabled: true,
+    record,
+    flush: () => Effect.void,
+    list,
+    get: (runId) =>
+      Effect.sync(() => {
+        const run = runs.get(runId);
+        if (run === undefined) return undefined;
+        return {
+          ...run.summary,
+          ...(run.document === undefined ? {} : { document: run.document }),
+          nodes: nodesFrom(run.events),
+          events: [...run.events],
+        };
+      }),
+    remove: (runId) => Effect.sync(() => runs.delete(runId)),
+  };
+}
+
+type Position = Pick<RunSummary, "startedAt" | "runId">;
+
+function latestFirst(a: Position, b: Position): number {
+  return b.startedAt - a.startedAt ||
+    (a.runId < b.runId ? 1 : a.runId > b.runId ? -1 : 0);
+}
+
+/** Provides a store in memory. */
+export function layerMemory(
+  options: MemoryStoreOptions = {},
+): Layer.Layer<never> {
+  return Layer.sync(RunStore, () => makeMemoryStore(options));
+}
