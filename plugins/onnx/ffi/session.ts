@@ -12,7 +12,6 @@ import type {
   RunOptions,
   Session,
   SessionOptions,
-  ValueInfo,
 } from "../backend.ts";
 import {
   checkThreads,
@@ -20,14 +19,15 @@ import {
   shapeFault,
   signatureOf,
 } from "../check.ts";
-import { dtypeOfElementType, elementTypeName, showShape } from "../dtype.ts";
+import { showShape } from "../dtype.ts";
 import type { Pointer } from "./api.ts";
-import { cString, toCString } from "./library.ts";
+import { toCString } from "./library.ts";
 import { addressOf, allocateHost, attempt, NativeTensor } from "./memory.ts";
 import { copyModel, DeviceMemory } from "./device.ts";
 import { appendProvider } from "./providers.ts";
 import { ForeignTensor, type Frame } from "./frame.ts";
 import { Plans, type RunTarget } from "./plan.ts";
+import { valueInfos } from "./signature.ts";
 import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 
 /** Native state of a session; made before the library is asked, so that a scope owns it throughout. */
@@ -202,8 +202,8 @@ function describe(
 ): Session {
   const { runtime } = native;
   const { device, deviceId } = place;
-  const inputs = valueInfos(native, name, "input");
-  const outputs = valueInfos(native, name, "output");
+  const inputs = valueInfos(runtime, native.session, name, "input");
+  const outputs = valueInfos(runtime, native.session, name, "output");
   const names = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const { name } of [...inputs, ...outputs]) {
     names.set(name, toCString(name));
@@ -318,101 +318,4 @@ function toHost(
     }
     return host;
   });
-}
-
-function valueInfos(
-  native: NativeSession,
-  session: string,
-  side: "input" | "output",
-): ValueInfo[] {
-  const { runtime } = native;
-  const { api } = runtime;
-  const what = `session "${session}": reading its ${side}s`;
-  const isInput = side === "input";
-  const count = Number(
-    runtime.outWord(
-      what,
-      (out) =>
-        isInput
-          ? api.sessionGetInputCount(native.session, out)
-          : api.sessionGetOutputCount(native.session, out),
-    ),
-  );
-  const infos: ValueInfo[] = [];
-  for (let i = 0; i < count; i++) {
-    const text = runtime.out(
-      what,
-      (out) =>
-        (isInput ? api.sessionGetInputName : api.sessionGetOutputName)(
-          native.session,
-          i,
-          runtime.defaultAllocator,
-          out,
-        ),
-    );
-    const name = cString(text);
-    runtime.check(api.allocatorFree(runtime.defaultAllocator, text), what);
-    const typeInfo = runtime.create(
-      "typeInfo",
-      what,
-      (out) =>
-        (isInput ? api.sessionGetInputTypeInfo : api.sessionGetOutputTypeInfo)(
-          native.session,
-          i,
-          out,
-        ),
-    );
-    try {
-      infos.push(valueInfo(runtime, typeInfo, name, what));
-    } finally {
-      runtime.release("typeInfo", typeInfo);
-    }
-  }
-  return infos;
-}
-
-function valueInfo(
-  runtime: OrtRuntime,
-  typeInfo: Pointer,
-  name: string,
-  what: string,
-): ValueInfo {
-  const { api } = runtime;
-  // Belongs to typeInfo; null where the value is no tensor.
-  const info = runtime.out(
-    what,
-    (out) => api.castTypeInfoToTensorInfo(typeInfo, out),
-  );
-  if (info === null) {
-    throw new BackendError({
-      message:
-        `${what}: "${name}" is a sequence or map; only tensors are supported`,
-    });
-  }
-  const type = Number(
-    runtime.outWord(what, (out) => api.getTensorElementType(info, out)),
-  );
-  const dtype = dtypeOfElementType(type);
-  if (dtype === undefined) {
-    throw new BackendError({
-      message: `${what}: "${name}" has element type ${
-        elementTypeName(type)
-      }, which is not supported; cast it in the graph`,
-    });
-  }
-  const rank = Number(
-    runtime.outWord(what, (out) => api.getDimensionsCount(info, out)),
-  );
-  const extents = new BigInt64Array(Math.max(1, rank));
-  const symbols = new BigUint64Array(Math.max(1, rank));
-  runtime.check(api.getDimensions(info, extents, rank), what);
-  runtime.check(api.getSymbolicDimensions(info, symbols, rank), what);
-  const shape = Array.from(
-    { length: rank },
-    (_, d) =>
-      extents[d] >= 0n
-        ? Number(extents[d])
-        : cString(Deno.UnsafePointer.create(symbols[d])) || "?",
-  );
-  return { name, dtype, shape };
 }
