@@ -2,7 +2,7 @@
  * The promise face: a loaded model for plain scripts.
  * @module
  */
-import { Cause, Effect, Exit, ManagedRuntime } from "effect";
+import { Cause, type Effect, Exit, ManagedRuntime } from "effect";
 import type { BackendError, CheckpointError } from "../nodes/errors.ts";
 import { ModelInfo } from "../nodes/services.ts";
 import {

@@ -1,0 +1,247 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { liveHandles } from "../plugins/onnx/mod.ts";
+import type { RunEvent } from "../pipeline/mod.ts";
+import { InternVL } from "./internvl.ts";
+import type { ChatRequest, ChatResult } from "./types.ts";
+
+const nano = "models/nano";
+const shapes = "examples/images/shapes.png";
+const pair = ["examples/images/pair-1.png", "examples/images/pair-2.png"];
+const video = "examples/videos/moving.mp4";
+const generation = { maxNewTokens: 12 };
+
+/** Requests of every form, each also a sample of a batch. */
+const requests: readonly ChatRequest[] = [
+  { question: "Hello!", generation },
+  { question: "What is in the picture?", images: [shapes], generation },
+  {
+    question: "Image-1: <image>\nImage-2: <image>\nWhat differs?",
+    images: pair,
+    generation,
+  },
+  { question: "<image>\nWhat differs?", images: pair, generation },
+  {
+    question: "And its colour?",
+    images: [shapes],
+    history: [["<image>\nWhat is it?", "A circle."]],
+    generation,
+  },
+  { question: "Which way does it move?", video, generation },
+  { question: "Is it the same?", video, images: [shapes], generation },
+];
+
+Deno.test("InternVL on models/nano", async (t) => {
+  const before = liveHandles();
+  {
+    await using model = await InternVL.load(nano);
+    const answers: ChatResult[] = [];
+    for (const request of requests) answers.push(await model.chat(request));
+
+    await t.step("answers, counts tokens and times every stage", () => {
+      const { usage, timings, finishReason, runId } = answers[1]!;
+      assert.equal(usage.imageTokens % model.info.tokensPerTile, 0);
+      assert.ok(usage.promptTokens > usage.imageTokens);
+      assert.ok(usage.completionTokens > 0 && usage.completionTokens <= 12);
+      if (usage.completionTokens < 12) assert.equal(finishReason, "stop");
+      assert.deepEqual(
+        Object.keys(timings).filter((name) => name !== "join-tiles"),
+        [
+          "load",
+          "tile",
+          "thumbnail",
+          "vision-encode",
+          "project",
+          "prompt-template",
+          "prefill",
+          "decode",
+        ],
+      );
+      assert.match(runId, /^[0-9a-f-]{36}$/);
+    });
+
+    await t.step("history grows by the question with its <image>", () => {
+      assert.deepEqual(answers[1]!.history, [
+        ["<image>\nWhat is in the picture?", answers[1]!.response],
+      ]);
+      assert.deepEqual(answers[4]!.history, [
+        ["<image>\nWhat is it?", "A circle."],
+        ["And its colour?", answers[4]!.response],
+      ]);
+    });
+
+    await t.step("batchChat equals chat, sample by sample", async () => {
+      const batch = await model.batchChat({ samples: requests, generation });
+      assert.deepEqual(
+        batch.map(({ response, history, usage }) => ({
+          response,
+          history,
+          usage,
+        })),
+        answers.map(({ response, history, usage }) => ({
+          response,
+          history,
+          usage,
+        })),
+      );
+    });
+
+    await t.step("a stream's parts make up the answer", async () => {
+      for (const [index, request] of requests.entries()) {
+        const stream = model.chatStream(request);
+        let text = "";
+        for await (const delta of stream) text += delta;
+        assert.equal(text, answers[index]!.response);
+        assert.equal((await stream.result).response, answers[index]!.response);
+      }
+    });
+
+    await t.step("leaving a stream stops its run", async () => {
+      const stream = model.chatStream({
+        question: "Hello!",
+        generation: { maxNewTokens: 100_000 },
+      });
+      for await (const _ of stream) break;
+      await assert.rejects(stream.result, { name: "AbortError" });
+    });
+
+    await t.step("a repeated picture is not encoded again", async () => {
+      const events: RunEvent[] = [];
+      await model.chat({
+        ...requests[1]!,
+        onEvent: (event) => events.push(event),
+      });
+      const cached = events.flatMap((event) =>
+        event._tag === "NodeFinished" && event.cached ? [event.kind] : []
+      );
+      assert.deepEqual(cached.toSorted(), [
+        "join-tiles",
+        "load",
+        "project",
+        "thumbnail",
+        "tile",
+        "vision-encode",
+      ]);
+    });
+
+    await t.step("an abort rejects with its reason", async () => {
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      const answer = model.chat({
+        question: "Hello!",
+        generation: { maxNewTokens: 100_000 },
+        signal: controller.signal,
+        onEvent: (event) => {
+          if (event._tag === "NodeProgress") controller.abort(reason);
+        },
+      });
+      await assert.rejects(answer, reason);
+      await assert.rejects(
+        model.chat({ question: "Hello!", signal: controller.signal }),
+        reason,
+      );
+    });
+
+    await t.step("sampling is repeatable by its seed", async () => {
+      const ask = (seed: number) =>
+        model.chat({
+          question: "Hello!",
+          generation: { ...generation, doSample: true, temperature: 5, seed },
+        });
+      assert.equal((await ask(1)).response, (await ask(1)).response);
+    });
+
+    await t.step("wrong input is refused in one line", async () => {
+      const refused = async (
+        request: ChatRequest,
+        tag: string,
+        message: RegExp,
+      ) => {
+        await assert.rejects(model.chat(request), (error: Error) => {
+          assert.equal(error.name, tag);
+          assert.match(error.message, message);
+          assert.ok(!error.message.includes("\n"), error.message);
+          return true;
+        });
+      };
+      await refused({ question: "" }, "PromptError", /empty/);
+      await refused(
+        { question: "<image> <image>", images: [shapes] },
+        "PromptError",
+        /2 <image>.*1/,
+      );
+      await refused(
+        { question: "<image>", images: pair, numPatchesList: [1, 1] },
+        "PromptError",
+        /numPatchesList/,
+      );
+      await refused(
+        { question: "a <IMG_CONTEXT> b" },
+        "PromptError",
+        /<IMG_CONTEXT>/,
+      );
+      await refused(
+        { question: "?", images: ["missing.png"] },
+        "MediaError",
+        /missing\.png/,
+      );
+      await refused(
+        { question: "word ".repeat(model.info.contextLength) },
+        "CapacityError",
+        new RegExp(String(model.info.contextLength)),
+      );
+      await refused(
+        { question: "?", generation: { temperature: -1 } },
+        "PromptError",
+        /temperature/,
+      );
+    });
+  }
+  await t.step("closing releases every native handle", () => {
+    assert.deepEqual(liveHandles(), before);
+  });
+});
+
+Deno.test("closing a model stops what it is doing", async () => {
+  const model = await InternVL.load(nano);
+  const answer = model.chat({
+    question: "Hello!",
+    generation: { maxNewTokens: 100_000 },
+  });
+  const failed = assert.rejects(answer, { name: "AbortError" });
+  await model[Symbol.asyncDispose]();
+  await failed;
+});
+
+Deno.test("both bindings give the same answer", async () => {
+  const request = requests[1]!;
+  const answers: string[] = [];
+  for (const backend of ["ffi", "napi"] as const) {
+    await using model = await InternVL.load(nano, { backend });
+    answers.push((await model.chat(request)).response);
+  }
+  assert.equal(answers[0], answers[1]);
+});
+
+Deno.test("a missing checkpoint is named", async () => {
+  await assert.rejects(InternVL.load("no/such/folder"), {
+    name: "CheckpointError",
+    message: /no\/such\/folder/,
+  });
+});
+
+Deno.test("runs are kept in a SQLite file", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "tessera-sdk-"));
+  try {
+    await using model = await InternVL.load(nano, {
+      store: join(dir, "runs.sqlite"),
+    });
+    const { storeError } = await model.chat({ question: "Hi", generation });
+    assert.equal(storeError, undefined);
+    assert.ok((await Deno.stat(join(dir, "runs.sqlite"))).size > 0);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
