@@ -5,7 +5,11 @@
  */
 import { Effect, type Scope } from "effect";
 import type { BackendError } from "../../../nodes/errors.ts";
-import type { HostArrays } from "../../../nodes/tensor.ts";
+import {
+  bytesPerElement,
+  elementCount,
+  type HostArrays,
+} from "../../../nodes/tensor.ts";
 import type { BackendTensor, Session } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import { cacheNames } from "../graphs/language.ts";
@@ -31,6 +35,12 @@ export function roundCapacity(tokens: number): number {
   return Math.ceil(tokens / CAPACITY_STEP) * CAPACITY_STEP;
 }
 
+/**
+ * Memory allocated between two turns of the event loop. Large buffers make the JavaScript engine collect
+ * garbage (some milliseconds each), which must not add up to a pause.
+ */
+const BYTES_PER_TURN = 16 << 20;
+
 /** Allocates the cache in the current scope and writes the rotary table (at least `capacity` rows). */
 export const allocateCache: (
   session: Session,
@@ -43,12 +53,19 @@ export const allocateCache: (
     const feeds: Record<string, BackendTensor> = {};
     const into: Record<string, BackendTensor> = {};
     const shape = [1, config.kvHeads, capacity, config.headDim];
+    const bytes = 2 * bytesPerElement[dtype] * elementCount(shape);
+    let allocated = 0;
     for (let layer = 0; layer < config.layers; layer++) {
       const names = cacheNames(layer);
       const key = yield* session.allocate(dtype, shape);
       const value = yield* session.allocate(dtype, shape);
       feeds[names.pastKey] = into[names.presentKey] = key;
       feeds[names.pastValue] = into[names.presentValue] = value;
+      allocated += bytes;
+      if (allocated > BYTES_PER_TURN) {
+        yield* Effect.yieldNow;
+        allocated = 0;
+      }
     }
     const half = config.headDim / 2;
     for (const name of ["cos", "sin"] as const) {

@@ -63,7 +63,7 @@ export function fillRotary(
 }
 
 /** Angles computed between two turns of the event loop: a few milliseconds of work. */
-const SLICE = 1 << 16;
+const SLICE = 1 << 15;
 
 /**
  * The rotary tables of one model. The angles of the plain base are the same for all generations: they

@@ -95,7 +95,7 @@ Deno.test("a long table leaves the event loop its turns", async () => {
   let turns = 0;
   const timer = setInterval(() => turns++, 0);
   try {
-    // 65,536 rows of 8: eight slices.
+    // 65,536 rows of 8: sixteen slices.
     await table(plain, 1, 65_536);
   } finally {
     clearInterval(timer);

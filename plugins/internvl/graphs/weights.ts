@@ -10,6 +10,7 @@ import {
 import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
+import type { InternVLConfig } from "../config.ts";
 import type { TensorEntry } from "../safetensors.ts";
 
 /** Element types a graph can compute in. The CPU provider has kernels for float32 only. */
@@ -32,6 +33,14 @@ export interface GraphSettings {
 /** `GroupQueryAttention` with rotary inside takes heads whose width is a multiple of this. */
 const HEAD_STEP = 16;
 
+/** What the graphs cannot compute of a configuration that is otherwise right, if anything. */
+export function unsupported(config: InternVLConfig): string | undefined {
+  const { headDim } = config.language;
+  return headDim % HEAD_STEP === 0
+    ? undefined
+    : `llm_config has heads of width ${headDim}; multiples of ${HEAD_STEP} are supported`;
+}
+
 /**
  * Finds the real places of a checkpoint's weight files. ONNX Runtime follows no symbolic link out of
  * the folder it is given, and in the Hugging Face cache every file is such a link: so the folder
@@ -43,14 +52,10 @@ export const graphSource: (
 ) => Effect.Effect<GraphSource, CheckpointError> = Effect.fn(
   "internvl.graphSource",
 )(function* (checkpoint) {
-  const { headDim } = checkpoint.config.language;
-  if (headDim % HEAD_STEP !== 0) {
+  const fault = unsupported(checkpoint.config);
+  if (fault !== undefined) {
     const path = `${checkpoint.dir}/config.json`;
-    return yield* new CheckpointError({
-      path,
-      message:
-        `${path}: llm_config has heads of width ${headDim}; multiples of ${HEAD_STEP} are supported`,
-    });
+    return yield* new CheckpointError({ path, message: `${path}: ${fault}` });
   }
   const files = new Set<string>();
   for (const entry of checkpoint.tensors.values()) files.add(entry.file);
