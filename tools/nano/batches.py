@@ -41,7 +41,7 @@ class Sample:
         self.tiles: list = []
         self.labels: list = []  # (ids, boxes) or None, one per tile
         self.opening = ""
-        self.talks: list[list[talk.Round]] = []
+        self.talk = lambda: []  # makes one more talk about the pictures
 
 
 def picture(rng: Random, scene: draw.Scene, size: int, max_num: int, wh: tuple[int, int], grid: int):
@@ -52,7 +52,7 @@ def picture(rng: Random, scene: draw.Scene, size: int, max_num: int, wh: tuple[i
     return cut, marks
 
 
-def single(rng: Random, tok, size: int, grid: int, max_num: int, branches: int) -> Sample:
+def single(rng: Random, size: int, grid: int, max_num: int, mix=(60, 24, 16)) -> Sample:
     s = Sample()
     w, h = canvas(rng)
     if max_num > 1:  # large enough for several tiles, and wider shapes of canvas
@@ -60,14 +60,14 @@ def single(rng: Random, tok, size: int, grid: int, max_num: int, branches: int) 
         w, h = int(w * k), int(h * k)
         if rng.random() < 0.3:
             w = int(w * rng.uniform(1.0, 1.5))
-    scene = random_scene(rng, w / h)
+    scene = random_scene(rng, w / h, mix)
     s.tiles, s.labels = picture(rng, scene, size, max_num, (w, h), grid)
     s.opening = prompt.opening(prompt.image_block(len(s.tiles), grid * grid) + "\n")
-    s.talks = [talk.rounds_for(rng, scene) for _ in range(branches)]
+    s.talk = lambda: talk.rounds_for(rng, scene)
     return s
 
 
-def pair(rng: Random, tok, size: int, grid: int, max_num: int, branches: int) -> Sample:
+def pair(rng: Random, size: int, grid: int, max_num: int) -> Sample:
     s = Sample()
     scenes, counts = [], []
     same = rng.random() < 0.45
@@ -96,11 +96,11 @@ def pair(rng: Random, tok, size: int, grid: int, max_num: int, branches: int) ->
     else:
         head = "".join(f"Image-{i + 1}: {prompt.image_block(n, grid * grid)}\n" for i, n in enumerate(counts))
     s.opening = prompt.opening(head)
-    s.talks = [talk.pair_rounds(rng, *scenes) for _ in range(branches)]
+    s.talk = lambda: talk.pair_rounds(rng, *scenes)
     return s
 
 
-def video(rng: Random, tok, size: int, grid: int, branches: int) -> Sample:
+def video(rng: Random, size: int, grid: int) -> Sample:
     s = Sample()
     w, h = (rng.randint(112, 180),) * 2 if rng.random() < 0.6 else (rng.randint(150, 240), rng.randint(112, 150))
     scenes, move = draw.motion(rng)
@@ -110,20 +110,38 @@ def video(rng: Random, tok, size: int, grid: int, branches: int) -> Sample:
         s.tiles.append(image.resize((size, size), resample=3))
         s.labels.append(draw.labels(scene, grid))
     s.opening = prompt.opening("".join(f"Frame{i + 1}: {prompt.image_block(1, grid * grid)}\n" for i in range(len(scenes))))
-    s.talks = [talk.motion_rounds(rng, scenes[0], move) for _ in range(branches)]
+    s.talk = lambda: talk.motion_rounds(rng, scenes[0], move)
     return s
 
 
-def plain(rng: Random, branches: int) -> Sample:
+def plain(rng: Random) -> Sample:
     s = Sample()
     s.opening = prompt.opening("")
-    s.talks = [talk.plain_rounds(rng) for _ in range(branches)]
+    s.talk = lambda: talk.plain_rounds(rng)
     return s
 
 
-def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int) -> dict:
+def branch_tokens(rng: Random, tok: prompt.Tokenizer, rounds: list[talk.Round]) -> tuple[list[int], list[int]]:
+    """(ids, targets) of one talk; only answers and their `<|im_end|>` are targets."""
+    line: list[int] = []
+    goal: list[int] = []
+    for i, (_, question, answer) in enumerate(rounds):
+        ask = tok.encode((prompt.next_user() if i else "") + talk.loosen(rng, question) + prompt.answer_head())
+        reply = tok.encode(answer) + [tok.im_end]
+        # A round's im_end is written once: as the end of its answer and the beginning of next_user().
+        if i:
+            ask = ask[1:]
+        line += ask + reply
+        goal += [IGNORE] * (len(ask) - 1) + reply + [IGNORE]
+    return line, goal
+
+
+def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int, budget: int) -> dict:
+    """One batch; each row gets talks until about `budget` tokens follow the longest opening, so that little is padding."""
     rows, pixels, ids_l, boxes_l = [], [], [], []
-    for s in samples:
+    heads = [tok.encode(s.opening) for s in samples]
+    full = max(len(h) for h in heads) + budget
+    for s, head in zip(samples, heads):
         for t, mark in zip(s.tiles, s.labels):
             pixels.append(np.asarray(t).transpose(2, 0, 1))
             if mark is None:
@@ -132,19 +150,15 @@ def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int
             else:
                 ids_l.append(mark[0])
                 boxes_l.append(mark[1])
-        head = tok.encode(s.opening)
         ids, pos, branch, target = list(head), list(range(len(head))), [0] * len(head), [IGNORE] * len(head)
-        for b, rounds in enumerate(s.talks, 1):
-            line: list[int] = []
-            goal: list[int] = []
-            for i, (_, question, answer) in enumerate(rounds):
-                ask = tok.encode((prompt.next_user() if i else "") + talk.loosen(rng, question) + prompt.answer_head())
-                reply = tok.encode(answer) + [tok.im_end]
-                # A round's im_end is written once: as the end of its answer and the beginning of next_user().
-                if i:
-                    ask = ask[1:]
-                line += ask + reply
-                goal += [IGNORE] * (len(ask) - 1) + reply + [IGNORE]
+        for b in range(1, 30):
+            if budget == 0:
+                break
+            line, goal = branch_tokens(rng, tok, s.talk())
+            if len(ids) + len(line) > full and b > 1:
+                if full - len(ids) < 16:
+                    break
+                continue
             ids += line
             target += goal
             pos += range(len(head), len(head) + len(line))
@@ -176,28 +190,29 @@ def attention_mask(branch: torch.Tensor) -> torch.Tensor:
 class Stream(torch.utils.data.IterableDataset):
     """Endless batches. `mix` gives the weights of single, tiled, pair and video batches."""
 
-    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: int, mix, branches: int = 5, batch: int = 48):
-        self.args = (tokenizer_path, size, grid, seed, mix, branches, batch)
+    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: int, mix, budget: int = 100, batch: int = 48):
+        self.args = (tokenizer_path, size, grid, seed, mix, budget, batch)
 
     def __iter__(self):
-        import os
-
         torch.set_num_threads(1)
-        path, size, grid, seed, mix, branches, batch = self.args
+        path, size, grid, seed, mix, budget, batch = self.args
         info = torch.utils.data.get_worker_info()
         rng = Random(seed * 1000 + (info.id if info else 0))
+        label_mix = (60, 24, 16) if mix[1] == 0 else (22, 70, 8)
         tok = prompt.Tokenizer(path)
         while True:
             sort = rng.choices(["labels", "single", "tiled", "pair", "video"], mix)[0]
+            room = budget
             if sort == "labels":
-                samples = [single(rng, tok, size, grid, 1, 0) for _ in range(batch)]
+                # Mostly printed text: characters are what the vision side learns slowest, and this batch is cheap.
+                samples, room = [single(rng, size, grid, 1, label_mix) for _ in range(batch * 4 // 3)], 0
             elif sort == "single":
-                samples = [single(rng, tok, size, grid, 1, branches) for _ in range(batch)] + [plain(rng, 3) for _ in range(3)]
+                samples = [single(rng, size, grid, 1) for _ in range(batch)] + [plain(rng) for _ in range(2)]
             elif sort == "tiled":
-                samples = [single(rng, tok, size, grid, rng.choice([2, 3, 4, 4, 6, 6]), branches) for _ in range(batch // 3)]
+                samples = [single(rng, size, grid, rng.choice([2, 3, 4, 4, 6, 6])) for _ in range(batch // 3)]
             elif sort == "pair":
-                many = 1 if rng.random() < 0.75 else rng.choice([4, 6])
-                samples = [pair(rng, tok, size, grid, many, branches) for _ in range(batch * 2 // 3 if many == 1 else batch // 4)]
+                many = 1 if rng.random() < 0.65 else rng.choice([4, 6])
+                samples = [pair(rng, size, grid, many) for _ in range(batch * 2 // 3 if many == 1 else batch // 4)]
             else:
-                samples = [video(rng, tok, size, grid, branches) for _ in range(batch // 4)]
-            yield collate(samples, rng, tok, grid)
+                samples, room = [video(rng, size, grid) for _ in range(batch // 4)], budget * 3 // 4
+            yield collate(samples, rng, tok, grid, room)

@@ -124,7 +124,7 @@ def _background(rng: Random) -> tuple[tuple[int, int, int], list[str]]:
 def shapes(rng: Random, count: int | None = None, aspect: float = 1.0) -> Scene:
     """One to four shapes on a plain ground; `aspect` is width / height."""
     background, colours = _background(rng)
-    n = count or rng.choices([1, 2, 3, 4], [35, 35, 25, 5])[0]
+    n = count or rng.choices([1, 2, 3, 4], [33, 33, 24, 10])[0]
     if n == 1:
         layout, names = "one", [rng.choice(list(PLACES) + ["in the middle"] * 5)]
         spots = [(0.2 + 0.3 * PLACES[p][0], 0.2 + 0.3 * PLACES[p][1]) for p in names]
@@ -182,9 +182,9 @@ def text(rng: Random, fonts: list[str], string: str | None = None) -> Scene:
     background, colours = _background(rng)
     if string is None:
         roll = rng.random()
-        if roll < 0.45:
+        if roll < 0.5:
             string = rng.choice(CHARS)
-        elif roll < 0.65:
+        elif roll < 0.7:
             string = rng.choice([w for w in WORDS if len(w) <= 4])
         else:
             string = "".join(rng.choice(CHARS) for _ in range(rng.choice([2, 2, 3, 3, 4])))
@@ -192,7 +192,7 @@ def text(rng: Random, fonts: list[str], string: str | None = None) -> Scene:
     scene.extra = {
         "font": rng.choice(fonts),
         "colour": rng.choice(colours),
-        "fill": rng.uniform(0.62, 0.9) if len(string) > 1 else rng.uniform(0.35, 0.75),
+        "fill": rng.uniform(0.62, 0.9) if len(string) > 1 else rng.uniform(0.4, 0.8),
         "dx": rng.uniform(-0.06, 0.06),
         "dy": rng.uniform(-0.1, 0.1),
         "angle": rng.uniform(-5, 5) if rng.random() < 0.4 else 0.0,

@@ -69,14 +69,14 @@ def cases(rng: Random, group: str, count: int):
             cut = tiles.split(image, size, 6 if group.endswith("tiled") else 1)
             yield cut, [len(cut)], "<image>\n", talk.rounds_for(rng, scene)
         elif group.startswith("two"):
-            s = batches.pair(rng, None, size, size // 28, 1, 1)
+            s = batches.pair(rng, size, size // 28, 1)
             if group.endswith("combined"):
-                yield s.tiles, [len(s.tiles)], "<image>\n", s.talks[0]
+                yield s.tiles, [len(s.tiles)], "<image>\n", s.talk()
             else:
-                yield s.tiles, [1, 1], "Image-1: <image>\nImage-2: <image>\n", s.talks[0]
+                yield s.tiles, [1, 1], "Image-1: <image>\nImage-2: <image>\n", s.talk()
         elif group == "video":
-            s = batches.video(rng, None, size, size // 28, 1)
-            yield s.tiles, [1] * len(s.tiles), "".join(f"Frame{i + 1}: <image>\n" for i in range(len(s.tiles))), s.talks[0]
+            s = batches.video(rng, size, size // 28)
+            yield s.tiles, [1] * len(s.tiles), "".join(f"Frame{i + 1}: <image>\n" for i in range(len(s.tiles))), s.talk()
         else:
             yield [], [], "", talk.plain_rounds(rng)
 

@@ -343,7 +343,7 @@ def chart_rounds(rng: Random, scene: Scene) -> list[Round]:
     return general(rng)
 
 
-def rounds_for(rng: Random, scene: Scene, chinese: float = 0.08) -> list[Round]:
+def rounds_for(rng: Random, scene: Scene, chinese: float = 0.06) -> list[Round]:
     """One talk about one picture of any sort."""
     if scene.sort == "text":
         return text_rounds(rng, scene)

@@ -3,7 +3,7 @@
     python3 tools/nano/train.py --work .scratch/nano --minutes 75
 
 Two stages: first the vision side learns to name what each visual token looks at (dense labels that the
-drawing code knows), then everything learns together to answer, with the first loss kept at a small weight.
+drawing code knows), then everything learns together to answer, with the first loss kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import copy
 import csv
 import math
 import os
+import signal
 import time
 from random import Random
 
@@ -110,9 +111,10 @@ def main() -> None:
     ap.add_argument("--vision-minutes", type=float, default=10, help="of it, the first stage")
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--batch", type=int, default=48)
-    ap.add_argument("--branches", type=int, default=5)
+    ap.add_argument("--budget", type=int, default=100, help="tokens of questions and answers per picture")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--lr", type=float, default=0.02, help="Muon's; AdamW's is a tenth")
+    ap.add_argument("--aux", type=float, default=1.0, help="weight of the dense labels in the second stage")
     ap.add_argument("--resume", action="store_true")
     ap.add_argument("--log", default="", help="CSV of the loss curve (default: in the work folder)")
     args = ap.parse_args()
@@ -166,23 +168,24 @@ def main() -> None:
 
     # (until this share of the time, weights of: labels only, single, tiled, pair, video)
     first = args.vision_minutes / args.minutes
-    plan = [(first, (1, 0, 0, 0, 0)), (first + (1 - first) * 0.12, (0, 1, 0, 0, 0)), (2.0, (0, 52, 12, 20, 16))]
+    plan = [(first, (1, 0, 0, 0, 0)), (first + (1 - first) * 0.12, (0, 1, 0, 0, 0)), (2.0, (26, 30, 14, 19, 11))]
     stage, stream = -1, None
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))  # stop after this step, with the state saved
     last_save = time.time()
     sums: dict[str, list[float]] = {}
     total = args.minutes * 60
-    while spent < total:
+    while spent < total and not stopped:
         now = next(i for i, (until, _) in enumerate(plan) if spent / total < until)
         if now != stage:
             stage = now
-            size = args.batch if stage else args.batch * 4 // 3
-            data = batches.Stream(path, v["image"], grid, args.seed * 100_003 + step, plan[stage][1], args.branches, size)
+            data = batches.Stream(path, v["image"], grid, args.seed * 100_003 + step, plan[stage][1], args.budget, args.batch)
             stream = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=6))
         start = time.time()
         batch = next(stream)
-        # Warm-up, a plateau, then down to a twentieth over the last half.
+        # Warm-up, a plateau, then down in a line over the last two thirds.
         progress = spent / total
-        factor = min(1.0, (step + 1) / 100) * min(1.0, max(0.05, 2 * (1 - progress)))
+        factor = min(1.0, (step + 1) / 100) * min(1.0, max(0.02, (1 - progress) / 0.67))
         for group in muon.param_groups:
             group["lr"] = args.lr * factor
         for group in adam.param_groups:
@@ -192,14 +195,14 @@ def main() -> None:
             pixels = (batch["pixels"].float() / 255 - mean) / std
             visual = model.see(pixels)
             aux, parts = heads.loss(visual, batch["label_ids"], batch["label_boxes"])
-        if stage == 0:
+        if not bool((batch["branch"] > 0).any()):  # labels only
             loss, answer = aux, 0.0
         else:
             x = model.embed(batch["ids"], tok.context, visual)
             h = model.language_model(x, batch["pos"], batches.attention_mask(batch["branch"]))
             on = batch["target"] != batches.IGNORE
             answer_loss = F.cross_entropy(model.language_model.output(h[on]), batch["target"][on])
-            loss, answer = answer_loss + 0.15 * aux, answer_loss.item()
+            loss, answer = answer_loss + args.aux * aux, answer_loss.item()
         if not math.isfinite(loss.item()):
             raise SystemExit(f"loss is {loss.item()} at step {step}")
         muon.zero_grad(set_to_none=True)
@@ -210,17 +213,17 @@ def main() -> None:
         adam.step()
         step += 1
         with torch.no_grad():
-            decay = min(0.998, (1 + step) / (20 + step))
+            decay = min(0.995, (1 + step) / (20 + step))
             for a, b in zip(ema.parameters(), model.parameters()):
                 a.lerp_(b, 1 - decay)
         spent += time.time() - start
         n_tiles = len(batch["pixels"]) if visual is not None else 0
         n_seqs = len(batch["ids"])
-        sort = "labels" if stage == 0 else "video" if n_tiles >= 8 * n_seqs else "single" if n_tiles <= n_seqs else "several"
+        sort = "labels" if answer == 0.0 else "video" if n_tiles >= 8 * n_seqs else "single" if n_tiles <= n_seqs else "several"
         acc = sums.setdefault(sort, [0.0] * 6)
         for i, value in enumerate((answer, *parts, n_seqs, 1)):
             acc[i] += value
-        if step % 50 == 0:
+        if step % 100 == 0:
             for name, a in sums.items():
                 row = [round(spent / 60, 2), step, name] + [round(a[i] / a[5], 4) for i in range(4)] + [int(a[4])]
                 writer.writerow(row)
@@ -231,7 +234,7 @@ def main() -> None:
             save()
             last_save = time.time()
     save()
-    print("done", flush=True)
+    print("stopped" if stopped else "done", flush=True)
 
 
 if __name__ == "__main__":
