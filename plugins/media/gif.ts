@@ -1,0 +1,89 @@
+/**
+ * What sharp and Pillow do differently with a GIF's first frame. Pixels that the frame leaves
+ * transparent, or that it does not cover, are black in sharp; Pillow, when it converts to RGB, gives
+ * them the colour of the transparent index, or of index 0 when the frame has none.
+ * @module
+ */
+
+/** Red, green and blue. */
+export type Rgb = readonly [number, number, number];
+
+/** The first frame's place on the canvas, and the colour of what it does not paint. */
+export interface GifFrame {
+  /** Distance from the left edge of the canvas. */
+  readonly left: number;
+  /** Distance from the top edge of the canvas. */
+  readonly top: number;
+  /** Pixels across. */
+  readonly width: number;
+  /** Pixels down. */
+  readonly height: number;
+  /** Colour of transparent and uncovered pixels. */
+  readonly background: Rgb;
+  /** Whether there is a palette; without one the two decoders disagree on every pixel. */
+  readonly palette: boolean;
+}
+
+/** Reads a GIF up to its first frame; `undefined` when the file ends before. */
+export function firstGifFrame(bytes: Uint8Array): GifFrame | undefined {
+  const byte = (at: number) => at < bytes.length ? bytes[at] : 0;
+  const word = (at: number) => byte(at) | byte(at + 1) << 8;
+  let palette = 13, entries = byte(10) & 0x80 ? 2 << (byte(10) & 7) : 0;
+  let at = palette + 3 * entries;
+  let index = 0;
+  while (at < bytes.length) {
+    if (byte(at) === 0x21) { // extension: label, then sub-blocks up to an empty one
+      const graphicControl = byte(at + 1) === 0xf9 && byte(at + 2) >= 4;
+      if (graphicControl && byte(at + 3) & 1) index = byte(at + 6);
+      at += 2;
+      while (at < bytes.length && byte(at) !== 0) at += byte(at) + 1;
+      at += 1;
+    } else if (byte(at) === 0x2c) { // image descriptor
+      if (byte(at + 9) & 0x80) {
+        palette = at + 10;
+        entries = 2 << (byte(at + 9) & 7);
+      }
+      const entry = palette + 3 * index;
+      return {
+        left: word(at + 1),
+        top: word(at + 3),
+        width: word(at + 5),
+        height: word(at + 7),
+        background: index < entries
+          ? [byte(entry), byte(entry + 1), byte(entry + 2)]
+          : [0, 0, 0],
+        palette: entries > 0,
+      };
+    } else {
+      return undefined; // the trailer, or something that is no GIF
+    }
+  }
+  return undefined;
+}
+
+/** Paints what the frame does not: returns RGB from RGB or RGBA. */
+export function paintBackground(
+  source: {
+    readonly width: number;
+    readonly height: number;
+    readonly channels: number;
+    readonly data: Uint8Array;
+  },
+  frame: GifFrame,
+): Uint8Array<ArrayBuffer> {
+  const { width, height, channels, data } = source;
+  const [red, green, blue] = frame.background;
+  const out = new Uint8Array(width * height * 3);
+  for (let y = 0, from = 0, to = 0; y < height; y++) {
+    const rowInside = y >= frame.top && y < frame.top + frame.height;
+    for (let x = 0; x < width; x++, from += channels, to += 3) {
+      const painted = rowInside && x >= frame.left &&
+        x < frame.left + frame.width &&
+        (channels === 3 || data[from + 3] !== 0);
+      out[to] = painted ? data[from] : red;
+      out[to + 1] = painted ? data[from + 1] : green;
+      out[to + 2] = painted ? data[from + 2] : blue;
+    }
+  }
+  return out;
+}
