@@ -101,7 +101,15 @@ export function loadSession(
         copySession,
       })
     );
-  });
+  }).pipe(
+    Effect.withSpan("onnx.load", {
+      attributes: {
+        "onnx.session": options.name ?? "model",
+        "onnx.device": options.device ?? "cpu",
+        "onnx.binding": "ffi",
+      },
+    }, { captureStackTrace: false }),
+  );
 }
 
 function configure(

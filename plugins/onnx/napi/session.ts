@@ -139,7 +139,15 @@ export function loadSession(
       );
 
     return { name, device, inputs, outputs, allocate, run };
-  });
+  }).pipe(
+    Effect.withSpan("onnx.load", {
+      attributes: {
+        "onnx.session": options.name ?? "model",
+        "onnx.device": options.device ?? "cpu",
+        "onnx.binding": "napi",
+      },
+    }, { captureStackTrace: false }),
+  );
 }
 
 interface Wire {
