@@ -49,11 +49,12 @@ export interface LanguageModelParts {
    * `max_position_embeddings`. With dynamic NTK it may be longer.
    */
   readonly contextLength?: number;
-  /** Prompt tokens computed at once; default 512. */
+  /**
+   * Prompt tokens computed at once. Default 256 on the CPU, where longer chunks gain 2 % in the matrix
+   * products and lose 10 % in the attention; 1,024 elsewhere.
+   */
   readonly chunk?: number;
 }
-
-const CHUNK = 512;
 
 /** Makes the language model. */
 export function makeLanguageModel(parts: LanguageModelParts): LanguageModel {
@@ -163,7 +164,10 @@ const run = Effect.fnUntraced(function* (
   const rows = yield* visualRows(prompt, visual, config.hiddenSize);
   const sequence = yield* openSequence(parts, rotary, promptLength, length);
 
-  const chunk = Math.max(1, parts.chunk ?? CHUNK);
+  const chunk = Math.max(
+    1,
+    parts.chunk ?? (parts.session.device === "cpu" ? 256 : 1024),
+  );
   let logits = new Float32Array(0);
   for (let start = 0; start < promptLength; start += chunk) {
     const end = Math.min(promptLength, start + chunk);

@@ -207,7 +207,7 @@ export interface MemoryQuestion {
   readonly dtype?: ComputeType;
   /** Tokens of context; default: the longest. */
   readonly contextLength?: number;
-  /** Prompt tokens computed at once; default 512. */
+  /** Prompt tokens computed at once; default 256. */
   readonly chunk?: number;
 }
 
@@ -238,7 +238,7 @@ export function memoryEstimate(
   const rows = 1 + (tileSize(config) / vision.patchSize) ** 2;
   const activations = width * Math.max(
     rows * (2 * vision.intermediateSize + 6 * vision.hiddenSize),
-    (question.chunk ?? 512) *
+    (question.chunk ?? 256) *
       (3 * language.intermediateSize + 6 * language.hiddenSize),
   );
   const embeddingTable = table?.length ?? 0;
