@@ -1,0 +1,141 @@
+/**
+ * What was measured on, and the few facts that only the operating system knows.
+ * @module
+ */
+import { cpus, release } from "node:os";
+import process from "node:process";
+import { Effect } from "effect";
+import { Backend, ffiBackend } from "../plugins/onnx/mod.ts";
+
+/** The machine and the versions. */
+export interface Machine {
+  /** Model name of the processor. */
+  readonly cpu: string;
+  /** Cores this process may use. */
+  readonly cores: number;
+  /** Memory in GiB. */
+  readonly memoryGiB: number;
+  /** Operating system and its release. */
+  readonly os: string;
+  /** Deno's version. */
+  readonly deno: string;
+  /** V8's version. */
+  readonly v8: string;
+  /** ONNX Runtime's version. */
+  readonly onnxruntime: string;
+  /** Load average of the last minute when the run began: other work makes every figure worse. */
+  readonly load: number;
+}
+
+/** Asks for the facts. */
+export async function machineFacts(): Promise<Machine> {
+  const version = await Effect.runPromise(
+    Effect.provide(
+      Effect.map(Backend, (backend) => backend.version),
+      ffiBackend,
+    ),
+  );
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: navigator.hardwareConcurrency,
+    memoryGiB: Math.round(Deno.systemMemoryInfo().total / 2 ** 27) / 8,
+    os: `${Deno.build.os} ${Deno.build.arch} ${release()}`,
+    deno: Deno.version.deno,
+    v8: Deno.version.v8,
+    onnxruntime: version,
+    load: Deno.loadavg()[0],
+  };
+}
+
+/** The most memory this process has held, in MiB. */
+export function peakMemoryMiB(): number {
+  // Kilobytes everywhere in Node's terms.
+  return process.resourceUsage().maxRSS / 1024;
+}
+
+/** The C library's name, by which the dynamic loader knows it. */
+function libc(): string {
+  switch (Deno.build.os) {
+    case "windows":
+      return "msvcrt.dll";
+    case "darwin":
+      return "libSystem.B.dylib";
+    default:
+      return "libc.so.6";
+  }
+}
+
+/** Milliseconds of processor time that the calling thread has used; `undefined` where nobody says. */
+export function threadClock(): (() => number) | undefined {
+  if (Deno.build.os !== "linux" && Deno.build.os !== "darwin") return undefined;
+  try {
+    const { symbols } = Deno.dlopen(
+      libc(),
+      { clock_gettime: { parameters: ["i32", "buffer"], result: "i32" } },
+    );
+    // CLOCK_THREAD_CPUTIME_ID
+    const id = Deno.build.os === "linux" ? 3 : 16;
+    const time = new BigInt64Array(2);
+    return () => {
+      symbols.clock_gettime(id, time);
+      return Number(time[0]) * 1000 + Number(time[1]) / 1e6;
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads memory as fast as all cores together can. */
+export interface MemoryReader {
+  /** Reads all of it once; GB (10^9 bytes) per second. */
+  readonly read: () => Promise<number>;
+  /** Frees it. */
+  readonly close: () => void;
+}
+
+/** Bytes that a thread takes at a time: so small that a thread that lost its core holds up nobody. */
+const SHARE = 4 << 20;
+
+/**
+ * Makes a reader of `bytes`: the C library's `memcmp`, which is written with the widest loads there
+ * are, compares two halves that are equal, on one thread per core. `undefined` where the library cannot
+ * be opened.
+ */
+export function memoryReader(bytes: number): MemoryReader | undefined {
+  try {
+    const { symbols } = Deno.dlopen(libc(), {
+      memcmp: {
+        parameters: ["buffer", "buffer", "usize"],
+        result: "i32",
+        nonblocking: true,
+      },
+    });
+    const size = Math.ceil(bytes / 2);
+    // Written to, or all pages would be the same page of zeros.
+    const halves = [0, 1].map(() => new Uint8Array(size).fill(1));
+    return {
+      read: async () => {
+        let next = 0;
+        const thread = async () => {
+          while (next < size) {
+            const [a, b] = halves.map((half) =>
+              half.subarray(next, next + SHARE / 2)
+            );
+            next += SHARE / 2;
+            await symbols.memcmp(a, b, BigInt(a.length));
+          }
+        };
+        const start = performance.now();
+        await Promise.all(
+          Array.from({ length: navigator.hardwareConcurrency }, thread),
+        );
+        return 2 * size / (performance.now() - start) / 1e6;
+      },
+      close: () => {
+        for (const half of halves) half.buffer.transfer(0);
+      },
+    };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * The sections of the benchmark: what each measures, and its table.
+ * @module
+ */
+import { benchBandwidth } from "./bandwidth.ts";
+import { benchBindings } from "./bindings.ts";
+import { benchGraph } from "./graph.ts";
+import { benchModel, type ModelBench } from "./model.ts";
+import { benchStall, type StallOf } from "./stall.ts";
+import { show, type Summary } from "./stats.ts";
+import { benchStep, type StepBench } from "./step.ts";
+import { table } from "./table.ts";
+import type { Workplace } from "./workplace.ts";
+
+/** What a section found. */
+export interface Report {
+  /** For the stored file. */
+  readonly figures: Readonly<Record<string, unknown>>;
+  /** For people. */
+  readonly text: string;
+}
+
+/** A part of the benchmark. */
+export interface Section {
+  /** For `--only`. */
+  readonly name: string;
+  /** One line for `--help`. */
+  readonly about: string;
+  /** Heading of its table. */
+  readonly title: string;
+  /** Measures. */
+  readonly measure: (place: Workplace, rounds: number) => Promise<Report>;
+}
+
+const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
+
+/** One table of two models side by side. */
+async function both<A>(
+  measure: (dir: string, nano: boolean) => Promise<A>,
+  place: Workplace,
+): Promise<{ readonly nano: A; readonly synthetic: A }> {
+  return {
+    nano: await measure(place.nano, true),
+    synthetic: await measure(await place.synthetic(), false),
+  };
+}
+
+const graph: Section = {
+  name: "graph",
+  about: "microseconds per node that the graph itself costs",
+  title: "Graph: overhead per node, in chains of 1,000 nodes that do nothing",
+  measure: async (_place, rounds) => {
+    const figures = await benchGraph(1000, Math.max(10, rounds * 4));
+    const rows: [string, number][] = [
+      ["chain", figures.chain],
+      ["chain, without spans", figures.chainUntraced],
+      ["chain, in a lane", figures.chainInLane],
+      ["chain, with a listener", figures.chainWithEvents],
+      ["chain, runs stored in memory", figures.chainWithStore],
+      ["chain, memo that knows nothing", figures.chainMemoMiss],
+      ["chain, memo that knows all", figures.chainMemoHit],
+      ["one node to all others", figures.fanOut],
+      ["one mapped node", figures.each],
+      ["bare Effect.flatMap, for comparison", figures.bareEffects],
+    ];
+    return {
+      figures: { ...figures },
+      text: table([
+        ["pipeline", "µs/node"],
+        ...rows.map(([name, value]) => [name, show(value)]),
+      ]),
+    };
+  },
+};
+
+const model: Section = {
+  name: "model",
+  about: "speed of the towers, prompt and answer tokens, memory, cold start",
+  title: "Model (float32 on the CPU)",
+  measure: async (place, rounds) => {
+    const picture = await place.picture();
+    const figures = await both(
+      (dir, nano) => benchModel(dir, picture, rounds, nano ? 100 : 32),
+      place,
+    );
+    const row = (
+      name: string,
+      value: (bench: ModelBench) => Summary | number,
+    ) => [
+      name,
+      ...[figures.nano, figures.synthetic].map((bench) => {
+        const found = value(bench);
+        return typeof found === "number" ? show(found) : show(found.median);
+      }),
+    ];
+    return {
+      figures,
+      text: table([
+        ["", "nano", "synthetic"],
+        row("vision tower, M parameters", (b) => b.parametersM.vision),
+        row("language model, M parameters", (b) => b.parametersM.language),
+        row("tile, pixels", (b) => b.tile),
+        row("vision-encode, ms per tile", (b) => b.encodeMs),
+        row("project, ms per tile", (b) => b.projectMs),
+        row("prefill of 512 tokens, tokens/s", (b) => b.prefill),
+        row("decode at a context of 256, tokens/s", (b) => b.decode),
+        row("graphs built in memory, ms", (b) => b.graphMs),
+        row("sessions made, ms", (b) => b.loadMs),
+        row("cold start to a one-token answer, ms", (b) => b.cold.totalMs),
+        row("  of it importing the SDK", (b) => b.cold.importMs),
+        row("  of it loading", (b) => b.cold.loadMs),
+        row("  of it a 12-megapixel picture, one tile", (b) => b.cold.answerMs),
+        row("peak memory of that process, MiB", (b) => b.cold.peakMiB),
+      ]),
+    };
+  },
+};
+
+const step: Section = {
+  name: "step",
+  about: "what a generated token costs beyond ONNX Runtime's own Run",
+  title: "Step: a generated token against the bare Run",
+  measure: async (place, rounds) => {
+    const figures = await both(
+      (dir, nano) => benchStep(dir, rounds * 2, nano ? 100 : 32),
+      place,
+    );
+    const row = (name: string, value: (bench: StepBench) => string) => [
+      name,
+      value(figures.nano),
+      value(figures.synthetic),
+    ];
+    return {
+      figures,
+      text: table([
+        ["", "nano", "synthetic"],
+        row("generation, ms per token", (b) => show(b.loopMs)),
+        row("bare Run off the event loop, ms", (b) => show(b.bareMs)),
+        row("bare Run on the main thread, ms", (b) => show(b.blockingMs)),
+        row("overhead, whole loops in turns", (b) => percent(b.overhead)),
+        row("between two runs, µs, median", (b) => show(b.betweenUs)),
+        row("between two runs, µs, 95 %", (b) => show(b.betweenUs95)),
+        row("  as a share of a bare Run", (b) => percent(b.betweenShare)),
+        row("  of it choosing the token, µs", (b) => show(b.chooseUs)),
+        row("the run itself against a bare one", (b) => percent(b.nativeShare)),
+        [
+          "The overhead is what lies between two runs: the share of it is the figure that other work on the machine disturbs least. The last row is the noise.",
+        ],
+      ]),
+    };
+  },
+};
+
+const stall: Section = {
+  name: "stall",
+  about: "longest time the event loop stands still, by stage of a chat",
+  title:
+    "Stall: longest gap of a 1 ms timer, chat about a 12-megapixel picture",
+  measure: async (place) => {
+    const { modelLayer } = await import("../sdk/layers.ts");
+    const dir = await place.synthetic();
+    const figures = await benchStall(
+      dir,
+      modelLayer(dir),
+      await place.picture(),
+    );
+    const row = (name: string, { gap, busy, ms }: StallOf) => [
+      name,
+      show(ms),
+      show(gap.ms),
+      busy.busyMs === undefined ? "-" : show(busy.busyMs),
+    ];
+    return {
+      figures: { ...figures },
+      text: table([
+        ["stage", "took, ms", "gap, ms", "busy, ms"],
+        row("idle", figures.idle),
+        ...Object.entries(figures.chat).map(([name, of]) => row(name, of)),
+        ...Object.entries(figures.napi).map(([name, of]) =>
+          row(`N-API on the main thread: ${name}`, of)
+        ),
+        [
+          "busy is the longest time in one gap in which our thread computed; the rest of a gap it waited for a core, because the model uses all of them.",
+        ],
+      ]),
+    };
+  },
+};
+
+const bindings: Section = {
+  name: "bindings",
+  about: "the FFI binding against the N-API package in a worker",
+  title: "Bindings: ONNX Runtime through FFI and through the N-API package",
+  measure: async (place, rounds) => {
+    const figures = await both(
+      (dir, nano) => benchBindings(dir, rounds, nano ? 100 : 32),
+      place,
+    );
+    return {
+      figures,
+      text: table([
+        ["", "FFI", "N-API", "FFI is faster by"],
+        ...Object.entries(figures).flatMap(([name, { ffi, napi, ratio }]) => [
+          [
+            `${name}: vision-encode, ms per tile`,
+            show(ffi.encodeMs),
+            show(napi.encodeMs),
+            show(ratio.encodeMs),
+          ],
+          [
+            `${name}: prefill, tokens/s`,
+            show(ffi.prefill),
+            show(napi.prefill),
+            show(ratio.prefill),
+          ],
+          [
+            `${name}: decode, tokens/s`,
+            show(ffi.decode),
+            show(napi.decode),
+            show(ratio.decode),
+          ],
+        ]),
+      ]),
+    };
+  },
+};
+
+const bandwidth: Section = {
+  name: "bandwidth",
+  about: "share of the memory's read bandwidth that decoding uses",
+  title: "Bandwidth: weights read while decoding, against the machine's memory",
+  measure: async (place, rounds) => {
+    const figures = await benchBandwidth(await place.synthetic(), rounds, 32);
+    if (figures === undefined) {
+      return {
+        figures: {},
+        text: "The C library cannot be opened here, so memory was not probed.",
+      };
+    }
+    return {
+      figures: { ...figures },
+      text: table([
+        ["synthetic", "GB/s"],
+        ["all cores reading as many bytes", show(figures.machine)],
+        ["weights read by decoding", show(figures.decoding)],
+        [
+          `Decoding uses ${percent(figures.share)} of it (${
+            show(figures.megabytesPerStep)
+          } MB of weights a token).`,
+        ],
+      ]),
+    };
+  },
+};
+
+/** All sections, in the order in which they run. */
+export const sections: readonly Section[] = [
+  graph,
+  model,
+  step,
+  stall,
+  bindings,
+  bandwidth,
+];
