@@ -4,11 +4,11 @@
  */
 import * as Effect from "effect/Effect";
 import type { ChatRequest, ChatResult } from "../mod.ts";
-import type { Fault, OutputError } from "./faults.ts";
+import type { Fault } from "./faults.ts";
 import { attempt, type Model } from "./models.ts";
 import { makePainter, runProgress } from "./progress.ts";
 import { Shell } from "./shell.ts";
-import { count, duration, jsonText, plural, printable } from "./text.ts";
+import { count, duration, jsonText, plural, printable, wrap } from "./text.ts";
 
 /** A result as `--json` prints it and batch lines carry it. */
 export interface JsonResult {
@@ -96,8 +96,9 @@ export const answer: (
     }
     if (shell.canRepaint) {
       const style = shell.colors ? ["\x1b[2m", "\x1b[0m"] : ["", ""];
+      const line = figures(result, performance.now() - began);
       shell.warn(
-        `${style[0]}${figures(result, performance.now() - began)}${style[1]}\n`,
+        `${style[0]}${wrap(line, shell.columns() - 1).join("\n")}${style[1]}\n`,
       );
     }
     return result;
@@ -179,12 +180,3 @@ export function figures(result: ChatResult, ms: number): string {
     `, ${plural(completionTokens, "token")}${perSecond}` +
     (result.finishReason === "length" ? ", cut at --max-new-tokens" : "");
 }
-
-/** Writes text to stdout for a person: printable on a terminal, verbatim in a pipe. */
-export const say: (
-  text: string,
-) => Effect.Effect<void, OutputError, Shell> = (text) =>
-  Effect.flatMap(
-    Shell,
-    (shell) => shell.write(shell.stdoutIsTerminal ? printable(text) : text),
-  );

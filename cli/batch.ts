@@ -9,11 +9,11 @@ import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import type { ChatResult } from "../mod.ts";
 import { jsonResult } from "./answer.ts";
-import { checked, openShown } from "./chat.ts";
+import { checked } from "./chat.ts";
 import { describe, type Fault, Reported, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { idKey, type Job, openOutput, readJobs } from "./jsonl.ts";
-import { attempt } from "./models.ts";
+import { attempt, openModel } from "./models.ts";
 import { jobsLine, makePainter, rate } from "./progress.ts";
 import { Shell } from "./shell.ts";
 import { count, duration, plural } from "./text.ts";
@@ -109,7 +109,7 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
     );
   }
   if (todo.length === 0) return;
-  const { model } = yield* openShown(flags.modelChoice(options));
+  const { model } = yield* openModel(flags.modelChoice(options));
 
   const began = performance.now();
   let done = 0;

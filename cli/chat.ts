@@ -12,7 +12,6 @@ import { answer } from "./answer.ts";
 import { type Fault, InputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { openModel } from "./models.ts";
-import { makePainter } from "./progress.ts";
 import { Shell } from "./shell.ts";
 
 const config = {
@@ -88,14 +87,6 @@ export function checked<A>(check: () => A): Effect.Effect<A, Fault> {
   return Effect.try({ try: check, catch: (error) => error as Fault });
 }
 
-/** Loads a model, saying so on a terminal. */
-export const openShown: typeof openModel = (choice) =>
-  Effect.flatMap(Shell, (shell) => {
-    const painter = makePainter(shell);
-    painter.paint(() => `loading ${choice.model ?? "nano"}`);
-    return openModel(choice).pipe(Effect.ensuring(Effect.sync(painter.clear)));
-  });
-
 /** `chat` with its arguments parsed. */
 export const chatHandler = Effect.fn("cli.chat")(function* (
   options: ChatFlags,
@@ -139,7 +130,7 @@ export const chatHandler = Effect.fn("cli.chat")(function* (
     const { terminalReader } = yield* Effect.promise(() =>
       import("./lines.ts")
     );
-    const { model } = yield* openShown(flags.modelChoice(options));
+    const { model } = yield* openModel(flags.modelChoice(options));
     const reader = yield* Effect.acquireRelease(
       Effect.sync(() => terminalReader(completer)),
       (reader) => Effect.sync(reader.close),
@@ -162,7 +153,7 @@ export const chatHandler = Effect.fn("cli.chat")(function* (
     ...(history === undefined ? {} : { history }),
     ...(numPatchesList === undefined ? {} : { numPatchesList }),
   };
-  const { model } = yield* openShown(flags.modelChoice(options));
+  const { model } = yield* openModel(flags.modelChoice(options));
   yield* answer(model, request, { json: options.json });
 }, Effect.scoped);
 

@@ -13,7 +13,7 @@ import { type Fault, faultText, requireFileFault } from "./faults.ts";
 import type { Completer, LineReader } from "./lines.ts";
 import type { Model } from "./models.ts";
 import { Shell } from "./shell.ts";
-import { nearest, plural } from "./text.ts";
+import { nearest, plural, wrap } from "./text.ts";
 
 /** What the chat begins with. */
 export interface InteractiveOptions {
@@ -90,7 +90,10 @@ export const interactive: (
   function* (model: Model, reader: LineReader, options: InteractiveOptions) {
     const shell = yield* Shell;
     const [dim, plain] = shell.colors ? ["\x1b[2m", "\x1b[0m"] : ["", ""];
-    const note = (text: string) => shell.write(`${dim}${text}${plain}\n`);
+    const note = (text: string) =>
+      shell.write(
+        `${dim}${wrap(text, shell.columns() - 1).join("\n")}${plain}\n`,
+      );
     let history: History | undefined = options.history;
     let video = options.video;
     let images: readonly string[] = history === undefined ? [] : options.images;
@@ -100,7 +103,11 @@ export const interactive: (
     let armed = false;
     let leaving = false;
     let stop: (() => void) | undefined;
-    reader.onInterrupt = () => {
+    reader.onInterrupt = (discarded) => {
+      if (discarded) {
+        armed = false;
+        return;
+      }
       if (armed) {
         leaving = true;
         reader.close();

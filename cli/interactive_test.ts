@@ -15,7 +15,7 @@ import { type FakeModel, fakeModel, fakeShell } from "./testing.ts";
 const picture = "examples/images/shapes.png";
 const other = "examples/images/one.jpg";
 
-/** A person: lines to type, and `^C`, which is a Ctrl-C at the prompt. */
+/** A person: lines to type, `^C`, which is a Ctrl-C at the prompt, and `x^C`, one after a letter. */
 function person(script: readonly string[]): LineReader {
   const rest = [...script];
   let closed = false;
@@ -24,8 +24,8 @@ function person(script: readonly string[]): LineReader {
     read: () => {
       while (!closed) {
         const line = rest.shift();
-        if (line !== "^C") return Promise.resolve(line);
-        self.onInterrupt();
+        if (line !== "^C" && line !== "x^C") return Promise.resolve(line);
+        self.onInterrupt(line === "x^C");
       }
       return Promise.resolve(undefined);
     },
@@ -157,11 +157,11 @@ Deno.test("Ctrl-C stops an answer, a second one leaves", async () => {
     return new Promise((_, reject) => {
       request.signal!.addEventListener("abort", () => {
         // The run needs a moment to end; the second press comes meanwhile.
-        if (request.question === "Q3") reader.onInterrupt();
+        if (request.question === "Q3") reader.onInterrupt(false);
         reject(request.signal!.reason);
       });
       presses++;
-      queueMicrotask(() => reader.onInterrupt());
+      queueMicrotask(() => reader.onInterrupt(false));
     });
   });
   const { out, ending } = await talk([], { model, reader });
@@ -180,12 +180,12 @@ Deno.test("Ctrl-C stops an answer, a second one leaves", async () => {
   );
 });
 
-Deno.test("Ctrl-C at the prompt warns once, then leaves; a line takes the warning back", async () => {
+Deno.test("Ctrl-C at the prompt warns once, then leaves; a line, or one begun, takes the warning back", async () => {
   const twice = await talk(["^C", "^C", "never asked"]);
   assert.equal(twice.ending, "interrupt");
   assert.equal(twice.model.requests.length, 0);
   assert.match(twice.err, /Ctrl-C again, or \/exit, leaves/);
-  const apart = await talk(["^C", "Q", "^C", "/exit"]);
+  const apart = await talk(["^C", "Q", "^C", "x^C", "^C", "/exit"]);
   assert.equal(apart.ending, "exit");
   assert.equal(apart.model.requests.length, 1);
 });

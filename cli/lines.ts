@@ -10,8 +10,8 @@ import process from "node:process";
 export interface LineReader {
   /** Shows the prompt and waits for a line; `undefined` when there will be no more. */
   readonly read: (prompt: string) => Promise<string | undefined>;
-  /** Is called at Ctrl-C. */
-  onInterrupt: () => void;
+  /** Is called at Ctrl-C; `discarded` tells that it threw away a line that was begun, as in shells. */
+  onInterrupt: (discarded: boolean) => void;
   /** Ends a `read` in progress as if input had ended, and gives the terminal back. */
   readonly close: () => void;
 }
@@ -75,13 +75,15 @@ export function terminalReader(completer: Completer): LineReader {
     }
   });
   reader.on("SIGINT", () => {
-    if (waiting.length > 0) {
-      // What was typed so far is given up, as shells do.
+    const edited = reader as unknown as { line: string; cursor: number };
+    const reading = waiting.length > 0;
+    const discarded = reading && edited.line !== "";
+    if (reading) {
       process.stdout.write("^C\n");
-      (reader as unknown as { line: string }).line = "";
-      (reader as unknown as { cursor: number }).cursor = 0;
+      edited.line = "";
+      edited.cursor = 0;
     }
-    self.onInterrupt();
+    self.onInterrupt(discarded);
     if (waiting.length > 0 && !closed) reader.prompt();
   });
   reader.on("close", () => {

@@ -2,6 +2,7 @@
  * The model behind a command, as a service: the SDK, loaded when it is first needed, or a test's double.
  * @module
  */
+import { fileURLToPath } from "node:url";
 import * as Cause from "effect/Cause";
 import * as Context from "effect/Context";
 import * as Effect from "effect/Effect";
@@ -20,7 +21,9 @@ import {
   isFault,
   OutputError,
 } from "./faults.ts";
+import { makePainter } from "./progress.ts";
 import { Shell } from "./shell.ts";
+import { oneLine, wrap } from "./text.ts";
 
 /** What commands use of a loaded model. */
 export interface Model extends AsyncDisposable {
@@ -53,17 +56,15 @@ export const sdkModels: Models = {
   },
 };
 
-/** The folder of the embedded model, where this is run from a checkout. */
-export function embeddedModel(): string | undefined {
-  const url = new URL("../models/nano", import.meta.url);
-  return url.protocol === "file:" ? fromFileUrl(url) : undefined;
+/** A path inside this package, where it is run from a checkout; nothing when it came over the network. */
+export function packagePath(path: string): string | undefined {
+  const url = new URL(`../${path}`, import.meta.url);
+  return url.protocol === "file:" ? fileURLToPath(url) : undefined;
 }
 
-function fromFileUrl(url: URL): string {
-  const path = decodeURIComponent(url.pathname);
-  return Deno.build.os === "windows"
-    ? path.replace(/^\/(?=[A-Z]:)/i, "")
-    : path;
+/** The folder of the embedded model, where this is run from a checkout. */
+export function embeddedModel(): string | undefined {
+  return packagePath("models/nano");
 }
 
 /** Where a model is and how it is to be loaded. */
@@ -108,21 +109,45 @@ export const openModel: (
     );
   }
   if (choice.model === undefined) {
+    const notice =
+      "tessera: no --model given, so this is nano: a very small model that knows only simple drawn " +
+      "pictures (shapes, bar charts, letters), not photographs";
     shell.warn(
-      "tessera: no --model given, so this is nano: a very small model that knows only drawn shapes, " +
-        "colours, counts and a few words. It shows that everything works; it cannot see photographs.\n",
+      `${
+        shell.stderrIsTerminal
+          ? wrap(notice, shell.columns() - 1).join("\n")
+          : notice
+      }\n`,
     );
   }
-  const store = yield* prepareStore(choice.store);
-  const model = yield* Effect.acquireRelease(
-    attempt((signal) =>
-      models.load(dir, { ...choice.options, store: store ?? "memory", signal })
-    ),
-    (model) =>
-      Effect.promise(async () => {
-        await model[Symbol.asyncDispose]();
+  let store = yield* prepareStore(choice.store);
+  const painter = makePainter(shell);
+  painter.paint(() => `loading ${choice.model ?? "nano"}`);
+  const load = (to: string | undefined) =>
+    Effect.acquireRelease(
+      attempt(async (signal) => {
+        const options = { ...choice.options, store: to ?? "memory", signal };
+        const model = await models.load(dir, options);
+        // Ctrl-C came too late to stop the loading: nobody will take the model.
+        if (signal.aborted) await model[Symbol.asyncDispose]();
+        return model;
       }),
-  );
+      (model) =>
+        Effect.promise(async () => {
+          await model[Symbol.asyncDispose]();
+        }),
+      { interruptible: true },
+    );
+  const model = yield* Effect.catchIf(
+    load(store),
+    (error) => error._tag === "StoreError" && choice.store === undefined,
+    (error) => {
+      painter.clear();
+      shell.warn(`tessera: runs are not recorded: ${oneLine(error.message)}\n`);
+      store = undefined;
+      return load(undefined);
+    },
+  ).pipe(Effect.ensuring(Effect.sync(painter.clear)));
   return { model, store };
 });
 

@@ -8,9 +8,10 @@ import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import type { VideoClip } from "../nodes/values.ts";
 import { answer } from "./answer.ts";
-import { checked, openShown, readQuestion } from "./chat.ts";
+import { checked, readQuestion } from "./chat.ts";
 import { type Fault, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
+import { openModel } from "./models.ts";
 import { Shell } from "./shell.ts";
 
 const seconds = (name: string, description: string) =>
@@ -76,7 +77,7 @@ export const videoHandler = Effect.fn("cli.video")(function* (
     ...(start === undefined ? {} : { start }),
     ...(end === undefined ? {} : { end }),
   };
-  const { model } = yield* openShown(flags.modelChoice(options));
+  const { model } = yield* openModel(flags.modelChoice(options));
   yield* answer(model, { ...ask, question, video }, { json: options.json });
 }, Effect.scoped);
 

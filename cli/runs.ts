@@ -1,0 +1,217 @@
+/**
+ * `tessera runs`: what was recorded, as a list or one run in full.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Argument from "effect/cli/Argument";
+import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
+import type { RunPage, StoredNode, StoredRun } from "../pipeline/mod.ts";
+import { type Fault, InputError, requireFileFault } from "./faults.ts";
+import * as flags from "./flags.ts";
+import { defaultStore } from "./models.ts";
+import { Shell } from "./shell.ts";
+import {
+  count,
+  duration,
+  fit,
+  jsonText,
+  oneLine,
+  padEnd,
+  padStart,
+  wrap,
+} from "./text.ts";
+
+const config = {
+  store: Flag.String("store").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(`The SQLite file; default: ${defaultStore}`),
+    Flag.withDefault(defaultStore),
+  ),
+  limit: Flag.Int("limit").pipe(
+    Flag.filter(
+      (value) => value >= 1 && value <= 1000,
+      (value) => `Expected 1 to 1000, got ${value}`,
+    ),
+    Flag.withMetavar("N"),
+    Flag.withDescription("List this many of the latest; default: 20"),
+    Flag.withDefault(20),
+  ),
+  json: flags.json,
+  id: Argument.String("id").pipe(
+    Argument.withMetavar("ID"),
+    Argument.withDescription("A run, to see all of it"),
+    Argument.optional,
+  ),
+};
+
+/** What the flags of `runs` parse to. */
+export type RunsFlags = Command.Command.Config.Infer<typeof config>;
+
+const marks = {
+  succeeded: "ok",
+  failed: "failed",
+  interrupted: "stopped",
+  running: "running",
+};
+
+/** A list of runs for people, a line each. */
+export function runsText(
+  runs: RunPage["runs"],
+  columns: number,
+): string {
+  if (runs.length === 0) return "No runs.\n";
+  const narrow = columns < 100;
+  return runs.map((run) => {
+    const facts = [
+      localTime(run.startedAt),
+      padEnd(marks[run.status], 7),
+      padStart(run.ms === undefined ? "" : duration(run.ms), 8),
+      ...(narrow ? [] : [padEnd(run.pipeline, 10)]),
+    ].join("  ");
+    const asked = questionOf(run.inputs);
+    const what = run.error?.message ?? asked ?? run.pipeline;
+    return narrow
+      ? `${run.runId}\n  ${fit(facts, columns - 2).trimEnd()}\n  ${
+        fit(oneLine(what), columns - 2)
+      }\n`
+      : `${run.runId}  ${facts}  ${
+        fit(oneLine(what), columns - 40 - facts.length)
+      }\n`;
+  }).join("");
+}
+
+function questionOf(
+  inputs: Readonly<Record<string, unknown>>,
+): string | undefined {
+  const sample = inputs.sample as { readonly question?: unknown } | undefined;
+  const question = inputs.question ?? sample?.question;
+  return typeof question === "string" ? question : undefined;
+}
+
+/** A time as the person's clock shows it. */
+function localTime(at: number): string {
+  const date = new Date(at);
+  const two = (value: number) => String(value).padStart(2, "0");
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${
+    two(date.getDate())
+  } ${two(date.getHours())}:${two(date.getMinutes())}:${
+    two(date.getSeconds())
+  }`;
+}
+
+/** A run for people: its facts and its nodes. */
+export function runText(run: StoredRun, columns: number): string {
+  const width = Math.max(40, Math.min(120, columns));
+  const lines: string[] = [];
+  const fact = (name: string, value: string) => {
+    const [first = "", ...rest] = wrap(oneLine(value), width - 16);
+    lines.push(`${padEnd(name, 16)}${first}`);
+    for (const line of rest) lines.push(`${" ".repeat(16)}${line}`);
+  };
+  fact("run", run.runId);
+  fact("pipeline", run.pipeline);
+  fact(
+    "status",
+    marks[run.status] + (run.ms === undefined ? "" : ` in ${duration(run.ms)}`),
+  );
+  fact("began", localTime(run.startedAt));
+  for (const [name, value] of Object.entries(run.inputs)) {
+    if (value === null) continue;
+    fact(name, typeof value === "string" ? value : JSON.stringify(value));
+  }
+  for (const [name, value] of Object.entries(run.outputs ?? {})) {
+    fact(
+      `→ ${name}`,
+      typeof value === "string" ? value : JSON.stringify(value),
+    );
+  }
+  if (run.error !== undefined) {
+    fact("error", `${run.error.tag}: ${run.error.message}`);
+  }
+  lines.push("");
+  const rows = run.nodes.filter((node) => !node.composite);
+  const name = Math.max(
+    4,
+    ...rows.flatMap((node) => [
+      node.node.length,
+      ...node.spans.map((span) => span.name.length + 2),
+    ]),
+  );
+  const left = Math.min(name, Math.max(12, width - 28));
+  lines.push(
+    `${padEnd("node", left)}  ${padStart("ms", 9)}  ${padStart("waited", 7)}`,
+  );
+  for (const node of rows) {
+    lines.push(
+      `${padEnd(fit(node.node, left), left)}  ${padStart(nodeTime(node), 9)}  ${
+        padStart(count(Math.round(node.queuedMs)), 7)
+      }`.trimEnd(),
+    );
+    for (const span of node.spans) {
+      lines.push(
+        `${padEnd(fit(`  ${span.name}`, left), left)}  ${
+          padStart(span.ms.toFixed(1), 9)
+        }`,
+      );
+    }
+    if (node.error !== undefined) {
+      lines.push(...wrap(`  ${oneLine(node.error.message)}`, width));
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function nodeTime(node: StoredNode): string {
+  if (node.cached) return "cached";
+  if (node.status === "failed") return "failed";
+  return node.ms === undefined ? "running" : node.ms.toFixed(1);
+}
+
+/** `runs` with its arguments parsed. */
+export const runsHandler = Effect.fn("cli.runs")(function* (
+  options: RunsFlags,
+) {
+  const shell = yield* Shell;
+  const { RunStore } = yield* Effect.promise(() =>
+    import("../pipeline/mod.ts")
+  );
+  const { layerSqlite } = yield* Effect.promise(() =>
+    import("../plugins/sqlite/mod.ts")
+  );
+  const fault = requireFileFault("run store", options.store);
+  if (fault !== undefined) return yield* Effect.fail<Fault>(fault);
+  const id = Option.getOrUndefined(options.id);
+  const columns = shell.stdoutIsTerminal ? shell.columns() : 80;
+  const text = yield* Effect.gen(function* () {
+    const store = yield* RunStore;
+    if (id === undefined) {
+      const { runs } = yield* store.list({ limit: options.limit });
+      return options.json ? `${jsonText({ runs })}\n` : runsText(runs, columns);
+    }
+    const run = yield* store.get(id);
+    if (run === undefined) {
+      return yield* Effect.fail<Fault>(
+        new InputError(`${options.store} has no run ${id}`),
+      );
+    }
+    return options.json ? `${jsonText(run)}\n` : runText(run, columns);
+  }).pipe(Effect.provide(layerSqlite(options.store)));
+  yield* shell.write(text);
+});
+
+/** The `runs` command. */
+export const runs = Command.make("runs", config, runsHandler).pipe(
+  Command.withDescription(
+    "List the runs that were recorded, latest first, or show one with the time of each node.",
+  ),
+  Command.withShortDescription("List recorded runs, or show one"),
+  Command.withExamples([
+    { command: "tessera runs" },
+    {
+      command: "tessera runs ID --json",
+      description: "A run with all its events",
+    },
+  ]),
+);

@@ -1,0 +1,11 @@
+/** Two rounds about a picture, the second one streamed. */
+import { InternVL } from "@tessera/sdk";
+
+await using model = await InternVL.load("models/nano");
+const images = ["examples/images/shapes.png"];
+const first = await model.chat({ images, question: "What is in the picture?" });
+console.log(first.response);
+const { history } = first;
+const question = "What colour is the circle?";
+const answer = model.chatStream({ images, history, question });
+for await (const text of answer) console.log(text);

@@ -1,0 +1,197 @@
+/**
+ * The command line as a process: what only a process has, such as signals, pipes and exit codes, and
+ * one question to the embedded model from end to end. Few, because every start costs.
+ */
+import assert from "node:assert/strict";
+
+const root = new URL("../", import.meta.url);
+const permissions = [
+  "--no-prompt",
+  "--allow-read",
+  "--allow-env",
+  "--allow-ffi",
+  "--allow-sys",
+  "--allow-write",
+];
+const picture = new URL("examples/images/shapes.png", root);
+
+function tessera(
+  args: readonly string[],
+  options: Omit<Deno.CommandOptions, "args"> = {},
+): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--no-check",
+      "--config",
+      new URL("deno.json", root).pathname,
+      ...permissions,
+      new URL("cli.ts", root).pathname,
+      ...args,
+    ],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    ...options,
+    env: { NO_COLOR: "1", TESSERA_CWD: "", ...options.env },
+  });
+}
+
+async function output(
+  args: readonly string[],
+  options: Omit<Deno.CommandOptions, "args"> = {},
+) {
+  const { code, stdout, stderr } = await tessera(args, options).output();
+  return {
+    code,
+    out: new TextDecoder().decode(stdout),
+    err: new TextDecoder().decode(stderr),
+  };
+}
+
+async function inFolder(
+  body: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("the process: help and wrong arguments", async () => {
+  const [help, wrong] = await Promise.all([
+    output(["--help"]),
+    output(["chat", "--imge", "a.png", "Q"]),
+  ]);
+  assert.deepEqual(help, {
+    code: 0,
+    out: Deno.readTextFileSync(
+      new URL("./golden/cli/help.txt", import.meta.url),
+    ),
+    err: "",
+  });
+  assert.deepEqual(wrong, {
+    code: 1,
+    out: "",
+    err:
+      "tessera: there is no flag --imge; did you mean --image?\nTry: tessera chat --help\n",
+  });
+});
+
+Deno.test("the process: a question to nano, recorded under the folder it was asked in", async () => {
+  await inFolder(async (folder) => {
+    const args = ["chat", "--json", "--image", picture.pathname];
+    const settings = ["--max-new-tokens", "24", "--dump", "dump"];
+    const { code, out, err } = await output(
+      [...args, ...settings, "What is in the picture?"],
+      // As `deno task` starts it: elsewhere, with the folder it was typed in.
+      { cwd: root, env: { TESSERA_CWD: folder } },
+    );
+    assert.equal(code, 0, err);
+    assert.match(err, /^tessera: no --model given, so this is nano: [^\n]*\n$/);
+    const result = JSON.parse(out);
+    assert.ok(result.response.length > 0);
+    assert.deepEqual(result.history, [
+      ["<image>\nWhat is in the picture?", result.response],
+    ]);
+    assert.ok(result.usage.image_tokens > 0);
+    assert.ok(result.usage.prompt_tokens > result.usage.image_tokens);
+    assert.ok(result.usage.completion_tokens <= 24);
+    for (
+      const stage of ["load", "tile", "vision-encode", "prefill", "decode"]
+    ) {
+      assert.ok(result.timings[stage] >= 0, stage);
+    }
+    const runs = await output(["runs", "--json"], { cwd: folder });
+    assert.equal(JSON.parse(runs.out).runs[0].runId, result.run_id, runs.err);
+    assert.equal(
+      (await Deno.readTextFile(`${folder}/dump/prompt.txt`)).includes(
+        "What is in the picture?",
+      ),
+      true,
+    );
+    for (
+      const name of [
+        "pixel_values.npy",
+        "patch_features.npy",
+        "visual_tokens.npy",
+        "input_ids.npy",
+        "first_logits.npy",
+        "output_ids.npy",
+      ]
+    ) assert.ok((await Deno.stat(`${folder}/dump/${name}`)).size > 0, name);
+  });
+});
+
+Deno.test("the process: a batch is stopped by Ctrl-C and started again", async () => {
+  await inFolder(async (folder) => {
+    const ids = Array.from({ length: 40 }, (_, id) => id);
+    const [input, answers] = [`${folder}/q.jsonl`, `${folder}/a.jsonl`];
+    await Deno.writeTextFile(
+      input,
+      ids.map((id) => {
+        const images = [picture.pathname];
+        return JSON.stringify({
+          id,
+          images,
+          question: `Is there a ring? ${id}`,
+        });
+      }).join("\n"),
+    );
+    const args = [
+      ["batch", "--input", input, "--output", answers, "--store", "none"],
+      ["--model", new URL("models/nano", root).pathname],
+      ["--max-new-tokens", "8"],
+    ].flat();
+    const child = tessera(args).spawn();
+    const watcher = Deno.watchFs(folder);
+    for await (const _ of watcher) {
+      if (await size(answers) > 0) break;
+    }
+    child.kill("SIGINT");
+    const first = await child.output();
+    assert.equal(first.code, 130);
+    const done = readIds(answers);
+    assert.ok(done.length > 0 && done.length < ids.length, `${done.length}`);
+
+    const second = await output(args);
+    assert.equal(second.code, 0, second.err);
+    assert.match(second.err, /^tessera: \d+ of 40 questions (is|are) in /);
+    assert.deepEqual(readIds(answers).sort((a, b) => a - b), ids);
+  });
+});
+
+async function size(path: string): Promise<number> {
+  try {
+    return (await Deno.stat(path)).size;
+  } catch {
+    return 0;
+  }
+}
+
+function readIds(path: string): number[] {
+  const text = Deno.readTextFileSync(path);
+  assert.ok(text.endsWith("\n"), "the last line is whole");
+  return text.trimEnd().split("\n").map((line) => {
+    const { id, response } = JSON.parse(line);
+    assert.equal(typeof response, "string");
+    return id;
+  });
+}
+
+Deno.test({
+  name: "the process: a reader that goes away ends it quietly",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    const child = tessera(["graph", "batch-chat", "--format", "json"]).spawn();
+    await child.stdout.cancel();
+    const [status, err] = await Promise.all([
+      child.status,
+      new Response(child.stderr).text(),
+    ]);
+    assert.equal(err, "");
+    assert.equal(status.code, 141);
+  },
+});
