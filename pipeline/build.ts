@@ -160,7 +160,10 @@ class Builder {
     params: unknown,
     options: NodeOptions = {},
   ): Record<string, AnyHandle> {
-    const { id: wantedId, ...rest } = options;
+    const { id: wantedId, ...others } = options;
+    const rest = Object.fromEntries(
+      Object.entries(others).filter(([, value]) => value !== undefined),
+    );
     const id = wantedId ?? this.freeId(kind.kind);
     if (!isName(id)) throw this.error(`"${id}" is no id for a node`, id);
     if (this.nodes.has(id)) {

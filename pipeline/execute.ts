@@ -5,7 +5,7 @@
  * get workers of their own. So a chain costs no fibers, and nothing polls.
  * @module
  */
-import { type Cause, Deferred, Effect, Exit, Fiber, Scope } from "effect";
+import { type Cause, Deferred, Effect, Exit, type Fiber, Scope } from "effect";
 import { CapacityError, GraphError } from "./errors.ts";
 import { memoized } from "./memoize.ts";
 import {
@@ -83,6 +83,7 @@ export function execute(
   const fibers = new Set<Fiber.Fiber<void, unknown>>();
   const done = Deferred.makeUnsafe<void, unknown>();
   let failure: Cause.Cause<unknown> | undefined;
+  let stopping = false;
   // One for the loop below that starts the first workers.
   let open = 1;
   const close = (): void => {
@@ -100,9 +101,13 @@ export function execute(
     fibers.delete(fiber);
     if (Exit.isFailure(exit) && failure === undefined) {
       failure = exit.cause;
-      for (const other of fibers) other.interruptUnsafe();
+      stop();
     }
     close();
+  };
+  const stop = (): void => {
+    stopping = true;
+    for (const fiber of fibers) fiber.interruptUnsafe();
   };
   // Uninterruptible, so that no worker exists that nobody would interrupt.
   const spawn = (index: number): Running<void> =>
@@ -111,6 +116,8 @@ export function execute(
         open++;
         fibers.add(fiber);
         fiber.addObserver((exit) => settle(fiber, exit));
+        // Between the fork and here the others may have been stopped.
+        if (stopping) fiber.interruptUnsafe();
       }),
     );
   const worker = Effect.fnUntraced(function* (first: number) {
@@ -132,10 +139,10 @@ export function execute(
         if (nodes[index]!.waits === 0) yield* spawn(index);
       }
       close();
-      yield* Effect.onInterrupt(
-        restore(Deferred.await(done)),
-        () => Fiber.interruptAll(fibers),
-      );
+      yield* Effect.onInterrupt(restore(Deferred.await(done)), () => {
+        stop();
+        return Effect.asVoid(Effect.exit(Deferred.await(done)));
+      });
       return outputs();
     })
   );

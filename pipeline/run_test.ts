@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Context, Deferred, Effect, Exit, Fiber } from "effect";
+import { Context, Deferred, Effect, Exit, Fiber, References } from "effect";
 import { TestClock } from "effect/testing";
 import { CapacityError, GraphError } from "./errors.ts";
 import { observe, type RunEvent } from "./events.ts";
@@ -642,5 +642,54 @@ check(
       (yield* run(p, { value: 1 }, { runId: "mine" })).runId,
       "mine",
     );
+  }),
+);
+
+check(
+  "wherever a run is interrupted, nothing of it is left running",
+  Effect.gen(function* () {
+    let active = 0;
+    const busy = defineNode({
+      kind: "busy",
+      inputs: { value: Num },
+      outputs: { value: Num },
+      run: ({ value }) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => active++),
+          () =>
+            Effect.as(Effect.repeat(Effect.yieldNow, { times: 3 }), { value }),
+          () => Effect.andThen(Effect.yieldNow, Effect.sync(() => active--)),
+        ),
+    });
+    const inner = pipeline("inner", (g) => {
+      const a = g.add(busy, { value: g.input("value", Num) });
+      const b = g.add(busy, a);
+      const c = g.add(busy, a);
+      return g.add(sum, { a: b.value, b: c.value });
+    });
+    const p = pipeline("p", (g) => {
+      const values = g.input("values", list(Num));
+      const mapped = g.each(inner, { value: values });
+      const other = g.each(busy, { value: values });
+      return g.each(sum, { a: mapped.value, b: other.value });
+    });
+    let finished = 0;
+    const rounds = 450;
+    for (let round = 0; round < rounds; round++) {
+      const turns = Math.floor(round / 15);
+      // Fibers that give way after every few steps are interrupted in the most unlikely places.
+      const fiber = yield* Effect.forkChild(
+        Effect.provideService(
+          run(p, { values: [1, 2, 3] }),
+          References.MaxOpsBeforeYield,
+          5 + round % 15,
+        ),
+      );
+      yield* Effect.repeat(Effect.yieldNow, { times: turns });
+      yield* Fiber.interrupt(fiber);
+      assert.equal(active, 0, `round ${round}`);
+      if (Exit.isSuccess(fiber.pollUnsafe()!)) finished++;
+    }
+    assert.ok(finished < rounds / 2);
   }),
 );
