@@ -26,15 +26,27 @@ export {
   internvl,
   type InternVLConfig,
   type InternVLOptions,
+  type LanguageConfig,
   type ModelServices,
   openCheckpoint,
+  type RopeScaling,
+  type TensorEntry,
+  type VisionConfig,
+  type WeightDType,
 } from "./plugins/internvl/mod.ts";
 export { imageProcessor, videoProcessor } from "./plugins/media/mod.ts";
 export {
   Backend,
+  BackendChoice,
+  type BackendTensor,
   defaultBackend,
   type Device,
   ffiBackend,
+  type ModelSource,
   napiBackend,
+  type RunOptions as SessionRunOptions,
+  type Session,
+  type SessionOptions,
+  type ValueInfo,
 } from "./plugins/onnx/mod.ts";
-export { layerSqlite } from "./plugins/sqlite/mod.ts";
+export { layerSqlite, type SqliteOptions } from "./plugins/sqlite/mod.ts";

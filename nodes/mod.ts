@@ -31,17 +31,31 @@ export {
   arrangePrompt,
   imagePlaceholder,
   type PromptParts,
+  PromptTemplateParams,
 } from "./prompt_template.ts";
+export { FramesList, VideoClipList } from "./sample.ts";
 export * from "./services.ts";
 export * from "./tensor.ts";
 export { TilingParams } from "./tile.ts";
+// A port and its value share one name; the value's fields are documented under a second one.
 export type {
+  Completion as CompletionValue,
   FinishReason,
+  GenerationSettings as GenerationSettingsValue,
+  History as HistoryValue,
+  Image as ImageValue,
+  ImageSource as ImageSourceValue,
   ImageSpan,
+  PatchFeatures as PatchFeaturesValue,
+  Prompt as PromptValue,
+  Sample as SampleValue,
+  Tiles as TilesValue,
   Turn,
   Usage,
+  VideoClip as VideoClipValue,
   VideoFrames,
   VideoSource,
+  VisualTokens as VisualTokensValue,
 } from "./values.ts";
 export { defaultSegments, VideoSampleParams } from "./video_sample.ts";
 export {

@@ -19,13 +19,21 @@ export type DType =
 
 /** Host arrays by dtype; float16 and bfloat16 travel as raw 16-bit words. */
 export interface HostArrays {
+  /** Numbers as they are. */
   readonly float32: Float32Array<ArrayBuffer>;
+  /** Raw 16-bit words (IEEE half). */
   readonly float16: Uint16Array<ArrayBuffer>;
+  /** Raw 16-bit words (the upper half of a float32). */
   readonly bfloat16: Uint16Array<ArrayBuffer>;
+  /** Whole numbers as BigInt. */
   readonly int64: BigInt64Array<ArrayBuffer>;
+  /** Whole numbers. */
   readonly int32: Int32Array<ArrayBuffer>;
+  /** Bytes. */
   readonly uint8: Uint8Array<ArrayBuffer>;
+  /** Signed bytes. */
   readonly int8: Int8Array<ArrayBuffer>;
+  /** 0 or 1. */
   readonly bool: Uint8Array<ArrayBuffer>;
 }
 

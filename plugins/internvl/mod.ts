@@ -134,6 +134,7 @@ export function internvl(
 
 export * from "./checkpoint.ts";
 export * from "./config.ts";
+export type { TensorEntry, WeightDType } from "./safetensors.ts";
 export { openTokenizer } from "./tokenizer/load.ts";
 export type { SpecialTokens, Tokenizer } from "./tokenizer/tokenizer.ts";
 export * from "./graphs/tensors.ts";
