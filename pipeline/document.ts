@@ -119,7 +119,18 @@ const graphFields = {
   outputs: Schema.Record(Schema.String, SourceSchema),
 };
 
-/** Codec of documents: their shape, before any name in them is looked up. */
+/**
+ * Codec of documents: their shape, before any name in them is looked up.
+ *
+ * ```ts
+ * import { PipelineDocumentSchema } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownExit(PipelineDocumentSchema);
+ * assert.equal(decode({ format: "something else" })._tag, "Failure");
+ * ```
+ */
 export const PipelineDocumentSchema: Schema.Codec<PipelineDocument> = Schema
   .Struct({
     format: Schema.Literal(documentFormat),
@@ -134,6 +145,23 @@ export const PipelineDocumentSchema: Schema.Codec<PipelineDocument> = Schema
 /**
  * A pipeline as a JSON document, pipelines inside it included. Throws a `GraphError` when a constant has
  * no codec, or when two pipelines inside share a name.
+ *
+ * ```ts
+ * import { defineNode, documentFormat, pipeline, Text, toDocument } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const document = toDocument(shout);
+ * assert.equal(document.format, documentFormat);
+ * assert.deepEqual(document.nodes[0]?.inputs, { text: { input: "text" } });
+ * ```
  */
 export function toDocument<In extends Ports, Out extends Ports, E, R>(
   pipeline: Pipeline<In, Out, E, R>,

@@ -41,6 +41,23 @@ const YieldableError: new (fields: ErrorFields) => Cause.YieldableError =
 /**
  * The base of all Tessera errors: a real `Error` with a `_tag` for `Effect.catchTag`,
  * which can be yielded inside `Effect.gen`.
+ *
+ * ```ts
+ * import { TesseraError } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * class QuotaError extends TesseraError {
+ *   readonly _tag = "QuotaError";
+ * }
+ * const program = Effect.gen(function* () {
+ *   return yield* new QuotaError({ message: "3 questions a day, this is the 4th" });
+ * });
+ * const handled = program.pipe(
+ *   Effect.catchTag("QuotaError", (error) => Effect.succeed(error.message)),
+ * );
+ * assert.match(await Effect.runPromise(handled), /the 4th/);
+ * ```
  */
 export abstract class TesseraError extends YieldableError {
   /** The discriminator. */
@@ -55,7 +72,23 @@ export abstract class TesseraError extends YieldableError {
   }
 }
 
-/** The graph itself is wrong: an unknown kind, a missing or mistyped input, bad parameters, a cycle. */
+/**
+ * The graph itself is wrong: an unknown kind, a missing or mistyped input, bad parameters, a cycle.
+ *
+ * ```ts
+ * import { GraphError, pipeline, Text } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * assert.throws(
+ *   () =>
+ *     pipeline("twice", (g) => {
+ *       const first = g.input("text", Text);
+ *       return { first, second: g.input("text", Text) };
+ *     }),
+ *   (error) => error instanceof GraphError && error.problems[0]?.port === "text",
+ * );
+ * ```
+ */
 export class GraphError extends TesseraError {
   /** The discriminator. */
   readonly _tag = "GraphError" as const;
@@ -82,7 +115,28 @@ export class GraphError extends TesseraError {
   }
 }
 
-/** There is no room: a full queue, a deadline that passed, a prompt longer than the context. */
+/**
+ * There is no room: a full queue, a deadline that passed, a prompt longer than the context.
+ *
+ * ```ts
+ * import { CapacityError, defineNode, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const forever = defineNode({
+ *   kind: "forever",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: () => Effect.never,
+ * });
+ * const limited = pipeline("limited", (g) =>
+ *   g.add(forever, { text: g.input("text", Text) }, undefined, { timeoutMs: 5 }));
+ * const error = await Effect.runPromise(
+ *   Effect.flip(run(limited, { text: "hello" })),
+ * );
+ * assert.ok(error instanceof CapacityError);
+ * ```
+ */
 export class CapacityError extends TesseraError {
   /** The discriminator. */
   readonly _tag = "CapacityError" as const;
@@ -93,7 +147,20 @@ export class CapacityError extends TesseraError {
   }
 }
 
-/** The run store could not be read or written (a full disk, a damaged file). */
+/**
+ * The run store could not be read or written (a full disk, a damaged file).
+ *
+ * ```ts
+ * import { makeMemoryStore, StoreError } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const error = await Effect.runPromise(
+ *   Effect.flip(makeMemoryStore().list({ limit: 0 })),
+ * );
+ * assert.ok(error instanceof StoreError);
+ * ```
+ */
 export class StoreError extends TesseraError {
   /** The discriminator. */
   readonly _tag = "StoreError" as const;

@@ -166,7 +166,20 @@ const attempt = {
 const previews = Schema.Record(Schema.String, Schema.Json);
 const report = Schema.Struct({ tag: Schema.String, message: Schema.String });
 
-/** Codec of events, for stores and wires. */
+/**
+ * Codec of events, for stores and wires.
+ *
+ * ```ts
+ * import { RunEventSchema } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const line =
+ *   '{"_tag":"NodeProgress","runId":"r","seq":3,"at":0,"node":"decode","done":5}';
+ * const event = Schema.decodeUnknownSync(Schema.fromJsonString(RunEventSchema))(line);
+ * assert.equal(event._tag, "NodeProgress");
+ * ```
+ */
 export const RunEventSchema: Schema.Codec<RunEvent> = Schema.Union([
   Schema.Struct({
     _tag: Schema.Literal("RunStarted"),
@@ -223,13 +236,60 @@ export const RunEventSchema: Schema.Codec<RunEvent> = Schema.Union([
 /** Sees every event, at once and on the event loop: it must not block. What it throws is ignored. */
 export type RunListener = (event: RunEvent) => void;
 
-/** Who watches the runs of an effect; nobody by default. */
+/**
+ * Who watches the runs of an effect; nobody by default.
+ *
+ * ```ts
+ * import { defineNode, pipeline, run, type RunEvent, RunObserver, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * let finished = 0;
+ * const count = (event: RunEvent) => {
+ *   if (event._tag === "RunFinished") finished++;
+ * };
+ * await Effect.runPromise(
+ *   Effect.all([run(shout, { text: "a" }), run(shout, { text: "b" })]).pipe(
+ *     Effect.provideService(RunObserver, [count]),
+ *   ),
+ * );
+ * assert.equal(finished, 2);
+ * ```
+ */
 export const RunObserver: Context.Reference<readonly RunListener[]> = Context
   .Reference<readonly RunListener[]>("tessera/RunObserver", {
     defaultValue: () => [],
   });
 
-/** Lets `listener` watch every run inside `effect`, besides those who watch already. */
+/**
+ * Lets `listener` watch every run inside `effect`, besides those who watch already.
+ *
+ * ```ts
+ * import { defineNode, observe, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const seen: string[] = [];
+ * await Effect.runPromise(
+ *   observe(run(shout, { text: "hello" }), (event) => seen.push(event._tag)),
+ * );
+ * assert.deepEqual(seen, ["RunStarted", "NodeStarted", "NodeFinished", "RunFinished"]);
+ * ```
+ */
 export function observe<A, E, R>(
   effect: Effect.Effect<A, E, R>,
   listener: RunListener,

@@ -282,11 +282,23 @@ export interface PipelineOptions {
  * parameter out of range, a handle of another graph, a node that leads to no output, a name used twice.
  *
  * ```ts
+ * import { defineNode, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
  * const shout = pipeline("shout", (g) => {
  *   const text = g.input("text", Text);
  *   const { text: loud } = g.add(upper, { text });
  *   return { loud };
  * });
+ * const { outputs } = await Effect.runPromise(run(shout, { text: "hello" }));
+ * assert.equal(outputs.loud, "HELLO");
  * ```
  */
 export function pipeline<const H extends Handles>(

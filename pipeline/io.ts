@@ -19,6 +19,26 @@ import {
 /**
  * Decodes the inputs of a pipeline from JSON, each by its port's codec. Fails with one `GraphError` that
  * lists every input that is missing, unknown, refused by its codec, or has none.
+ *
+ * ```ts
+ * import { decodeInputs, defineNode, pipeline, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const inputs = await Effect.runPromise(decodeInputs(shout, { text: "hello" }));
+ * assert.deepEqual(inputs, { text: "hello" });
+ * const error = await Effect.runPromise(
+ *   Effect.flip(decodeInputs(shout, { txt: "hello" })),
+ * );
+ * assert.equal(error.problems.length, 2);
+ * ```
  */
 export function decodeInputs<In extends Ports, Out extends Ports, E, R>(
   pipeline: Pipeline<In, Out, E, R>,
@@ -67,6 +87,26 @@ export function decodeInputs<In extends Ports, Out extends Ports, E, R>(
 /**
  * Encodes the outputs of a run as JSON, each by its port's codec; a handle, which has none, is replaced
  * by its preview.
+ *
+ * ```ts
+ * import { defineNode, encodeOutputs, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const json = await Effect.runPromise(
+ *   run(shout, { text: "hello" }).pipe(
+ *     Effect.flatMap(({ outputs }) => encodeOutputs(shout, outputs)),
+ *   ),
+ * );
+ * assert.deepEqual(json, { text: "HELLO" });
+ * ```
  */
 export function encodeOutputs<In extends Ports, Out extends Ports, E, R>(
   pipeline: Pipeline<In, Out, E, R>,

@@ -5,7 +5,16 @@
 import { createHash } from "node:crypto";
 import { Effect, type Schema } from "effect";
 
-/** JSON text with sorted keys and no spaces: equal values have equal text. */
+/**
+ * JSON text with sorted keys and no spaces: equal values have equal text.
+ *
+ * ```ts
+ * import { canonicalJson } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(canonicalJson({ b: 1, a: [true, null] }), '{"a":[true,null],"b":1}');
+ * ```
+ */
 export function canonicalJson(value: Schema.Json): string {
   if (typeof value !== "object" || value === null) {
     return JSON.stringify(value) ?? "null";
@@ -28,7 +37,20 @@ export function canonicalJson(value: Schema.Json): string {
 // (5 against 100 microseconds for a short key); above it, hashing at once would stall the event loop.
 const hashAtOnce = 1 << 18;
 
-/** SHA-256 in lower-case hex of UTF-8 text or bytes; large inputs are hashed off the event loop. */
+/**
+ * SHA-256 in lower-case hex of UTF-8 text or bytes; large inputs are hashed off the event loop.
+ *
+ * ```ts
+ * import { sha256 } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(
+ *   await Effect.runPromise(sha256("")),
+ *   "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+ * );
+ * ```
+ */
 export function sha256(
   content: string | Uint8Array<ArrayBuffer>,
 ): Effect.Effect<string> {
@@ -58,12 +80,37 @@ const longestText = 200;
 const mostEntries = 8;
 const deepest = 3;
 
-/** A small JSON value for any value: long text cut, many entries counted, bytes measured. */
+/**
+ * A small JSON value for any value: long text cut, many entries counted, bytes measured.
+ *
+ * ```ts
+ * import { previewOf } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const preview = previewOf({ ids: new Int32Array(300), text: "x".repeat(500) });
+ * assert.deepEqual(preview, {
+ *   ids: "Int32Array(300)",
+ *   text: `${"x".repeat(200)}… 500 characters in all`,
+ * });
+ * ```
+ */
 export function previewOf(value: unknown): Schema.Json {
   return shorten(value, deepest);
 }
 
-/** The preview of a list from the previews of its first elements. */
+/**
+ * The preview of a list from the previews of its first elements.
+ *
+ * ```ts
+ * import { previewList } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const short = previewList([1, 2, 3], (value) => value * 2);
+ * assert.deepEqual(short, [2, 4, 6]);
+ * const long = previewList(Array(20).fill(0), (value) => value);
+ * assert.equal((long as unknown[]).at(-1), "… 20 in all");
+ * ```
+ */
 export function previewList<A>(
   values: readonly A[],
   preview: (value: A) => Schema.Json,
@@ -74,7 +121,17 @@ export function previewList<A>(
     : [...first, `… ${values.length} in all`];
 }
 
-/** Text cut to 200 characters, never inside a surrogate pair. */
+/**
+ * Text cut to 200 characters, never inside a surrogate pair.
+ *
+ * ```ts
+ * import { previewText } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(previewText("short"), "short");
+ * assert.equal(previewText("a".repeat(201)).slice(198, 202), "aa… ");
+ * ```
+ */
 export function previewText(text: string): string {
   if (text.length <= longestText) return text;
   const last = text.charCodeAt(longestText - 1);

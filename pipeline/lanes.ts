@@ -15,6 +15,16 @@ export interface Lanes {
 /**
  * Makes lanes that admit the given number of nodes at once. Throws `RangeError` unless every number is a
  * whole number of at least 1.
+ *
+ * ```ts
+ * import { makeLanes } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const lanes = makeLanes({ cpu: 4, device: 1 });
+ * assert.equal(lanes.limit("device"), 1);
+ * assert.equal(lanes.limit("network"), undefined);
+ * assert.throws(() => makeLanes({ cpu: 0 }), RangeError);
+ * ```
  */
 export function makeLanes(
   limits: { readonly [lane: string]: number },
@@ -39,6 +49,24 @@ let shared: Lanes | undefined;
 /**
  * The lanes in force. Default, shared by the whole process: `cpu` admits as many nodes as there are
  * processors, `device` admits one.
+ *
+ * ```ts
+ * import { defineNode, Lanes, makeLanes, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const program = run(shout, { text: "hello" }).pipe(
+ *   Effect.provideService(Lanes, makeLanes({ cpu: 1, device: 1 })),
+ * );
+ * assert.equal((await Effect.runPromise(program)).outputs.text, "HELLO");
+ * ```
  */
 export const Lanes: Context.Reference<Lanes> = Context.Reference<Lanes>(
   "tessera/Lanes",

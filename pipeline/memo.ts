@@ -47,7 +47,24 @@ export interface MemoCache {
   readonly stats: Effect.Effect<MemoStats>;
 }
 
-/** The memo in force; none by default. */
+/**
+ * The memo in force; none by default.
+ *
+ * ```ts
+ * import { makeMemoCache } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const cached = Effect.gen(function* () {
+ *   const memo = yield* makeMemoCache({ maxEntries: 10 });
+ *   const compute = Effect.succeed({ text: "HELLO" });
+ *   const first = yield* memo.get("key", compute);
+ *   const second = yield* memo.get("key", compute);
+ *   return [first.cached, second.cached];
+ * });
+ * assert.deepEqual(await Effect.runPromise(Effect.scoped(cached)), [false, true]);
+ * ```
+ */
 export const MemoCache: Context.Reference<MemoCache | undefined> = Context
   .Reference<MemoCache | undefined>("tessera/MemoCache", {
     defaultValue: () => undefined,
@@ -74,7 +91,25 @@ interface Entry {
   held: boolean;
 }
 
-/** Makes a memo; closing the surrounding scope drops everything in it. */
+/**
+ * Makes a memo; closing the surrounding scope drops everything in it.
+ *
+ * ```ts
+ * import { makeMemoCache } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const program = Effect.gen(function* () {
+ *   const memo = yield* makeMemoCache({ maxEntries: 2, maxBytes: 2 ** 20 });
+ *   for (const key of ["a", "b", "c"]) {
+ *     yield* memo.get(key, Effect.succeed({ text: key }));
+ *   }
+ *   return yield* memo.stats;
+ * });
+ * const { entries, evictions } = await Effect.runPromise(Effect.scoped(program));
+ * assert.deepEqual([entries, evictions], [2, 1]);
+ * ```
+ */
 export function makeMemoCache(
   options: MemoOptions,
 ): Effect.Effect<MemoCache, never, Scope.Scope> {
@@ -89,7 +124,31 @@ export function makeMemoCache(
   );
 }
 
-/** Provides a memo to everything the layer is provided to. */
+/**
+ * Provides a memo to everything the layer is provided to.
+ *
+ * ```ts
+ * import { defineNode, layerMemoCache, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * let computed = 0;
+ * const count = defineNode({
+ *   kind: "count",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   memoize: true,
+ *   run: ({ text }) => Effect.sync(() => (computed++, { text })),
+ * });
+ * const once = pipeline("once", (g) => g.add(count, { text: g.input("text", Text) }));
+ * await Effect.runPromise(
+ *   Effect.all([run(once, { text: "a" }), run(once, { text: "a" })]).pipe(
+ *     Effect.provide(layerMemoCache({ maxEntries: 100 })),
+ *   ),
+ * );
+ * assert.equal(computed, 1);
+ * ```
+ */
 export function layerMemoCache(options: MemoOptions): Layer.Layer<never> {
   return Layer.effect(MemoCache, makeMemoCache(options));
 }
@@ -219,7 +278,17 @@ class Memo implements MemoCache {
   }));
 }
 
-/** Bytes of a value's arrays and texts, looked for five levels deep; everything else counts 8. */
+/**
+ * Bytes of a value's arrays and texts, looked for five levels deep; everything else counts 8.
+ *
+ * ```ts
+ * import { approximateBytes } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const features = new Float32Array(1000);
+ * assert.equal(approximateBytes({ features }), 8 + 4000);
+ * ```
+ */
 export function approximateBytes(value: unknown): number {
   return measure(value, 5, new Set());
 }

@@ -1,11 +1,20 @@
 import assert from "node:assert/strict";
-import { Deferred, Effect, Exit, Fiber, Schema, Scope } from "effect";
+import {
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  References,
+  Schema,
+  Scope,
+} from "effect";
 import { observe, type RunEvent } from "./events.ts";
 import { pipeline } from "./graph.ts";
 import { Lanes, makeLanes } from "./lanes.ts";
 import { approximateBytes, makeMemoCache, MemoCache } from "./memo.ts";
 import { defineNode } from "./node.ts";
 import { definePort, list, Num, Text } from "./port.ts";
+import { random } from "./random_kit.ts";
 import { run, runScoped } from "./run.ts";
 import { brief, check, settle, timed, upper } from "./test_kit.ts";
 
@@ -462,6 +471,93 @@ check(
     yield* run(p, { text: "a" });
     assert.deepEqual(calls, ["a!"]);
   })),
+);
+
+check(
+  "under interruption everywhere, nothing is used after it was closed, and all is closed at last",
+  Effect.gen(function* () {
+    interface Resource {
+      open: boolean;
+    }
+    let opened = 0;
+    let closed = 0;
+    const Handle = definePort<"Handle", Resource>({ name: "Handle" });
+    const acquire = defineNode({
+      kind: "acquire",
+      inputs: { text: Text },
+      outputs: { handle: Handle },
+      memoize: true,
+      run: () =>
+        Effect.gen(function* () {
+          yield* Effect.yieldNow;
+          const handle = yield* Effect.acquireRelease(
+            Effect.sync((): Resource => (opened++, { open: true })),
+            (resource) =>
+              Effect.sync(() => {
+                closed++;
+                resource.open = false;
+              }),
+          );
+          yield* Effect.yieldNow;
+          return { handle };
+        }),
+    });
+    let uses = 0;
+    const use = defineNode({
+      kind: "use",
+      inputs: { handle: Handle },
+      outputs: { open: Num },
+      run: ({ handle }) =>
+        Effect.gen(function* () {
+          for (let i = 0; i < 4; i++) {
+            assert.ok(handle.open, "used after it was closed");
+            uses++;
+            yield* Effect.yieldNow;
+          }
+          return { open: 1 };
+        }),
+    });
+    const p = pipeline("p", (g) => {
+      const { handle } = g.each(acquire, {
+        text: g.input("texts", list(Text)),
+      });
+      return g.each(use, { handle });
+    });
+    const next = random(5);
+    yield* Effect.scoped(withMemo(
+      Effect.gen(function* () {
+        for (let round = 0; round < 300; round++) {
+          const fibers = yield* Effect.forEach(
+            [1, 2, 3],
+            () =>
+              Effect.forkChild(Effect.provideService(
+                run(p, {
+                  texts: Array.from({ length: 3 }, () =>
+                    `${Math.floor(next() * 5)}`),
+                }),
+                References.MaxOpsBeforeYield,
+                5 + round % 15,
+              )),
+          );
+          yield* Effect.repeat(Effect.yieldNow, {
+            times: Math.floor(next() * 40),
+          });
+          yield* Fiber.interrupt(fibers[0]!);
+          for (const fiber of fibers) {
+            const exit = yield* Fiber.await(fiber);
+            if (Exit.isFailure(exit)) {
+              assert.equal(Exit.hasDies(exit), false, String(exit));
+            }
+          }
+          const { entries } = yield* (yield* MemoCache)!.stats;
+          assert.equal(opened - closed, entries);
+        }
+      }),
+      { maxEntries: 2 },
+    ));
+    assert.equal(opened, closed);
+    assert.ok(opened > 100 && uses > 1000);
+  }),
 );
 
 Deno.test("sizes count arrays and texts, shared ones once", () => {

@@ -37,7 +37,29 @@ interface MemoryRun {
 const compareAscii = (text: string): string =>
   text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 
-/** Makes a store in memory. */
+/**
+ * Makes a store in memory.
+ *
+ * ```ts
+ * import { defineNode, makeMemoryStore, pipeline, run, RunStore, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const store = makeMemoryStore({ maxRuns: 10 });
+ * await Effect.runPromise(
+ *   run(shout, { text: "hello" }).pipe(Effect.provideService(RunStore, store)),
+ * );
+ * const { runs } = await Effect.runPromise(store.list());
+ * assert.equal(runs[0]?.status, "succeeded");
+ * ```
+ */
 export function makeMemoryStore(options: MemoryStoreOptions = {}): RunStore {
   const { maxRuns = 1000, maxEvents = 100_000 } = options;
   const runs = new Map<string, MemoryRun>();
@@ -112,7 +134,30 @@ function latestFirst(a: Position, b: Position): number {
     (a.runId < b.runId ? 1 : a.runId > b.runId ? -1 : 0);
 }
 
-/** Provides a store in memory. */
+/**
+ * Provides a store in memory.
+ *
+ * ```ts
+ * import { defineNode, layerMemory, pipeline, run, RunStore, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const program = Effect.gen(function* () {
+ *   const { runId } = yield* run(shout, { text: "hello" });
+ *   const store = yield* RunStore;
+ *   return yield* store.get(runId);
+ * });
+ * const stored = await Effect.runPromise(Effect.provide(program, layerMemory()));
+ * assert.equal(stored?.nodes[0]?.node, "upper");
+ * ```
+ */
 export function layerMemory(
   options: MemoryStoreOptions = {},
 ): Layer.Layer<never> {

@@ -12,6 +12,23 @@ import { oneLine } from "./problem.ts";
  * Draws a pipeline as a Mermaid flowchart, from left to right. Inputs and outputs are rounded, constants
  * are slanted, mapped nodes have a double frame and end in `× n`; edges carry the names of the ports they
  * leave and enter; a pipeline inside is a box around its nodes.
+ *
+ * ```ts
+ * import { defineNode, pipeline, Text, toMermaid } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const drawing = toMermaid(shout);
+ * assert.match(drawing, /^flowchart LR/);
+ * assert.match(drawing, /n1\["upper"\]/);
+ * ```
  */
 export function toMermaid<In extends Ports, Out extends Ports, E, R>(
   pipeline: Pipeline<In, Out, E, R>,

@@ -187,7 +187,17 @@ export interface NodeDefinition<
 
 const namePattern = /^[A-Za-z][A-Za-z0-9_-]*$/;
 
-/** Whether a string can name a kind, a node, a port of a node, a pipeline or an input. */
+/**
+ * Whether a string can name a kind, a node, a port of a node, a pipeline or an input.
+ *
+ * ```ts
+ * import { isName } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * assert.ok(isName("vision-encode"));
+ * assert.ok(!isName("2nd") && !isName("a b"));
+ * ```
+ */
 export function isName(name: string): boolean {
   return namePattern.test(name) && name.length <= 100;
 }
@@ -196,12 +206,21 @@ export function isName(name: string): boolean {
  * Makes a node kind. Throws `RangeError` for a name that could not stand in a document.
  *
  * ```ts
- * const upper = defineNode({
- *   kind: "upper",
+ * import { defineNode, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect, Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const repeat = defineNode({
+ *   kind: "repeat",
  *   inputs: { text: Text },
  *   outputs: { text: Text },
- *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ *   params: Schema.Struct({ times: Schema.Int }),
+ *   run: ({ text }, { times }) => Effect.succeed({ text: text.repeat(times) }),
  * });
+ * const twice = pipeline("twice", (g) =>
+ *   g.add(repeat, { text: g.input("text", Text) }, { times: 2 }));
+ * const { outputs } = await Effect.runPromise(run(twice, { text: "ab" }));
+ * assert.equal(outputs.text, "abab");
  * ```
  */
 export function defineNode<

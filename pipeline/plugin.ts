@@ -78,7 +78,28 @@ export interface PluginOptions<
   readonly layers?: Layer.Layer<Services, any, any>;
 }
 
-/** Makes a plugin. */
+/**
+ * Makes a plugin.
+ *
+ * ```ts
+ * import { defineNode, definePlugin, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const plugin = definePlugin({
+ *   name: "text",
+ *   description: "Nodes for text.",
+ *   nodes: [upper],
+ * });
+ * assert.equal(plugin.nodes[0]?.kind, "upper");
+ * ```
+ */
 export function definePlugin<
   const Nodes extends readonly AnyNodeKind[] = readonly [],
   const Pipelines extends readonly AnyPipeline[] = readonly [],
@@ -138,6 +159,25 @@ export type PluginServicesOf<P> = P extends Plugin<infer _E, infer R, infer _S>
 /**
  * Finds kinds, pipelines and ports by name. Throws a `GraphError` for a name that two plugins claim,
  * naming both; the same object may come from both.
+ *
+ * ```ts
+ * import { defineNode, definePlugin, makeRegistry, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const plugin = definePlugin({ name: "text", nodes: [upper] });
+ * const registry = makeRegistry([plugin]);
+ * assert.equal(registry.kind("upper"), upper);
+ * assert.equal(registry.port("Optional<Text>")?.name, "Optional<Text>");
+ * const other = definePlugin({ name: "other", nodes: [{ ...upper }] });
+ * assert.throws(() => makeRegistry([plugin, other]), /defined by both/);
+ * ```
  */
 export function makeRegistry<const P extends readonly AnyPlugin[]>(
   plugins: P,

@@ -81,7 +81,24 @@ export interface PortOptions<Name extends string, A> {
 
 const namePattern = /^[A-Za-z][A-Za-z0-9_.-]*$/;
 
-/** Makes a port type. Throws `RangeError` for a name that could not stand in a document. */
+/**
+ * Makes a port type. Throws `RangeError` for a name that could not stand in a document.
+ *
+ * ```ts
+ * import { definePort } from "@tessera/sdk";
+ * import { Effect, Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const Point = definePort({
+ *   name: "Point",
+ *   schema: Schema.Struct({ x: Schema.Finite, y: Schema.Finite }),
+ * });
+ * const digests = await Effect.runPromise(
+ *   Effect.all([Point.digest({ x: 1, y: 2 }), Point.digest({ y: 2, x: 1 })]),
+ * );
+ * assert.equal(digests[0], digests[1]);
+ * ```
+ */
 export function definePort<const Name extends string, A>(
   options: PortOptions<Name, A>,
 ): PortType<Name, A> {
@@ -137,7 +154,18 @@ function handleDigest(value: unknown): Effect.Effect<string> {
 
 const lists = new WeakMap<AnyPort, AnyPort>();
 
-/** The port of a list of values; its digest is made of the elements' digests. */
+/**
+ * The port of a list of values; its digest is made of the elements' digests.
+ *
+ * ```ts
+ * import { list, Text } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const Texts = list(Text);
+ * assert.equal(Texts.name, "List<Text>");
+ * assert.deepEqual(Texts.preview(["a", "b"]), ["a", "b"]);
+ * ```
+ */
 export function list<Name extends string, A>(
   port: PortType<Name, A>,
 ): PortType<`List<${Name}>`, readonly A[]> {
@@ -174,6 +202,15 @@ export function listDigest(
 /**
  * The port of a value that may be absent; an input of this type may be left unconnected. In JSON,
  * absence is `null`.
+ *
+ * ```ts
+ * import { Num, optional } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const Maybe = optional(Num);
+ * assert.equal(Maybe.name, "Optional<Num>");
+ * assert.ok(Maybe.is!(undefined) && Maybe.is!(3) && !Maybe.is!("3"));
+ * ```
  */
 export function optional<Name extends string, A>(
   port: PortType<Name, A>,

@@ -42,6 +42,38 @@ const deepestDocument = 200;
  * Reads a document, given as JSON text or as a parsed value. Fails with one `GraphError` that lists
  * every problem: unknown kinds (with the nearest known ones), missing, unknown and mistyped inputs, bad
  * parameters, cycles, ids used twice, constants that their port's codec refuses.
+ *
+ * ```ts
+ * import {
+ *   defineNode,
+ *   definePlugin,
+ *   fromDocument,
+ *   makeRegistry,
+ *   pipeline,
+ *   run,
+ *   Text,
+ *   toDocument,
+ * } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const registry = makeRegistry([definePlugin({ name: "text", nodes: [upper] })]);
+ * const text = JSON.stringify(toDocument(shout));
+ * const read = await Effect.runPromise(fromDocument(text, registry));
+ * const { outputs } = await Effect.runPromise(run(read, { text: "hello" }));
+ * assert.equal(outputs.text, "HELLO");
+ * const error = await Effect.runPromise(
+ *   Effect.flip(fromDocument(text.replace('"upper"', '"uper"'), registry)),
+ * );
+ * assert.equal(error._tag, "GraphError");
+ * ```
  */
 export function fromDocument<E, R>(
   document: unknown,

@@ -62,6 +62,25 @@ export interface RunResult<Out extends Ports = Ports> {
  *
  * A run that could not be stored still succeeds; see {@link RunResult.storeError}. When the run itself
  * failed, the store's error is logged as a warning.
+ *
+ * ```ts
+ * import { defineNode, pipeline, run, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const result = await Effect.runPromise(
+ *   run(shout, { text: "hello" }, { attributes: { user: "ada" } }),
+ * );
+ * assert.equal(result.outputs.text, "HELLO");
+ * assert.ok("upper" in result.timings);
+ * ```
  */
 export function run<In extends Ports, Out extends Ports, E, R>(
   pipeline: Pipeline<In, Out, E, R>,
@@ -71,7 +90,34 @@ export function run<In extends Ports, Out extends Ports, E, R>(
   return Effect.scoped(runScoped(pipeline, inputs, options));
 }
 
-/** Runs a pipeline once; what its nodes acquire lives until the surrounding scope closes. */
+/**
+ * Runs a pipeline once; what its nodes acquire lives until the surrounding scope closes.
+ *
+ * ```ts
+ * import { defineNode, pipeline, runScoped, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * let open = 0;
+ * const lend = defineNode({
+ *   kind: "lend",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) =>
+ *     Effect.acquireRelease(
+ *       Effect.sync(() => (open++, { text })),
+ *       () => Effect.sync(() => void open--),
+ *     ),
+ * });
+ * const borrow = pipeline("borrow", (g) => g.add(lend, { text: g.input("text", Text) }));
+ * const program = Effect.gen(function* () {
+ *   yield* runScoped(borrow, { text: "hello" });
+ *   return open; // still there
+ * });
+ * assert.equal(await Effect.runPromise(Effect.scoped(program)), 1);
+ * assert.equal(open, 0);
+ * ```
+ */
 export function runScoped<In extends Ports, Out extends Ports, E, R>(
   pipeline: Pipeline<In, Out, E, R>,
   inputs: RunInputs<NoInfer<In>>,
@@ -178,6 +224,25 @@ export interface RunStreamOptions extends Omit<RunOptions, "runId"> {
  * Runs a pipeline for every element of a stream; results keep the order. Stages of successive inputs
  * overlap as far as their lanes admit, so that throughput nears the slowest stage. The first failure ends
  * the stream.
+ *
+ * ```ts
+ * import { defineNode, pipeline, runStream, Text } from "@tessera/sdk";
+ * import { Effect, Stream } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const results = runStream(shout, Stream.make({ text: "a" }, { text: "b" }));
+ * const texts = await Effect.runPromise(
+ *   Stream.runCollect(Stream.map(results, ({ outputs }) => outputs.text)),
+ * );
+ * assert.deepEqual([...texts], ["A", "B"]);
+ * ```
  */
 export function runStream<In extends Ports, Out extends Ports, E, R, E2, R2>(
   pipeline: Pipeline<In, Out, E, R>,
@@ -206,6 +271,26 @@ export interface RunOutcome<Out extends Ports = Ports> {
 /**
  * Runs a pipeline as a stream of its events, with the result as the last element. Ending the stream
  * early interrupts the run; what the nodes acquired is released when the stream ends.
+ *
+ * ```ts
+ * import { defineNode, pipeline, runEvents, Text } from "@tessera/sdk";
+ * import { Effect, Stream } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const events = await Effect.runPromise(
+ *   Stream.runCollect(runEvents(shout, { text: "hello" })),
+ * );
+ * const last = [...events].at(-1);
+ * assert.ok(last?._tag === "RunOutcome");
+ * assert.equal(last.result.outputs.text, "HELLO");
+ * ```
  */
 export function runEvents<In extends Ports, Out extends Ports, E, R>(
   pipeline: Pipeline<In, Out, E, R>,

@@ -131,12 +131,53 @@ const keepsNothing: RunStore = {
   remove: () => Effect.succeed(false),
 };
 
-/** The store in force; the default keeps nothing. */
+/**
+ * The store in force; the default keeps nothing.
+ *
+ * ```ts
+ * import { defineNode, layerMemory, pipeline, run, RunStore, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const program = Effect.gen(function* () {
+ *   yield* run(shout, { text: "hello" }, { attributes: { user: "ada" } });
+ *   const store = yield* RunStore;
+ *   return yield* store.list({ text: "ada", limit: 10 });
+ * });
+ * const { runs } = await Effect.runPromise(Effect.provide(program, layerMemory()));
+ * assert.equal(runs[0]?.pipeline, "shout");
+ * ```
+ */
 export const RunStore: Context.Reference<RunStore> = Context.Reference<
   RunStore
 >("tessera/RunStore", { defaultValue: () => keepsNothing });
 
-/** The summary of a run from its first event. */
+/**
+ * The summary of a run from its first event.
+ *
+ * ```ts
+ * import { summaryOf } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const summary = summaryOf({
+ *   _tag: "RunStarted",
+ *   runId: "r",
+ *   seq: 0,
+ *   at: 0,
+ *   pipeline: "shout",
+ *   inputs: {},
+ *   attributes: {},
+ * });
+ * assert.equal(summary.status, "running");
+ * ```
+ */
 export function summaryOf(event: RunStarted): RunSummary {
   return {
     runId: event.runId,
@@ -149,7 +190,28 @@ export function summaryOf(event: RunStarted): RunSummary {
   };
 }
 
-/** The summary after one more event. */
+/**
+ * The summary after one more event.
+ *
+ * ```ts
+ * import { summarize, summaryOf } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const started = { runId: "r", seq: 0, at: 0 };
+ * const summary = summarize(
+ *   summaryOf({
+ *     _tag: "RunStarted",
+ *     ...started,
+ *     pipeline: "shout",
+ *     inputs: {},
+ *     attributes: {},
+ *   }),
+ *   { _tag: "RunFinished", ...started, seq: 1, at: 7, status: "succeeded", ms: 7 },
+ * );
+ * assert.equal(summary.status, "succeeded");
+ * assert.equal(summary.updatedAt, 7);
+ * ```
+ */
 export function summarize(summary: RunSummary, event: RunEvent): RunSummary {
   return event._tag !== "RunFinished" ? { ...summary, updatedAt: event.at } : {
     ...summary,
@@ -161,7 +223,27 @@ export function summarize(summary: RunSummary, event: RunEvent): RunSummary {
   };
 }
 
-/** The nodes of a run from its events, in order of their starts. */
+/**
+ * The nodes of a run from its events, in order of their starts.
+ *
+ * ```ts
+ * import { nodesFrom } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const nodes = nodesFrom([{
+ *   _tag: "NodeStarted",
+ *   runId: "r",
+ *   seq: 1,
+ *   at: 0,
+ *   node: "load[0]",
+ *   kind: "load",
+ *   composite: false,
+ *   attempt: 1,
+ *   queuedMs: 0,
+ * }]);
+ * assert.equal(nodes[0]?.status, "running");
+ * ```
+ */
 export function nodesFrom(events: readonly RunEvent[]): StoredNode[] {
   const nodes = new Map<string, StoredNode>();
   for (const event of events) {
@@ -207,7 +289,25 @@ export function nodesFrom(events: readonly RunEvent[]): StoredNode[] {
   return [...nodes.values()];
 }
 
-/** What `text` in a {@link RunQuery} is looked for in. */
+/**
+ * What `text` in a {@link RunQuery} is looked for in.
+ *
+ * ```ts
+ * import { searchText } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const text = searchText({
+ *   runId: "r",
+ *   pipeline: "shout",
+ *   status: "running",
+ *   startedAt: 0,
+ *   updatedAt: 0,
+ *   inputs: { text: "hello" },
+ *   attributes: { user: "ada" },
+ * });
+ * assert.ok(text.includes("hello") && text.includes("ada"));
+ * ```
+ */
 export function searchText(summary: RunSummary): string {
   const { runId, pipeline, inputs, outputs, attributes, error } = summary;
   return [
@@ -225,7 +325,19 @@ function leaves(value: Json): string[] {
   return Object.values(value).flatMap(leaves);
 }
 
-/** The page size of a query; fails for a number out of range. */
+/**
+ * The page size of a query; fails for a number out of range.
+ *
+ * ```ts
+ * import { pageSize } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(await Effect.runPromise(pageSize({})), 50);
+ * const error = await Effect.runPromise(Effect.flip(pageSize({ limit: 2000 })));
+ * assert.equal(error._tag, "StoreError");
+ * ```
+ */
 export function pageSize(
   query: RunQuery,
 ): Effect.Effect<number, StoreError> {
@@ -240,12 +352,43 @@ export function pageSize(
     );
 }
 
-/** The last run of a page as a cursor. */
+/**
+ * The last run of a page as a cursor.
+ *
+ * ```ts
+ * import { cursorOf } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const cursor = cursorOf({
+ *   runId: "r",
+ *   pipeline: "shout",
+ *   status: "running",
+ *   startedAt: 12,
+ *   updatedAt: 12,
+ *   inputs: {},
+ *   attributes: {},
+ * });
+ * assert.equal(cursor, "12:r");
+ * ```
+ */
 export function cursorOf(last: RunSummary): string {
   return `${last.startedAt}:${last.runId}`;
 }
 
-/** Reads a cursor; fails for text that {@link cursorOf} did not write. */
+/**
+ * Reads a cursor; fails for text that {@link cursorOf} did not write.
+ *
+ * ```ts
+ * import { readCursor } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(await Effect.runPromise(readCursor("12:r")), {
+ *   startedAt: 12,
+ *   runId: "r",
+ * });
+ * ```
+ */
 export function readCursor(
   cursor: string,
 ): Effect.Effect<
