@@ -3,7 +3,7 @@
  * attention over a key-value cache, logits of the last position.
  * @module
  */
-import { attribute, GraphBuilder, type GraphValue } from "../../onnx/graph.ts";
+import { attribute, GraphBuilder, type GraphValue } from "../../onnx/mod.ts";
 import type { ModelSource } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import {

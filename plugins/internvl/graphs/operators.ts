@@ -6,7 +6,7 @@ import {
   attribute,
   type GraphBuilder,
   type GraphValue,
-} from "../../onnx/graph.ts";
+} from "../../onnx/mod.ts";
 import type { ComputeType, Weights } from "./weights.ts";
 
 /** ONNX Runtime's own operators. */

@@ -3,7 +3,7 @@
  * (`modeling_internvl_chat.py`, `extract_feature` and `pixel_shuffle`).
  * @module
  */
-import { GraphBuilder } from "../../onnx/graph.ts";
+import { GraphBuilder } from "../../onnx/mod.ts";
 import type { ModelSource } from "../../onnx/mod.ts";
 import { tileSize, tokensPerTile } from "../config.ts";
 import {

@@ -3,7 +3,7 @@
  * embedding, then pre-norm layers with layer scale.
  * @module
  */
-import { attribute, GraphBuilder, type GraphValue } from "../../onnx/graph.ts";
+import { attribute, GraphBuilder, type GraphValue } from "../../onnx/mod.ts";
 import type { ModelSource } from "../../onnx/mod.ts";
 import { tileSize, type VisionConfig } from "../config.ts";
 import {

@@ -6,7 +6,7 @@ import {
   attribute,
   type GraphBuilder,
   type GraphValue,
-} from "../../onnx/graph.ts";
+} from "../../onnx/mod.ts";
 import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
