@@ -13,7 +13,7 @@
  *   question: "What is in the picture?",
  *   generation: { maxNewTokens: 24 },
  * });
- * console.log(response);
+ * console.log(response); // A red circle on the left and a blue square on the right.
  * ```
  * @module
  */

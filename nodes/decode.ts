@@ -22,6 +22,37 @@ import { LanguageModel } from "./services.ts";
 /**
  * Prefills the prompt with the visual tokens in place and generates. Its sub-spans are `prefill`
  * and `decode`; the answer streams on `text`.
+ *
+ * ```ts
+ * import {
+ *   decode,
+ *   GenerationSettings,
+ *   InternVL,
+ *   pipeline,
+ *   promptTemplate,
+ *   Text,
+ *   TilesList,
+ *   VisualTokensList,
+ * } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const ask = pipeline("ask", (g) => {
+ *   const { prompt } = g.add(promptTemplate, {
+ *     question: g.input("question", Text),
+ *     images: g.constant(TilesList, []),
+ *     frames: g.constant(TilesList, []),
+ *   });
+ *   return g.add(decode, {
+ *     prompt,
+ *     tokens: g.constant(VisualTokensList, []),
+ *     settings: g.constant(GenerationSettings, { maxNewTokens: 4 }),
+ *   });
+ * });
+ * const { outputs, timings } = await model.run(ask, { question: "Hello!" });
+ * assert.ok(outputs.completion.ids.length <= 4);
+ * assert.ok("prefill" in timings && "decode" in timings);
+ * ```
  */
 export const decode: NodeKind<
   "decode",

@@ -7,7 +7,30 @@ import { defineNode, type NodeKind, type NoParams } from "../pipeline/mod.ts";
 import { OptionalTiles, Tiles } from "./ports.ts";
 import { hostTensor } from "./tensor.ts";
 
-/** Appends the thumbnail to the tiles, as the reference's preprocessing does. */
+/**
+ * Appends the thumbnail to the tiles, as the reference's preprocessing does.
+ *
+ * ```ts
+ * import { hostTensor, joinTiles, pipeline, run, Tiles } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const tiles = (count: number, thumbnail: boolean) => ({
+ *   pixels: hostTensor("float32", [count, 3, 1, 1], new Float32Array(3 * count)),
+ *   grid: [count, 1] as const,
+ *   thumbnail,
+ * });
+ * const join = pipeline("join", (g) =>
+ *   g.add(joinTiles, {
+ *     tiles: g.input("tiles", Tiles),
+ *     thumbnail: g.input("thumbnail", Tiles),
+ *   }));
+ * const { outputs } = await Effect.runPromise(
+ *   run(join, { tiles: tiles(6, false), thumbnail: tiles(1, true) }),
+ * );
+ * assert.deepEqual(outputs.tiles.pixels.shape, [7, 3, 1, 1]);
+ * ```
+ */
 export const joinTiles: NodeKind<
   "join-tiles",
   { readonly tiles: typeof Tiles; readonly thumbnail: typeof OptionalTiles },

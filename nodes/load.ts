@@ -8,7 +8,25 @@ import type { MediaError } from "./errors.ts";
 import { Image, ImageSource } from "./ports.ts";
 import { ImageProcessor } from "./services.ts";
 
-/** Decodes a picture to 8-bit RGB exactly as the reference does (no rotation, alpha dropped). */
+/**
+ * Decodes a picture to 8-bit RGB exactly as the reference does (no rotation, alpha dropped).
+ *
+ * ```ts
+ * import { imageProcessor, ImageSource, load, pipeline, run } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const open = pipeline("open", (g) =>
+ *   g.add(load, { source: g.input("source", ImageSource) }));
+ * const { outputs } = await Effect.runPromise(
+ *   run(open, { source: "examples/images/shapes.png" }).pipe(
+ *     Effect.provide(imageProcessor),
+ *   ),
+ * );
+ * const { width, height, data } = outputs.image;
+ * assert.equal(data.length, width * height * 3);
+ * ```
+ */
 export const load: NodeKind<
   "load",
   { readonly source: typeof ImageSource },

@@ -73,7 +73,18 @@ export {
   visionEncode,
 };
 
-/** The built-in plugin: every node kind and ready-made pipeline of this folder. */
+/**
+ * The built-in plugin: every node kind and ready-made pipeline of this folder.
+ *
+ * ```ts
+ * import { builtin, makeRegistry } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const registry = makeRegistry([builtin]);
+ * assert.equal(registry.kind("tile")?.description.slice(0, 14), "Cuts a picture");
+ * assert.equal(registry.port("List<Image>")?.name, "List<Image>");
+ * ```
+ */
 export const builtin: Plugin<AnswerError, ImageServices | VideoProcessor> =
   definePlugin({
     name: "tessera",

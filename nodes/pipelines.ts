@@ -189,7 +189,22 @@ const tilingOf = ({ minTiles, maxTiles }: TilingParams): TilingParams => ({
 const templateOf = ({ systemMessage }: ChatPipelineOptions) =>
   systemMessage === undefined ? {} : { systemMessage };
 
-/** `chat`: any number of pictures (none for text only), a question, a history. */
+/**
+ * `chat`: any number of pictures (none for text only), a question, a history.
+ *
+ * ```ts
+ * import { chatPipeline, InternVL } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { outputs } = await model.run(chatPipeline({ maxTiles: 4 }), {
+ *   images: ["examples/images/shapes.png"],
+ *   question: "What is in the picture?",
+ *   settings: { maxNewTokens: 8 },
+ * });
+ * assert.ok(outputs.completion.usage.imageTokens > 0);
+ * ```
+ */
 export function chatPipeline(options: ChatPipelineOptions = {}): ChatPipeline {
   return pipeline("chat", (g) => {
     const images = g.input("images", ImageSourceList, { default: [] });
@@ -210,7 +225,25 @@ export function chatPipeline(options: ChatPipelineOptions = {}): ChatPipeline {
   }, { description: "Asks about pictures, or without any." });
 }
 
-/** `video-chat`: a video, a question, a history. */
+/**
+ * `video-chat`: a video, a question, a history.
+ *
+ * ```ts
+ * import { InternVL, videoChatPipeline } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { outputs } = await model.run(
+ *   videoChatPipeline({ video: { segments: 4 } }),
+ *   {
+ *     video: "examples/videos/moving.mp4",
+ *     question: "Which way does it move?",
+ *     settings: { maxNewTokens: 8 },
+ *   },
+ * );
+ * assert.equal(outputs.prompt.images.length, 4);
+ * ```
+ */
 export function videoChatPipeline(
   options: VideoPipelineOptions = {},
 ): VideoChatPipeline {
@@ -232,7 +265,25 @@ export function videoChatPipeline(
   }, { description: "Asks about a video." });
 }
 
-/** `answer`: one sample, whatever it holds. */
+/**
+ * `answer`: one sample, whatever it holds.
+ *
+ * ```ts
+ * import { answerPipeline, InternVL } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { outputs } = await model.run(answerPipeline(), {
+ *   sample: {
+ *     question: "Is it in the video?",
+ *     images: ["examples/images/shapes.png"],
+ *     video: { source: "examples/videos/moving.mp4", segments: 2 },
+ *   },
+ *   settings: { maxNewTokens: 8 },
+ * });
+ * assert.equal(outputs.prompt.images.length, 3);
+ * ```
+ */
 export function answerPipeline(
   options: VideoPipelineOptions = {},
 ): AnswerPipeline {
@@ -269,7 +320,21 @@ export function answerPipeline(
   });
 }
 
-/** `batch-chat`: the `answer` pipeline over independent samples; their stages overlap. */
+/**
+ * `batch-chat`: the `answer` pipeline over independent samples; their stages overlap.
+ *
+ * ```ts
+ * import { batchChatPipeline, InternVL } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { outputs } = await model.run(batchChatPipeline(), {
+ *   samples: [{ question: "Hello!" }, { question: "Who are you?" }],
+ *   settings: { maxNewTokens: 8 },
+ * });
+ * assert.equal(outputs.completions.length, 2);
+ * ```
+ */
 export function batchChatPipeline(
   options: VideoPipelineOptions = {},
 ): BatchChatPipeline {

@@ -37,7 +37,18 @@ import type {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 
-/** Whether a value is a decoded picture whose pixel count fits its size. */
+/**
+ * Whether a value is a decoded picture whose pixel count fits its size.
+ *
+ * ```ts
+ * import { isImage } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const gray = { width: 2, height: 1, data: new Uint8Array(6).fill(128) };
+ * assert.ok(isImage(gray));
+ * assert.ok(!isImage({ ...gray, height: 2 }));
+ * ```
+ */
 export function isImage(value: unknown): value is ImageValue {
   return isRecord(value) && Number.isSafeInteger(value.width) &&
     Number.isSafeInteger(value.height) && value.data instanceof Uint8Array &&
@@ -98,6 +109,16 @@ export type ImageSource = ImageSourceValue;
 
 /**
  * A picture to load. In JSON: a path, or a `data:` URL with the file's bytes.
+ *
+ * ```ts
+ * import { ImageSource } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownSync(ImageSource.schema!);
+ * assert.equal(decode("photo.jpg"), "photo.jpg");
+ * assert.deepEqual(decode("data:image/gif;base64,R0lG"), Uint8Array.of(71, 73, 70));
+ * ```
  */
 export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
   definePort({
@@ -137,7 +158,18 @@ export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
 /** A decoded picture: 8-bit RGB, row-major. */
 export type Image = ImageValue;
 
-/** A decoded RGB picture. */
+/**
+ * A decoded RGB picture.
+ *
+ * ```ts
+ * import { Image } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const pixel = { width: 1, height: 1, data: Uint8Array.of(255, 0, 0) };
+ * assert.ok(Image.is!(pixel));
+ * assert.deepEqual(Image.preview(pixel), { width: 1, height: 1, source: null });
+ * ```
+ */
 export const Image: PortType<"Image", ImageValue> = definePort({
   name: "Image",
   is: isImage,
@@ -190,7 +222,19 @@ const VideoClipValueSchema: Schema.Codec<VideoSourceValue | VideoClipValue> =
 /** A part of a video, with its own sampling. */
 export type VideoClip = VideoClipValue;
 
-/** A video or a part of one. In JSON: a path, or `{source, segments?, start?, end?}`. */
+/**
+ * A video or a part of one. In JSON: a path, or `{source, segments?, start?, end?}`.
+ *
+ * ```ts
+ * import { VideoClip } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownSync(VideoClip.schema!);
+ * const clip = decode({ source: "clip.mp4", segments: 4, start: 2 });
+ * assert.deepEqual(clip, { source: "clip.mp4", segments: 4, start: 2 });
+ * ```
+ */
 export const VideoClip: PortType<
   "VideoClip",
   VideoSourceValue | VideoClipValue
@@ -255,14 +299,38 @@ const TurnSchema: Schema.Codec<readonly [string, string]> = Schema.Tuple([
 /** Earlier rounds, oldest first. */
 export type History = HistoryValue;
 
-/** Earlier rounds as pairs of question and answer, oldest first. */
+/**
+ * Earlier rounds as pairs of question and answer, oldest first.
+ *
+ * ```ts
+ * import { History } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownSync(History.schema!);
+ * const rounds = decode([["<image>\nWhat is it?", "A circle."]]);
+ * assert.equal(rounds[0]?.[1], "A circle.");
+ * ```
+ */
 export const History: PortType<"History", HistoryValue> = definePort({
   name: "History",
   schema: Schema.Array(TurnSchema) as Schema.Codec<HistoryValue>,
   preview: (history: HistoryValue) => history.map(([q, a]) => [q, a]),
 });
 
-/** JSON codec of {@link GenerationSettings}; ranges are checked by the language model. */
+/**
+ * JSON codec of {@link GenerationSettings}; ranges are checked by the language model.
+ *
+ * ```ts
+ * import { GenerationSettingsSchema } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownSync(GenerationSettingsSchema);
+ * assert.deepEqual(decode({ topK: 20, seed: 7 }), { topK: 20, seed: 7 });
+ * assert.throws(() => decode({ topK: "many" }));
+ * ```
+ */
 export const GenerationSettingsSchema: Schema.Codec<GenerationSettingsValue> =
   Schema.Struct({
     maxNewTokens: Schema.optionalKey(Schema.Int),
@@ -374,7 +442,19 @@ export const OptionalCounts: Omittable<
 /** One independent question of a batch: text, pictures, a video, a history of its own. */
 export type Sample = SampleValue;
 
-/** One question of a batch. */
+/**
+ * One question of a batch.
+ *
+ * ```ts
+ * import { Sample } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownSync(Sample.schema!);
+ * const sample = decode({ question: "What is this?", images: ["photo.jpg"] });
+ * assert.equal(sample.question, "What is this?");
+ * ```
+ */
 export const Sample: PortType<"Sample", SampleValue> = definePort({
   name: "Sample",
   schema: Schema.Struct({

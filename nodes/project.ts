@@ -8,7 +8,38 @@ import type { BackendError } from "./errors.ts";
 import { PatchFeatures, VisualTokens } from "./ports.ts";
 import { ModelInfo, Projector } from "./services.ts";
 
-/** [n, 1 + g², Dv] → [n, tokens per tile, Dl]. */
+/**
+ * [n, 1 + g², Dv] → [n, tokens per tile, Dl].
+ *
+ * ```ts
+ * import {
+ *   elementCount,
+ *   hostTensor,
+ *   InternVL,
+ *   pipeline,
+ *   project,
+ *   Tiles,
+ *   visionEncode,
+ * } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { tileSize, tokensPerTile } = model.info;
+ * const see = pipeline("see", (g) => {
+ *   const { features } = g.add(visionEncode, { tiles: g.input("tiles", Tiles) });
+ *   return g.add(project, { features });
+ * });
+ * const shape = [1, 3, tileSize, tileSize];
+ * const { outputs } = await model.run(see, {
+ *   tiles: {
+ *     pixels: hostTensor("float32", shape, new Float32Array(elementCount(shape))),
+ *     grid: [1, 1],
+ *     thumbnail: false,
+ *   },
+ * });
+ * assert.deepEqual(outputs.tokens.shape.slice(0, 2), [1, tokensPerTile]);
+ * ```
+ */
 export const project: NodeKind<
   "project",
   { readonly features: typeof PatchFeatures },

@@ -43,6 +43,27 @@ export interface PromptParts {
  * card's `Frame{k}: <image>` lines in a first round, one placeholder each. Pictures are one group behind one
  * placeholder (*combined*, the reference's default), or one placeholder each (*separate*) when the
  * text has as many placeholders as pictures; `numPatchesList` decides when it is given.
+ *
+ * ```ts
+ * import { arrangePrompt, PromptError } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const parts = {
+ *   history: undefined,
+ *   images: [7, 5],
+ *   frames: [],
+ *   numPatchesList: undefined,
+ * };
+ * const combined = arrangePrompt({ ...parts, question: "What differs?" });
+ * const separate = arrangePrompt({
+ *   ...parts,
+ *   question: "Image-1: <image>\nImage-2: <image>\nWhat differs?",
+ * });
+ * assert.ok(!(combined instanceof PromptError));
+ * assert.ok(!(separate instanceof PromptError));
+ * assert.deepEqual(combined.numPatchesList, [12]);
+ * assert.deepEqual(separate.numPatchesList, [7, 5]);
+ * ```
  */
 export function arrangePrompt(parts: PromptParts): PromptRequest | PromptError {
   const { history, images, frames, numPatchesList } = parts;
@@ -87,7 +108,24 @@ export function arrangePrompt(parts: PromptParts): PromptRequest | PromptError {
   };
 }
 
-/** Renders the checkpoint's template and tokenizes it; image context tokens stand where pictures go. */
+/**
+ * Renders the checkpoint's template and tokenizes it; image context tokens stand where pictures go.
+ *
+ * ```ts
+ * import { InternVL, pipeline, promptTemplate, Text, TilesList } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const render = pipeline("render", (g) =>
+ *   g.add(promptTemplate, {
+ *     question: g.input("question", Text),
+ *     images: g.constant(TilesList, []),
+ *     frames: g.constant(TilesList, []),
+ *   }));
+ * const { outputs } = await model.run(render, { question: "Hello!" });
+ * assert.match(outputs.prompt.text, /Hello!/);
+ * ```
+ */
 export const promptTemplate: NodeKind<
   "prompt-template",
   {

@@ -39,7 +39,24 @@ export const FramesList: PortType<
   ImageList,
 );
 
-/** Takes a sample apart; what it does not have comes out empty. */
+/**
+ * Takes a sample apart; what it does not have comes out empty.
+ *
+ * ```ts
+ * import { pipeline, run, sample, Sample } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const apart = pipeline("apart", (g) => {
+ *   const parts = g.add(sample, { sample: g.input("sample", Sample) });
+ *   return { question: parts.question, images: parts.images };
+ * });
+ * const { outputs } = await Effect.runPromise(
+ *   run(apart, { sample: { question: "Hello!" } }),
+ * );
+ * assert.deepEqual(outputs, { question: "Hello!", images: [] });
+ * ```
+ */
 export const sample: NodeKind<
   "sample",
   { readonly sample: typeof Sample },
@@ -73,7 +90,23 @@ export const sample: NodeKind<
     }),
 });
 
-/** The frames of several videos in one list. */
+/**
+ * The frames of several videos in one list.
+ *
+ * ```ts
+ * import { FramesList, joinFrames, pipeline, run } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const frame = { width: 1, height: 1, data: new Uint8Array(3) };
+ * const flatten = pipeline("flatten", (g) =>
+ *   g.add(joinFrames, { videos: g.input("videos", FramesList) }));
+ * const { outputs } = await Effect.runPromise(
+ *   run(flatten, { videos: [[frame, frame], [frame]] }),
+ * );
+ * assert.equal(outputs.frames.length, 3);
+ * ```
+ */
 export const joinFrames: NodeKind<
   "join-frames",
   { readonly videos: typeof FramesList },

@@ -51,7 +51,25 @@ export interface TileOptions {
   readonly maxTiles: number;
 }
 
-/** Picture processing as a service. */
+/**
+ * Picture processing as a service.
+ *
+ * ```ts
+ * import { ImageProcessor, imageProcessor } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const grid = Effect.gen(function* () {
+ *   const processor = yield* ImageProcessor;
+ *   const options = { tileSize: 448, minTiles: 1, maxTiles: 12 };
+ *   return processor.grid({ width: 800, height: 600 }, options);
+ * });
+ * assert.deepEqual(
+ *   await Effect.runPromise(Effect.provide(grid, imageProcessor)),
+ *   [4, 3],
+ * );
+ * ```
+ */
 export const ImageProcessor: Context.Service<ImageProcessor, ImageProcessor> =
   Context.Service<
     ImageProcessor
@@ -76,7 +94,33 @@ export interface VideoProcessor {
   ) => Effect.Effect<VideoFrames, MediaError>;
 }
 
-/** Video processing as a service. */
+/**
+ * Video processing as a service.
+ *
+ * ```ts
+ * import { pipeline, run, VideoClip, VideoProcessor, videoSample } from "@tessera/sdk";
+ * import { Effect, Layer } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * // Frames that come from somewhere else: a service of your own in place of the video plugin.
+ * const black = { width: 8, height: 8, data: new Uint8Array(192) };
+ * const dark = Layer.succeed(VideoProcessor, {
+ *   sample: (_source, { segments }) =>
+ *     Effect.succeed({
+ *       frames: Array.from({ length: segments }, () => black),
+ *       indices: Array.from({ length: segments }, (_, index) => index),
+ *       fps: 1,
+ *       frameCount: segments,
+ *     }),
+ * });
+ * const look = pipeline("look", (g) =>
+ *   g.add(videoSample, { video: g.input("video", VideoClip) }, { segments: 3 }));
+ * const { outputs } = await Effect.runPromise(
+ *   run(look, { video: "camera" }).pipe(Effect.provide(dark)),
+ * );
+ * assert.equal(outputs.frames.length, 3);
+ * ```
+ */
 export const VideoProcessor: Context.Service<VideoProcessor, VideoProcessor> =
   Context.Service<
     VideoProcessor
@@ -102,7 +146,19 @@ export interface ModelInfo {
   readonly contextLength: number;
 }
 
-/** The loaded model's facts as a service. */
+/**
+ * The loaded model's facts as a service.
+ *
+ * ```ts
+ * import { InternVL, ModelInfo } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const info = await model.effect(ModelInfo);
+ * assert.equal(info.name, "nano");
+ * assert.equal(info.contextLength, model.info.contextLength);
+ * ```
+ */
 export const ModelInfo: Context.Service<ModelInfo, ModelInfo> = Context.Service<
   ModelInfo
 >(
@@ -118,7 +174,24 @@ export interface VisionEncoder {
   ) => Effect.Effect<PatchFeatures, BackendError>;
 }
 
-/** The vision tower as a service. */
+/**
+ * The vision tower as a service.
+ *
+ * ```ts
+ * import { elementCount, hostTensor, InternVL, VisionEncoder } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const shape = [1, 3, model.info.tileSize, model.info.tileSize];
+ * const pixels = hostTensor("float32", shape, new Float32Array(elementCount(shape)));
+ * const features = await model.effect(Effect.gen(function* () {
+ *   const encoder = yield* VisionEncoder;
+ *   return yield* encoder.encode(pixels, (done) => assert.equal(done, 1));
+ * }));
+ * assert.equal(features.shape.length, 3);
+ * ```
+ */
 export const VisionEncoder: Context.Service<VisionEncoder, VisionEncoder> =
   Context.Service<
     VisionEncoder
@@ -132,7 +205,32 @@ export interface Projector {
   ) => Effect.Effect<VisualTokens, BackendError>;
 }
 
-/** The projector as a service. */
+/**
+ * The projector as a service.
+ *
+ * ```ts
+ * import { hostTensor, Projector } from "@tessera/sdk";
+ * import { Effect, Layer } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * // A projector of your own, in place of the checkpoint's: it passes the class token on.
+ * const first = Layer.succeed(Projector, {
+ *   project: (features) =>
+ *     Effect.map(features.read, (data) => {
+ *       const width = features.shape[2]!;
+ *       const token = (data as Float32Array<ArrayBuffer>).slice(0, width);
+ *       return hostTensor("float32", [1, 1, width], token);
+ *     }),
+ * });
+ * const program = Effect.gen(function* () {
+ *   const projector = yield* Projector;
+ *   const features = hostTensor("float32", [1, 2, 2], Float32Array.of(1, 2, 3, 4));
+ *   return yield* projector.project(features);
+ * });
+ * const tokens = await Effect.runPromise(Effect.provide(program, first));
+ * assert.deepEqual(tokens.shape, [1, 1, 2]);
+ * ```
+ */
 export const Projector: Context.Service<Projector, Projector> = Context.Service<
   Projector
 >(
@@ -159,7 +257,23 @@ export interface PromptRenderer {
   ) => Effect.Effect<Prompt, PromptError>;
 }
 
-/** The prompt renderer as a service. */
+/**
+ * The prompt renderer as a service.
+ *
+ * ```ts
+ * import { InternVL, PromptRenderer } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const prompt = await model.effect(Effect.gen(function* () {
+ *   const renderer = yield* PromptRenderer;
+ *   return yield* renderer.render({ question: "What is it?", numPatchesList: [3] });
+ * }));
+ * assert.equal(prompt.question, "<image>\nWhat is it?");
+ * assert.equal(prompt.images[0]?.length, 3 * model.info.tokensPerTile);
+ * ```
+ */
 export const PromptRenderer: Context.Service<PromptRenderer, PromptRenderer> =
   Context.Service<
     PromptRenderer
@@ -195,7 +309,29 @@ export interface LanguageModel {
   ) => Effect.Effect<Completion, PromptError | CapacityError | BackendError>;
 }
 
-/** The language model as a service. */
+/**
+ * The language model as a service.
+ *
+ * ```ts
+ * import { InternVL, LanguageModel, PromptRenderer } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * let streamed = "";
+ * const completion = await model.effect(Effect.gen(function* () {
+ *   const renderer = yield* PromptRenderer;
+ *   const language = yield* LanguageModel;
+ *   return yield* language.generate({
+ *     prompt: yield* renderer.render({ question: "Hello!", numPatchesList: [] }),
+ *     visual: [],
+ *     settings: { maxNewTokens: 8 },
+ *     observer: { onText: (delta) => streamed += delta },
+ *   });
+ * }));
+ * assert.equal(streamed, completion.text);
+ * ```
+ */
 export const LanguageModel: Context.Service<LanguageModel, LanguageModel> =
   Context.Service<
     LanguageModel

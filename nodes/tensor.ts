@@ -57,7 +57,19 @@ export interface HostTensor<D extends DType = DType> extends Tensor<D> {
   readonly data: HostArrays[D];
 }
 
-/** Wraps a typed array as a tensor; the product of `shape` must be `data.length`. */
+/**
+ * Wraps a typed array as a tensor; the product of `shape` must be `data.length`.
+ *
+ * ```ts
+ * import { hostTensor } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const identity = hostTensor("float32", [2, 2], Float32Array.of(1, 0, 0, 1));
+ * assert.deepEqual(await Effect.runPromise(identity.read), identity.data);
+ * assert.throws(() => hostTensor("int32", [3], Int32Array.of(1, 2)), RangeError);
+ * ```
+ */
 export function hostTensor<D extends DType>(
   dtype: D,
   shape: readonly number[],
@@ -74,12 +86,31 @@ export function hostTensor<D extends DType>(
   return { dtype, shape, location: "host", data, read: Effect.succeed(data) };
 }
 
-/** Number of elements of a shape. */
+/**
+ * Number of elements of a shape.
+ *
+ * ```ts
+ * import { elementCount } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(elementCount([13, 3, 448, 448]), 7_827_456);
+ * assert.equal(elementCount([]), 1);
+ * ```
+ */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, extent) => product * extent, 1);
 }
 
-/** Bytes per element. */
+/**
+ * Bytes per element.
+ *
+ * ```ts
+ * import { bytesPerElement, elementCount } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(bytesPerElement.bfloat16 * elementCount([92553, 6144]), 1_137_291_264);
+ * ```
+ */
 export const bytesPerElement: { readonly [D in DType]: number } = {
   float32: 4,
   float16: 2,

@@ -12,6 +12,24 @@ import { tilingOptions, TilingParams } from "./tile.ts";
 /**
  * The picture at the size of one tile: [1, 3, S, S], or nothing where the grid is a single tile or
  * the checkpoint uses no thumbnail. Give it the parameters of the `tile` node beside it.
+ *
+ * ```ts
+ * import { Image, InternVL, pipeline, thumbnail } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const whole = pipeline("whole", (g) =>
+ *   g.add(thumbnail, { image: g.input("image", Image) }, { maxTiles: 6 }));
+ * const image = (width: number) => ({
+ *   width,
+ *   height: 64,
+ *   data: new Uint8Array(width * 64 * 3),
+ * });
+ * const wide = await model.run(whole, { image: image(128) });
+ * assert.equal(wide.outputs.thumbnail?.pixels.shape[0], 1);
+ * const square = await model.run(whole, { image: image(64) });
+ * assert.equal(square.outputs.thumbnail, undefined);
+ * ```
  */
 export const thumbnail: NodeKind<
   "thumbnail",

@@ -20,7 +20,19 @@ const tileCount = Schema.Int.check(
   Schema.isBetween({ minimum: 1, maximum: 40 }),
 );
 
-/** Schema of {@link TilingParams}. */
+/**
+ * Schema of {@link TilingParams}.
+ *
+ * ```ts
+ * import { TilingParams } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownSync(TilingParams);
+ * assert.deepEqual(decode({ maxTiles: 12 }), { maxTiles: 12 });
+ * assert.throws(() => decode({ maxTiles: 41 }));
+ * ```
+ */
 export const TilingParams: Schema.Codec<TilingParams> = Schema.Struct({
   minTiles: Schema.optionalKey(tileCount),
   maxTiles: Schema.optionalKey(tileCount),
@@ -39,7 +51,23 @@ export function tilingOptions(
   };
 }
 
-/** Cuts a picture into the grid nearest its aspect ratio and normalises the tiles: [n, 3, S, S]. */
+/**
+ * Cuts a picture into the grid nearest its aspect ratio and normalises the tiles: [n, 3, S, S].
+ *
+ * ```ts
+ * import { Image, InternVL, pipeline, tile } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const cut = pipeline("cut", (g) =>
+ *   g.add(tile, { image: g.input("image", Image) }, { maxTiles: 2 }));
+ * const image = { width: 128, height: 64, data: new Uint8Array(128 * 64 * 3) };
+ * const { outputs } = await model.run(cut, { image });
+ * assert.deepEqual(outputs.tiles.grid, [2, 1]);
+ * const { tileSize } = model.info;
+ * assert.deepEqual(outputs.tiles.pixels.shape, [2, 3, tileSize, tileSize]);
+ * ```
+ */
 export const tile: NodeKind<
   "tile",
   { readonly image: typeof Image },

@@ -14,7 +14,19 @@ export type VideoSampleParams = Partial<SampleOptions>;
 
 const seconds = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0));
 
-/** Schema of {@link VideoSampleParams}. */
+/**
+ * Schema of {@link VideoSampleParams}.
+ *
+ * ```ts
+ * import { VideoSampleParams } from "@tessera/sdk";
+ * import { Schema } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decode = Schema.decodeUnknownSync(VideoSampleParams);
+ * assert.deepEqual(decode({ segments: 8, start: 2.5 }), { segments: 8, start: 2.5 });
+ * assert.throws(() => decode({ segments: 0 }));
+ * ```
+ */
 export const VideoSampleParams: Schema.Codec<VideoSampleParams> = Schema.Struct(
   {
     segments: Schema.optionalKey(
@@ -31,6 +43,21 @@ export const defaultSegments = 8;
 /**
  * One frame from the middle of each segment, by the model card's `get_index`; frame i is the i-th in
  * presentation order.
+ *
+ * ```ts
+ * import { pipeline, run, VideoClip, videoProcessor, videoSample } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const look = pipeline("look", (g) =>
+ *   g.add(videoSample, { video: g.input("video", VideoClip) }, { segments: 4 }));
+ * const { outputs } = await Effect.runPromise(
+ *   run(look, { video: "examples/videos/moving.mp4" }).pipe(
+ *     Effect.provide(videoProcessor),
+ *   ),
+ * );
+ * assert.equal(outputs.frames.length, 4);
+ * ```
  */
 export const videoSample: NodeKind<
   "video-sample",

@@ -8,7 +8,28 @@ import type { BackendError } from "./errors.ts";
 import { PatchFeatures, Tiles } from "./ports.ts";
 import { ModelInfo, VisionEncoder } from "./services.ts";
 
-/** [n, 3, S, S] → the encoder's last hidden state, class token included: [n, 1 + g², Dv]. */
+/**
+ * [n, 3, S, S] → the encoder's last hidden state, class token included: [n, 1 + g², Dv].
+ *
+ * ```ts
+ * import { elementCount, hostTensor, InternVL, pipeline, Tiles, visionEncode } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { tileSize } = model.info;
+ * const encode = pipeline("encode", (g) =>
+ *   g.add(visionEncode, { tiles: g.input("tiles", Tiles) }));
+ * const shape = [2, 3, tileSize, tileSize];
+ * const { outputs } = await model.run(encode, {
+ *   tiles: {
+ *     pixels: hostTensor("float32", shape, new Float32Array(elementCount(shape))),
+ *     grid: [2, 1],
+ *     thumbnail: false,
+ *   },
+ * });
+ * assert.equal(outputs.features.shape[0], 2);
+ * ```
+ */
 export const visionEncode: NodeKind<
   "vision-encode",
   { readonly tiles: typeof Tiles },

@@ -51,9 +51,9 @@ export interface Plugin<E = never, R = never, Services = never> {
   };
 }
 
-/** Any plugin. */
+/** Any plugin. (A layer is contravariant in what it provides, so `never` takes all of them.) */
 // deno-lint-ignore no-explicit-any
-export type AnyPlugin = Plugin<any, any, any>;
+export type AnyPlugin = Plugin<any, any, never>;
 
 /** How to make a plugin. */
 export interface PluginOptions<

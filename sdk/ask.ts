@@ -37,7 +37,17 @@ export type AskError = AnswerError | GraphError;
 /** What a question asks for: the services of a loaded model and of the media plugin. */
 export type AskServices = ImageServices | VideoProcessor;
 
-/** The stages of an answer, in the order data passes them. */
+/**
+ * The stages of an answer, in the order data passes them.
+ *
+ * ```ts
+ * import { stages } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(stages[0], "load");
+ * assert.equal(stages.at(-1), "decode");
+ * ```
+ */
 export const stages: readonly string[] = [
   "load",
   "video-sample",
@@ -53,6 +63,24 @@ export const stages: readonly string[] = [
 /**
  * Milliseconds by stage: each node's time under its kind, or under the names of its sub-spans (`decode`
  * runs as `prefill` and `decode`). Nodes of other kinds come after the known stages.
+ *
+ * ```ts
+ * import { stageTimings } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const report = {
+ *   node: "load[0]",
+ *   kind: "load",
+ *   composite: false,
+ *   ms: 12,
+ *   queuedMs: 0,
+ *   cached: false,
+ *   attempt: 1,
+ *   spans: [],
+ * };
+ * const timings = stageTimings([report, { ...report, node: "load[1]", ms: 8 }]);
+ * assert.deepEqual(timings, { load: 20 });
+ * ```
  */
 export function stageTimings(
   nodes: readonly NodeReport[],
@@ -72,7 +100,25 @@ export function stageTimings(
   );
 }
 
-/** Asks one question. */
+/**
+ * Asks one question.
+ *
+ * ```ts
+ * import { chat, modelLayer } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const program = chat({
+ *   images: ["examples/images/shapes.png"],
+ *   question: "What is in the picture?",
+ *   generation: { maxNewTokens: 16 },
+ * }).pipe(Effect.catchTag("MediaError", (error) => Effect.fail(error.message)));
+ * const { response, usage } = await Effect.runPromise(
+ *   Effect.provide(program, modelLayer("models/nano")),
+ * );
+ * assert.ok(response.length > 0 && usage.imageTokens > 0);
+ * ```
+ */
 export const chat: (
   request: ChatRequest,
 ) => Effect.Effect<ChatResult, AskError, AskServices> = Effect.fn("chat")(
@@ -104,7 +150,23 @@ export const chat: (
   },
 );
 
-/** Asks several independent questions; each result carries its own sample's timings. */
+/**
+ * Asks several independent questions; each result carries its own sample's timings.
+ *
+ * ```ts
+ * import { batchChat, modelLayer } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const answers = await Effect.runPromise(
+ *   batchChat({
+ *     samples: [{ question: "Hello!" }, { question: "Who are you?" }],
+ *     generation: { maxNewTokens: 8 },
+ *   }).pipe(Effect.provide(modelLayer("models/nano"))),
+ * );
+ * assert.equal(answers.length, 2);
+ * ```
+ */
 export const batchChat: (
   request: BatchRequest,
 ) => Effect.Effect<ChatResult[], AskError, AskServices> = Effect.fn(

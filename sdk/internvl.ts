@@ -6,7 +6,6 @@ import { Cause, type Effect, Exit, ManagedRuntime } from "effect";
 import type { BackendError, CheckpointError } from "../nodes/errors.ts";
 import { ModelInfo } from "../nodes/services.ts";
 import {
-  type OutputValues,
   type Pipeline,
   type Ports,
   run,
@@ -37,14 +36,17 @@ type Runtime = ManagedRuntime.ManagedRuntime<
  *
  * ```ts
  * import { InternVL } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
  *
  * await using model = await InternVL.load("models/nano");
- * const first = await model.chat({
+ * const { response, usage, timings } = await model.chat({
  *   images: ["examples/images/shapes.png"],
  *   question: "What is in the picture?",
  *   generation: { maxNewTokens: 32 },
  * });
- * console.log(first.response, first.usage, first.timings);
+ * assert.ok(response.length > 0);
+ * assert.ok(usage.promptTokens > usage.imageTokens && usage.imageTokens > 0);
+ * assert.ok("vision-encode" in timings);
  * ```
  */
 export class InternVL implements AsyncDisposable {
@@ -64,6 +66,18 @@ export class InternVL implements AsyncDisposable {
    *
    * Rejects with `CheckpointError` (something missing, damaged, or of an architecture we do not have)
    * or `BackendError` (a device that is not there, no memory).
+   *
+   * ```ts
+   * import { InternVL } from "@tessera/sdk";
+   * import assert from "node:assert/strict";
+   *
+   * await using model = await InternVL.load("models/nano", {
+   *   threads: 1,
+   *   cacheBytes: 64 * 2 ** 20,
+   *   signal: AbortSignal.timeout(60_000),
+   * });
+   * assert.equal(model.info.name, "nano");
+   * ```
    */
   static async load(dir: string, options: LoadOptions = {}): Promise<InternVL> {
     const runtime: Runtime = ManagedRuntime.make(modelLayer(dir, options));
@@ -76,7 +90,24 @@ export class InternVL implements AsyncDisposable {
     }
   }
 
-  /** Asks one question: text only, about pictures, about a video, or about both. */
+  /**
+   * Asks one question: text only, about pictures, about a video, or about both.
+   *
+   * ```ts
+   * import { InternVL } from "@tessera/sdk";
+   * import assert from "node:assert/strict";
+   *
+   * await using model = await InternVL.load("models/nano");
+   * const images = ["examples/images/shapes.png"];
+   * const first = await model.chat({ images, question: "What is in the picture?" });
+   * const second = await model.chat({
+   *   images,
+   *   question: "How many shapes are there?",
+   *   history: first.history,
+   * });
+   * assert.equal(second.history.length, 2);
+   * ```
+   */
   chat(request: ChatRequest): Promise<ChatResult> {
     return this.#settle(chat(request), request.signal);
   }
@@ -87,11 +118,13 @@ export class InternVL implements AsyncDisposable {
    *
    * ```ts
    * import { InternVL } from "@tessera/sdk";
+   * import assert from "node:assert/strict";
    *
    * await using model = await InternVL.load("models/nano");
    * const answer = model.chatStream({ question: "Hello!" });
-   * for await (const text of answer) console.log(text);
-   * console.log((await answer.result).finishReason);
+   * let text = "";
+   * for await (const part of answer) text += part;
+   * assert.equal(text, (await answer.result).response);
    * ```
    */
   chatStream(request: ChatRequest): ChatStream {
@@ -146,6 +179,7 @@ export class InternVL implements AsyncDisposable {
    *
    * ```ts
    * import { InternVL } from "@tessera/sdk";
+   * import assert from "node:assert/strict";
    *
    * await using model = await InternVL.load("models/nano");
    * const answers = await model.batchChat({
@@ -155,26 +189,54 @@ export class InternVL implements AsyncDisposable {
    *   ],
    *   generation: { maxNewTokens: 16 },
    * });
-   * console.log(answers.map((answer) => answer.response));
+   * assert.equal(answers[1]?.usage.imageTokens, 0);
    * ```
    */
   batchChat(request: BatchRequest): Promise<ChatResult[]> {
     return this.#settle(batchChat(request), request.signal);
   }
 
-  /** Runs a pipeline of your own whose services this model provides. */
+  /**
+   * Runs a pipeline of your own whose services this model provides.
+   *
+   * ```ts
+   * import { ImageSource, InternVL, load, pipeline } from "@tessera/sdk";
+   * import assert from "node:assert/strict";
+   *
+   * await using model = await InternVL.load("models/nano");
+   * const size = pipeline("size", (g) =>
+   *   g.add(load, { source: g.input("image", ImageSource) }));
+   * const { outputs } = await model.run(size, { image: "examples/images/shapes.png" });
+   * assert.ok(outputs.image.width > 0);
+   * ```
+   */
   run<In extends Ports, Out extends Ports, E>(
     pipeline: Pipeline<In, Out, E, AskServices>,
     inputs: RunInputs<In>,
     options: Pick<AskOptions, "signal" | "onEvent" | "dump"> = {},
-  ): Promise<RunResult<OutputValues<Out>>> {
+  ): Promise<RunResult<Out>> {
     return this.#settle(
       watched(options, (runOptions) => run(pipeline, inputs, runOptions)),
       options.signal,
     );
   }
 
-  /** Runs any effect over the model's services: the door from promises to Effect. */
+  /**
+   * Runs any effect over the model's services: the door from promises to Effect.
+   *
+   * ```ts
+   * import { InternVL, RunStore } from "@tessera/sdk";
+   * import { Effect } from "effect";
+   * import assert from "node:assert/strict";
+   *
+   * await using model = await InternVL.load("models/nano");
+   * await model.chat({ question: "Hello!", generation: { maxNewTokens: 4 } });
+   * const { runs } = await model.effect(
+   *   Effect.flatMap(RunStore, (store) => store.list()),
+   * );
+   * assert.equal(runs[0]?.pipeline, "chat");
+   * ```
+   */
   effect<A, E>(
     effect: Effect.Effect<A, E, AskServices>,
     options: { readonly signal?: AbortSignal } = {},
@@ -182,7 +244,18 @@ export class InternVL implements AsyncDisposable {
     return this.#settle(effect, options.signal);
   }
 
-  /** Stops running work and releases everything native. */
+  /**
+   * Stops running work and releases everything native.
+   *
+   * ```ts
+   * import { InternVL } from "@tessera/sdk";
+   * import assert from "node:assert/strict";
+   *
+   * const model = await InternVL.load("models/nano");
+   * await model[Symbol.asyncDispose](); // what `await using` does at the end of its block
+   * await assert.rejects(model.chat({ question: "Hello!" }), { name: "AbortError" });
+   * ```
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(
       new DOMException("the model was closed", "AbortError"),

@@ -32,13 +32,14 @@ const defaultCacheBytes = 512 * 2 ** 20;
  * ```ts
  * import { chat, modelLayer } from "@tessera/sdk";
  * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
  *
  * const answer = await Effect.runPromise(
  *   chat({ question: "Hello!", generation: { maxNewTokens: 16 } }).pipe(
- *     Effect.provide(modelLayer("models/nano")),
+ *     Effect.provide(modelLayer("models/nano", { store: "memory" })),
  *   ),
  * );
- * console.log(answer.response);
+ * assert.ok(answer.response.length > 0);
  * ```
  */
 export function modelLayer(

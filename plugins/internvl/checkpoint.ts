@@ -81,6 +81,16 @@ const promptFiles = [
 /**
  * Opens a checkpoint folder. Reads `config.json`, the index if there is one, and the header of every
  * weight file, nothing else. Fails with {@link CheckpointError} naming the file and the tensor.
+ *
+ * ```ts
+ * import { openCheckpoint } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const checkpoint = await Effect.runPromise(openCheckpoint("models/nano"));
+ * assert.equal(checkpoint.config.language.architecture, "InternLM2ForCausalLM");
+ * assert.ok(checkpoint.tensors.has("language_model.output.weight"));
+ * ```
  */
 export const openCheckpoint: (
   dir: string,

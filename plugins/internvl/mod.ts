@@ -124,6 +124,16 @@ const load: (
  *
  * Fails with `CheckpointError` (missing, damaged, of another architecture) or `BackendError` (a device
  * that is not there, no memory).
+ *
+ * ```ts
+ * import { defaultBackend, internvl, ModelInfo } from "@tessera/sdk";
+ * import { Effect, Layer } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const layer = internvl("models/nano").pipe(Layer.provide(defaultBackend));
+ * const info = await Effect.runPromise(Effect.provide(ModelInfo, layer));
+ * assert.equal(info.name, "nano");
+ * ```
  */
 export function internvl(
   dir: string,

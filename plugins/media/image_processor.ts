@@ -29,7 +29,22 @@ export interface ImageProcessorOptions {
 
 type ImageThread = Thread<ImageMessage>;
 
-/** Picture processing with the default options. */
+/**
+ * Picture processing with the default options.
+ *
+ * ```ts
+ * import { ImageProcessor, imageProcessor } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const decoding = Effect.flatMap(
+ *   ImageProcessor,
+ *   (processor) => processor.decode("examples/images/shapes.png"),
+ * );
+ * const image = await Effect.runPromise(Effect.provide(decoding, imageProcessor));
+ * assert.equal(image.data.length, image.width * image.height * 3);
+ * ```
+ */
 export const imageProcessor: Layer.Layer<ImageProcessor> = imageProcessorWith();
 
 /**

@@ -107,7 +107,19 @@ export interface Backend {
   ) => Effect.Effect<Session, BackendError, Scope.Scope>;
 }
 
-/** The backend as a service. */
+/**
+ * The backend as a service.
+ *
+ * ```ts
+ * import { Backend, ffiBackend } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const program = Effect.map(Backend, ({ binding, version }) => `${binding} ${version}`);
+ * const name = await Effect.runPromise(Effect.provide(program, ffiBackend));
+ * assert.match(name, /^ffi 1\.\d+\.\d+/);
+ * ```
+ */
 export const Backend: Context.Service<Backend, Backend> = Context.Service<
   Backend
 >(

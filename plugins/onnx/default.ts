@@ -24,7 +24,18 @@ export interface BackendChoice {
   readonly reason: string | undefined;
 }
 
-/** {@link BackendChoice} as a service, beside the backend. */
+/**
+ * {@link BackendChoice} as a service, beside the backend.
+ *
+ * ```ts
+ * import { BackendChoice, defaultBackend } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const choice = await Effect.runPromise(Effect.provide(BackendChoice, defaultBackend));
+ * assert.ok(choice.binding === "ffi" || choice.reason !== undefined);
+ * ```
+ */
 export const BackendChoice: Context.Service<BackendChoice, BackendChoice> =
   Context.Service<BackendChoice>("tessera/onnx/BackendChoice");
 
@@ -32,6 +43,15 @@ export const BackendChoice: Context.Service<BackendChoice, BackendChoice> =
  * The FFI backend where the library can be opened, the N-API backend otherwise. The reason for the
  * second is logged as a warning and kept in {@link BackendChoice}. Fails with both reasons where
  * neither works.
+ *
+ * ```ts
+ * import { Backend, defaultBackend } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const backend = await Effect.runPromise(Effect.provide(Backend, defaultBackend));
+ * assert.ok(backend.providers.includes("CPUExecutionProvider"));
+ * ```
  */
 export const defaultBackend: Layer.Layer<
   Backend | BackendChoice,

@@ -22,7 +22,27 @@ export { makeSqliteStore } from "./store.ts";
  * closes.
  *
  * ```ts
- * const program = Effect.provide(run(chat, inputs), layerSqlite("runs.db"));
+ * import { defineNode, layerSqlite, pipeline, run, RunStore, Text } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const upper = defineNode({
+ *   kind: "upper",
+ *   inputs: { text: Text },
+ *   outputs: { text: Text },
+ *   run: ({ text }) => Effect.succeed({ text: text.toUpperCase() }),
+ * });
+ * const shout = pipeline("shout", (g) => g.add(upper, { text: g.input("text", Text) }));
+ * const program = Effect.gen(function* () {
+ *   yield* run(shout, { text: "hello" });
+ *   const store = yield* RunStore;
+ *   return yield* store.list();
+ * });
+ * // A file in place of `:memory:` keeps the runs.
+ * const { runs } = await Effect.runPromise(
+ *   Effect.provide(program, layerSqlite(":memory:")),
+ * );
+ * assert.equal(runs[0]?.pipeline, "shout");
  * ```
  */
 export function layerSqlite(

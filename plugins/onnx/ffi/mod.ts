@@ -9,7 +9,21 @@ import { availableProviders, openRuntime } from "./runtime.ts";
 import { allDevices, deviceProblem } from "./providers.ts";
 import { loadSession } from "./session.ts";
 
-/** ONNX Runtime's C API through Deno's FFI. Needs `--allow-ffi --allow-read --allow-env`. */
+/**
+ * ONNX Runtime's C API through Deno's FFI. Needs `--allow-ffi --allow-read --allow-env`.
+ *
+ * ```ts
+ * import { Backend, ffiBackend, ModelInfo, modelLayer } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const layer = modelLayer("models/nano", { backend: "ffi" });
+ * const info = await Effect.runPromise(Effect.provide(ModelInfo, layer));
+ * assert.equal(info.name, "nano");
+ * const backend = await Effect.runPromise(Effect.provide(Backend, ffiBackend));
+ * assert.equal(backend.binding, "ffi");
+ * ```
+ */
 export const ffiBackend: Layer.Layer<Backend, BackendError> = Layer.effect(
   Backend,
   Effect.gen(function* () {

@@ -28,6 +28,15 @@ const providerNames: Readonly<Record<string, string>> = {
  * `onnxruntime-node` in workers. Needs `--allow-ffi --allow-read --allow-env`, as native addons do.
  * `devices` lists what the package was built with, the CUDA libraries it does not carry left out:
  * whether there is a GPU shows when a session is loaded.
+ *
+ * ```ts
+ * import { Backend, napiBackend } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const backend = await Effect.runPromise(Effect.provide(Backend, napiBackend));
+ * assert.equal(backend.binding, "napi");
+ * ```
  */
 export const napiBackend: Layer.Layer<Backend, BackendError> = Layer.effect(
   Backend,
