@@ -45,7 +45,7 @@ export const loadRegistry: (
     const loaded = yield* Effect.forEach(plugins, loadPlugin);
     return yield* Effect.try({
       try: (): AnyRegistry =>
-        makeRegistry([builtin as AnyPlugin, ...loaded.flat()]),
+        makeRegistry([builtin, ...loaded.flat()]),
       catch: (error) => error as Fault,
     });
   },

@@ -8,4 +8,6 @@ console.log(first.response);
 const { history } = first;
 const question = "What colour is the circle?";
 const answer = model.chatStream({ images, history, question });
-for await (const text of answer) console.log(text);
+for await (const text of answer) {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}

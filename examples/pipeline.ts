@@ -7,12 +7,14 @@ import {
   GenerationSettings,
   ImageSource,
   InternVL,
+  joinTiles,
   list,
   load,
   pipeline,
   project,
   promptTemplate,
   Text,
+  thumbnail,
   tile,
   TilesList,
   toMermaid,
@@ -24,7 +26,9 @@ export const interview = pipeline("interview", (g) => {
   const source = g.input("image", ImageSource);
   const questions = g.input("questions", list(Text));
   const { image } = g.add(load, { source });
-  const { tiles } = g.add(tile, { image }, { maxTiles: 6 });
+  const grid = g.add(tile, { image }, { maxTiles: 6 });
+  const whole = g.add(thumbnail, { image }, { maxTiles: 6 });
+  const { tiles } = g.add(joinTiles, { ...grid, ...whole });
   const { features } = g.add(visionEncode, { tiles }, undefined, {
     // A busy device is no reason to give up.
     retry: { times: 2, delayMs: 100 },
