@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { pathToFileURL } from "node:url";
 import { Effect } from "effect";
 import {
   LanguageModel,
@@ -11,8 +12,15 @@ import {
   PromptRenderer,
   VisionEncoder,
 } from "../nodes/services.ts";
-import { type HostTensor, hostTensor } from "../nodes/tensor.ts";
+import type { HostTensor } from "../nodes/tensor.ts";
 import type { Turn, VisualTokens } from "../nodes/values.ts";
+import {
+  normalise,
+  readGolden,
+  relativeError,
+} from "../plugins/internvl/graphs/testing.ts";
+
+export { relativeError };
 
 /** What the reference answered to one question. */
 export interface Answer {
@@ -36,12 +44,6 @@ export interface Case extends Answer {
   readonly historyAfter: readonly Turn[];
 }
 
-/** A tensor of `expected.safetensors.gz`. */
-export interface ExpectedTensor {
-  readonly shape: readonly number[];
-  readonly data: Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
-}
-
 /** Everything expected of a checkpoint. */
 export interface Expected {
   /** The checkpoint's folder. */
@@ -53,7 +55,7 @@ export interface Expected {
     readonly samples: readonly Answer[];
   } | null;
   /** A tensor by its name. */
-  readonly tensor: (name: string) => ExpectedTensor;
+  readonly tensor: (name: string) => HostTensor<"float32">;
   /** Names of the sets of pictures that were encoded. */
   readonly pictureSets: readonly string[];
   /** float32 [n, 3, S, S] of a set of pictures. */
@@ -62,37 +64,22 @@ export interface Expected {
 
 /** Reads a folder that holds `checkpoint`, `cases.json` and `expected.safetensors.gz`. */
 export async function readExpected(folder: string): Promise<Expected> {
-  const file = await Deno.open(`${folder}/expected.safetensors.gz`);
-  const stream = file.readable.pipeThrough(new DecompressionStream("gzip"));
-  const tensors = parse(await new Response(stream).arrayBuffer());
-  const tensor = (name: string): ExpectedTensor => {
+  const { tensors, folder: checkpoint } = await readGolden(
+    pathToFileURL(folder).href,
+  );
+  const tensor = (name: string) => {
     const found = tensors.get(name);
     assert.ok(found !== undefined, `${folder}: no expected tensor ${name}`);
     return found;
   };
   return {
-    folder: `${folder}/checkpoint`,
     ...JSON.parse(await Deno.readTextFile(`${folder}/cases.json`)),
+    folder: checkpoint,
     tensor,
     pictureSets: [...tensors.keys()].filter((name) => name.startsWith("tiles/"))
       .map((name) => name.slice("tiles/".length)),
     pixels: (set) => normalise(tensor(`tiles/${set}`)),
   };
-}
-
-/** ‖a − b‖ / ‖b‖. */
-export function relativeError(
-  a: Float32Array,
-  b: Float32Array | Uint8Array,
-): number {
-  assert.equal(a.length, b.length);
-  let difference = 0;
-  let norm = 0;
-  for (const [i, wanted] of b.entries()) {
-    difference += (a[i]! - wanted) ** 2;
-    norm += wanted ** 2;
-  }
-  return Math.sqrt(difference / norm);
 }
 
 /** Patch features and visual tokens of a set of pictures, with their distance from the reference. */
@@ -140,42 +127,3 @@ export const ask = Effect.fnUntraced(function* (
     settings: { maxNewTokens },
   });
 });
-
-/** ImageNet's mean and deviation; each step rounded to float32, as PyTorch does. */
-function normalise(tiles: ExpectedTensor): HostTensor<"float32"> {
-  const mean = Float32Array.of(0.485, 0.456, 0.406);
-  const deviation = Float32Array.of(0.229, 0.224, 0.225);
-  const [count, edge] = tiles.shape as [number, number];
-  const area = edge * edge;
-  const out = new Float32Array(count * 3 * area);
-  for (const [i, byte] of tiles.data.entries()) {
-    const channel = i % 3;
-    const pixel = (i - channel) / 3;
-    const tile = Math.floor(pixel / area);
-    const centred = Math.fround(Math.fround(byte / 255) - mean[channel]!);
-    out[(tile * 3 + channel) * area + pixel % area] = centred /
-      deviation[channel]!;
-  }
-  return hostTensor("float32", [count, 3, edge, edge], out);
-}
-
-function parse(buffer: ArrayBuffer): Map<string, ExpectedTensor> {
-  const length = Number(new DataView(buffer).getBigUint64(0, true));
-  const header: Record<
-    string,
-    { dtype: string; shape: number[]; data_offsets: [number, number] }
-  > = JSON.parse(
-    new TextDecoder().decode(new Uint8Array(buffer, 8, length)),
-  );
-  const tensors = new Map<string, ExpectedTensor>();
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
-    const [start, end] = entry.data_offsets;
-    const bytes = buffer.slice(8 + length + start, 8 + length + end);
-    const data = entry.dtype === "F32"
-      ? new Float32Array(bytes)
-      : new Uint8Array(bytes);
-    tensors.set(name, { shape: entry.shape, data });
-  }
-  return tensors;
-}

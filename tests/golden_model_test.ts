@@ -5,6 +5,7 @@
  * in float64.
  */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { Effect, Layer } from "effect";
 import { ImageProcessor, ModelInfo } from "../nodes/services.ts";
 import type { VisualTokens } from "../nodes/values.ts";
@@ -21,7 +22,7 @@ import {
   relativeError,
 } from "./golden_model.ts";
 
-const golden = new URL("golden/model/", import.meta.url).pathname;
+const golden = fileURLToPath(new URL("golden/model/", import.meta.url));
 const tolerance = 1e-5;
 const checkpoints = [
   "layer-norm-f32",

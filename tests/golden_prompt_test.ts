@@ -4,6 +4,7 @@
  * right, we refuse it, and the test says so for each of these cases.
  */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { Effect } from "effect";
 import { PromptError } from "../nodes/errors.ts";
 import { arrangePrompt } from "../nodes/prompt_template.ts";
@@ -198,7 +199,7 @@ function system(item: Common): { readonly systemMessage?: string } {
 }
 
 function open(name: string) {
-  const folder = new URL(`tokenizer/${name}`, golden).pathname;
+  const folder = fileURLToPath(new URL(`tokenizer/${name}`, golden));
   return Effect.runPromise(openTokenizer(folder));
 }
 
