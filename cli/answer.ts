@@ -8,7 +8,15 @@ import type { Fault } from "./faults.ts";
 import { attempt, type Model } from "./models.ts";
 import { makePainter, runProgress } from "./progress.ts";
 import { Shell } from "./shell.ts";
-import { count, duration, jsonText, plural, printable, wrap } from "./text.ts";
+import {
+  count,
+  duration,
+  jsonText,
+  oneLine,
+  plural,
+  printable,
+  wrap,
+} from "./text.ts";
 
 /** A result as `--json` prints it and batch lines carry it. */
 export interface JsonResult {
@@ -94,6 +102,7 @@ export const answer: (
     } else if (!streams) {
       yield* shell.write(`${result.response}\n`);
     }
+    warnUnrecorded(shell, result.storeError);
     if (shell.canRepaint) {
       const style = shell.colors ? ["\x1b[2m", "\x1b[0m"] : ["", ""];
       const line = figures(result, performance.now() - began);
@@ -166,6 +175,15 @@ const stream = Effect.fnUntraced(function* (
     return unfinishedLine ? Effect.ignore(shell.write("\n")) : Effect.void;
   })));
 });
+
+/** Says that a run could not be recorded, where that is so. */
+export function warnUnrecorded(
+  shell: Shell,
+  error: { readonly message: string } | undefined,
+): void {
+  if (error === undefined) return;
+  shell.warn(`tessera: the run was not recorded: ${oneLine(error.message)}\n`);
+}
 
 /** A line of figures about an answer. */
 export function figures(result: ChatResult, ms: number): string {

@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import type { ChatResult } from "../mod.ts";
-import { jsonResult } from "./answer.ts";
+import { jsonResult, warnUnrecorded } from "./answer.ts";
 import { checked } from "./chat.ts";
 import { describe, type Fault, Reported, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
@@ -115,6 +115,7 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
   let done = 0;
   let failed = 0;
   let spoken = began;
+  let unrecorded: ChatResult["storeError"];
   const painter = makePainter(shell);
   const line = (columns: number) =>
     jobsLine({
@@ -150,6 +151,9 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
         return yield* Effect.failCause(exit.cause);
       }
       yield* checked(() => output.append(batchLine(job, exit)));
+      if (Exit.isSuccess(exit) && exit.value.storeError !== undefined) {
+        unrecorded ??= exit.value.storeError;
+      }
       done++;
       if (Exit.isFailure(exit)) failed++;
       tell();
@@ -159,6 +163,7 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
         if (shell.canRepaint || done < todo.length) {
           shell.warn(`tessera: ${summary()}\n`);
         }
+        warnUnrecorded(shell, unrecorded);
       })),
     );
   if (failed > 0) return yield* Effect.fail<Fault>(new Reported());

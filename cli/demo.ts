@@ -257,10 +257,18 @@ export async function demo(
   print(costTable(costs, columns));
   print(
     wrap(
-      '\nStages of a batch, and of several pictures, run side by side, so they add up to more than "in all". ' +
-        '"cached" was remembered from an earlier question.',
+      "\nStages of a batch, and of several pictures, run side by side, so they add up to more than " +
+        '"in all". "cached" was remembered from an earlier question.',
       columns,
     ).join("\n") + "\n",
+  );
+  heading("Where it is kept");
+  print(
+    `${store} has these runs with all their events.\n` +
+      "  deno task tessera runs      lists them\n" +
+      "  deno task tessera runs ID   shows one, node by node\n" +
+      "\nNow ask yourself:\n" +
+      "  deno task tessera chat --image examples/images/page.png\n",
   );
 }
 

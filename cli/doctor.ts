@@ -4,7 +4,9 @@
  */
 import * as Effect from "effect/Effect";
 import * as Command from "effect/cli/Command";
+import type { MediaDiagnosis } from "../plugins/media/mod.ts";
 import type { OnnxDiagnosis } from "../plugins/onnx/mod.ts";
+import { type Fault, Reported } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { Shell } from "./shell.ts";
 import { bytes, jsonText, oneLine, wrap } from "./text.ts";
@@ -61,13 +63,20 @@ export function findingsText(
   return `${lines.join("\n")}\n`;
 }
 
+const reinstall =
+  "Install the packages again: rm -r node_modules; deno install";
+
 /** Looks at the machine. */
 export const examine: Effect.Effect<Findings> = Effect.gen(function* () {
   const onnx = yield* Effect.promise(() => import("../plugins/onnx/mod.ts"));
+  const media = yield* Effect.promise(() => import("../plugins/media/mod.ts"));
   const inference = yield* onnx.diagnose();
+  const codecs = yield* media.diagnose;
   return {
     "Tessera": machine(),
     "Inference": inferenceFindings(inference),
+    "Pictures": pictureFindings(codecs),
+    "Videos": videoFindings(codecs),
   };
 });
 
@@ -99,8 +108,6 @@ function machine(): readonly Finding[] {
 /** Findings about ONNX Runtime. */
 export function inferenceFindings(found: OnnxDiagnosis): readonly Finding[] {
   const { binding, ffiProblem, napiProblem } = found;
-  const install =
-    "Install the packages again: rm -r node_modules; deno install";
   const bindings: Finding[] =
     ([["ffi", ffiProblem], ["napi", napiProblem]] as const)
       .map(([name, problem]) => ({
@@ -111,14 +118,14 @@ export function inferenceFindings(found: OnnxDiagnosis): readonly Finding[] {
           ? "missing"
           : "optional",
         detail: problem ?? (name === binding ? "in use" : "works"),
-        ...(problem === undefined ? {} : { remedy: install }),
+        ...(problem === undefined ? {} : { remedy: reinstall }),
       }));
   return [
     {
       name: "ONNX Runtime",
       status: binding === undefined ? "missing" : "ok",
       detail: found.version ?? "does not work here",
-      ...(binding === undefined ? { remedy: install } : {}),
+      ...(binding === undefined ? { remedy: reinstall } : {}),
     },
     ...bindings,
     ...found.devices.map(({ device, provider, usable, problem }): Finding => ({
@@ -127,6 +134,68 @@ export function inferenceFindings(found: OnnxDiagnosis): readonly Finding[] {
       detail: usable ? provider : problem?.replace(`device ${device}: `, "") ??
         `${provider} cannot be used`,
     })),
+  ];
+}
+
+/** Findings about pictures. */
+export function pictureFindings(found: MediaDiagnosis): readonly Finding[] {
+  const { sharp, simd } = found;
+  return [
+    sharp.ok
+      ? {
+        name: "sharp",
+        status: "ok",
+        detail: `${sharp.version}, libvips ${sharp.libvips}: ${
+          sharp.formats.join(", ")
+        }`,
+      }
+      : {
+        name: "sharp",
+        status: "missing",
+        detail: sharp.problem,
+        remedy: reinstall,
+      },
+    simd.ok
+      ? { name: "resampler", status: "ok", detail: "WebAssembly SIMD" }
+      : {
+        name: "resampler",
+        status: "optional",
+        detail: `${simd.problem}; the slower one in TypeScript is used`,
+      },
+  ];
+}
+
+/** Findings about videos: one of two readers is enough. */
+export function videoFindings(found: MediaDiagnosis): readonly Finding[] {
+  const { nodeAv, ffmpeg } = found;
+  const absent = (name: string, problem: string, remedy: string): Finding => ({
+    name,
+    status: nodeAv.ok || ffmpeg.ok ? "optional" : "missing",
+    detail: problem,
+    remedy,
+  });
+  return [
+    nodeAv.ok
+      ? {
+        name: "node-av",
+        status: "ok",
+        detail: `FFmpeg ${nodeAv.ffmpeg} (${nodeAv.licence}): ${
+          nodeAv.codecs.join(", ")
+        }`,
+      }
+      : absent("node-av", nodeAv.problem, reinstall),
+    ffmpeg.ok
+      ? {
+        name: "ffmpeg",
+        status: "ok",
+        detail: `${ffmpeg.version}, ffprobe ${ffmpeg.probeVersion}`,
+      }
+      : absent(
+        "ffmpeg",
+        ffmpeg.problem,
+        "Only needed where node-av does not work: apt-get install ffmpeg, brew install ffmpeg, " +
+          "or winget install ffmpeg",
+      ),
   ];
 }
 
@@ -142,12 +211,17 @@ export const doctorHandler = Effect.fn("cli.doctor")(function* (
       colors: shell.stdoutIsTerminal && shell.colors,
     }),
   );
+  const missing = Object.values(findings).flat().some(({ status }) =>
+    status === "missing"
+  );
+  if (missing) return yield* Effect.fail<Fault>(new Reported());
 });
 
 /** The `doctor` command. */
 export const doctor = Command.make("doctor", config, doctorHandler).pipe(
   Command.withDescription(
-    "Show versions, execution providers and codecs, and what to install for those that are not there.",
+    "Show versions, execution providers and codecs, and what to install for those that are not there. " +
+      "The exit code is 1 when something is missing that nothing else stands in for.",
   ),
   Command.withShortDescription("Show what works on this machine"),
   Command.withExamples([{ command: "tessera doctor" }]),

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { findingsText, inferenceFindings } from "./doctor.ts";
+import {
+  findingsText,
+  inferenceFindings,
+  pictureFindings,
+  videoFindings,
+} from "./doctor.ts";
 
 const works = {
   binding: "ffi" as const,
@@ -66,5 +71,37 @@ Deno.test("one binding is enough, none is not", () => {
       ["binding ffi", "missing"],
       ["binding napi", "missing"],
     ],
+  );
+});
+
+const codecs = {
+  sharp: {
+    ok: true as const,
+    version: "0.35.5",
+    libvips: "8.18.0",
+    formats: ["jpeg", "png"],
+  },
+  simd: { ok: false as const, problem: "no SIMD" },
+  nodeAv: { ok: false as const, problem: "not installed" },
+  ffmpeg: { ok: true as const, version: "6.1", probeVersion: "6.1" },
+};
+
+Deno.test("one video reader is enough, none is not", () => {
+  assert.deepEqual(
+    [...pictureFindings(codecs), ...videoFindings(codecs)].map((finding) => [
+      finding.name,
+      finding.status,
+    ]),
+    [
+      ["sharp", "ok"],
+      ["resampler", "optional"],
+      ["node-av", "optional"],
+      ["ffmpeg", "ok"],
+    ],
+  );
+  const none = { ...codecs, ffmpeg: { ok: false as const, problem: "none" } };
+  assert.deepEqual(
+    videoFindings(none).map(({ status }) => status),
+    ["missing", "missing"],
   );
 });

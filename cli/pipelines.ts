@@ -44,8 +44,7 @@ export const loadRegistry: (
     const { builtin } = yield* Effect.promise(() => import("../nodes/mod.ts"));
     const loaded = yield* Effect.forEach(plugins, loadPlugin);
     return yield* Effect.try({
-      try: (): AnyRegistry =>
-        makeRegistry([builtin, ...loaded.flat()]),
+      try: (): AnyRegistry => makeRegistry([builtin, ...loaded.flat()]),
       catch: (error) => error as Fault,
     });
   },

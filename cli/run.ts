@@ -7,7 +7,7 @@ import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
-import { roundTimings } from "./answer.ts";
+import { roundTimings, warnUnrecorded } from "./answer.ts";
 import { checked } from "./chat.ts";
 import * as flags from "./flags.ts";
 import { attempt, openModel } from "./models.ts";
@@ -71,6 +71,7 @@ export const runHandler = Effect.fn("cli.run")(function* (options: RunFlags) {
       ...(dump === undefined ? {} : { dump }),
     })
   ).pipe(Effect.ensuring(Effect.sync(painter.clear)));
+  warnUnrecorded(shell, result.storeError);
   yield* shell.write(`${
     jsonText({
       outputs: encodeOutputs(pipeline, result.outputs),

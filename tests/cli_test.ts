@@ -554,6 +554,22 @@ Deno.test("a store that cannot be written: asked for, it is an error; by default
       { load: damaged },
     );
     oneError(asked, /^tessera: runs\.sqlite is damaged$/);
+    // A full disk costs the record, never the answer.
+    const model = fakeModel();
+    const full = await runCli(["chat", "-m", "DIR", ...quiet, "Q"], {
+      model: {
+        ...model,
+        chat: async (request) => ({
+          ...await model.chat(request),
+          storeError: new StoreError({ message: "the disk is full" }),
+        }),
+      },
+    });
+    assert.deepEqual([full.code, full.out, full.err], [
+      0,
+      "You asked: Q\n",
+      "tessera: the run was not recorded: the disk is full\n",
+    ]);
   });
 });
 
