@@ -29,6 +29,11 @@ export interface LoadOptions {
   readonly store?: string;
   /** Pictures and features that are kept for reuse, in bytes. Default 512 MiB; 0 keeps nothing. */
   readonly cacheBytes?: number;
+  /**
+   * Longest sequence in tokens, prompt and answer together. Default: the checkpoint's
+   * `max_position_embeddings`; past it, rotary positions follow its `rope_scaling`.
+   */
+  readonly contextLength?: number;
   /** Which binding of ONNX Runtime. Default: FFI where it can be opened, N-API otherwise. */
   readonly backend?: "ffi" | "napi";
   /** Stops the loading. */

@@ -39,6 +39,11 @@ export interface InternVLOptions {
   readonly threads?: number;
   /** Type of weights and activations. Default: float32 on the CPU, float16 elsewhere. */
   readonly dtype?: ComputeType;
+  /**
+   * Longest sequence, prompt and answer together. Default: the checkpoint's
+   * `max_position_embeddings`; past it, rotary positions follow its `rope_scaling`.
+   */
+  readonly contextLength?: number;
 }
 
 /** What a loaded model provides. */
@@ -50,7 +55,10 @@ export type ModelServices =
   | LanguageModel;
 
 /** Facts for nodes, from a checkpoint's config. */
-export function modelInfo(checkpoint: Checkpoint): ModelInfo {
+export function modelInfo(
+  checkpoint: Checkpoint,
+  contextLength: number = checkpoint.config.language.maxPositionEmbeddings,
+): ModelInfo {
   const { config, dir, digest } = checkpoint;
   return {
     digest,
@@ -60,7 +68,7 @@ export function modelInfo(checkpoint: Checkpoint): ModelInfo {
     minTiles: config.dynamicImageSize ? config.minDynamicPatch : 1,
     maxTiles: config.dynamicImageSize ? config.maxDynamicPatch : 1,
     useThumbnail: config.useThumbnail,
-    contextLength: config.language.maxPositionEmbeddings,
+    contextLength,
   };
 }
 
@@ -78,6 +86,7 @@ const load: (
     const backend = yield* Backend;
     const checkpoint = yield* openCheckpoint(dir);
     const { config } = checkpoint;
+    const info = modelInfo(checkpoint, options.contextLength);
     yield* expectTensors(checkpoint, allExpectedTensors(config));
     const tokenizer = yield* openTokenizer(dir, config.language.vocabSize);
     const template = yield* checkpointTemplate(checkpoint);
@@ -91,7 +100,7 @@ const load: (
     const projector = yield* session("projector", projectorGraph);
     const language = yield* session("language", languageGraph);
     return Context.empty().pipe(
-      Context.add(ModelInfo, modelInfo(checkpoint)),
+      Context.add(ModelInfo, info),
       Context.add(VisionEncoder, makeVisionEncoder(vision, config)),
       Context.add(Projector, makeProjector(projector, config)),
       Context.add(
@@ -108,6 +117,7 @@ const load: (
           session: language,
           config: config.language,
           dtype,
+          contextLength: info.contextLength,
           endIds: [end],
           endTexts: [stopText(template)],
           detokenizer: () =>
