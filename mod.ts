@@ -34,7 +34,18 @@ export {
   type VisionConfig,
   type WeightDType,
 } from "./plugins/internvl/mod.ts";
-export { imageProcessor, videoProcessor } from "./plugins/media/mod.ts";
+export {
+  findTileGrid,
+  type Grid,
+  imageProcessor,
+  type ImageProcessorOptions,
+  imageProcessorWith,
+  type PassOrder,
+  sampleIndices,
+  videoProcessor,
+  type VideoProcessorOptions,
+  videoProcessorWith,
+} from "./plugins/media/mod.ts";
 export {
   Backend,
   BackendChoice,

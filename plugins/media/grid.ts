@@ -39,7 +39,10 @@ function gridsOf(minTiles: number, maxTiles: number): readonly Grid[] {
  *
  * ```ts
  * import { findTileGrid } from "@tessera/sdk";
- * findTileGrid(1920, 1080, { tileSize: 448, minTiles: 1, maxTiles: 12 }); // [4, 2]
+ * import assert from "node:assert/strict";
+ *
+ * const options = { tileSize: 448, minTiles: 1, maxTiles: 12 };
+ * assert.deepEqual(findTileGrid(1920, 1080, options), [4, 2]);
  * ```
  */
 export function findTileGrid(

@@ -51,6 +51,22 @@ export const imageProcessor: Layer.Layer<ImageProcessor> = imageProcessorWith();
  * Picture processing in workers that start when they are first needed and end with the layer's scope.
  * Needs `--allow-read --allow-env --allow-ffi` (sharp is a native library); the `Image` and `Tiles`
  * that come out are byte for byte those of Pillow and torchvision, but for AVIF (see docs).
+ *
+ * ```ts
+ * import { ImageProcessor, imageProcessorWith } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const small = imageProcessorWith({ workers: 1, maxPixels: 1000 });
+ * const decoding = Effect.flatMap(
+ *   ImageProcessor,
+ *   (processor) => processor.decode("examples/images/shapes.png"),
+ * );
+ * const error = await Effect.runPromise(
+ *   decoding.pipe(Effect.flip, Effect.provide(small)),
+ * );
+ * assert.match(error.message, /limit of 1000/);
+ * ```
  */
 export function imageProcessorWith(
   options: ImageProcessorOptions = {},

@@ -26,7 +26,9 @@ export function roundHalfEven(x: number): number {
  *
  * ```ts
  * import { sampleIndices } from "@tessera/sdk";
- * sampleIndices(300, 30, { segments: 4 }); // [37, 112, 187, 261]
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(sampleIndices(300, 30, { segments: 4 }), [37, 112, 187, 261]);
  * ```
  */
 export function sampleIndices(

@@ -31,10 +31,45 @@ export interface VideoProcessorOptions {
   readonly workers?: number;
 }
 
-/** Video sampling with the default options; nothing is loaded before the first video. */
+/**
+ * Video sampling with the default options; nothing is loaded before the first video.
+ *
+ * ```ts
+ * import { VideoProcessor, videoProcessor } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const sampling = Effect.flatMap(
+ *   VideoProcessor,
+ *   (processor) => processor.sample("examples/videos/moving.mp4", { segments: 4 }),
+ * );
+ * const { frames, indices } = await Effect.runPromise(
+ *   Effect.provide(sampling, videoProcessor),
+ * );
+ * assert.equal(frames.length, indices.length);
+ * ```
+ */
 export const videoProcessor: Layer.Layer<VideoProcessor> = videoProcessorWith();
 
-/** Video sampling. The worker starts with the first video and ends with the layer's scope. */
+/**
+ * Video sampling. The worker starts with the first video and ends with the layer's scope.
+ *
+ * ```ts
+ * import { VideoProcessor, videoProcessorWith } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const processor = videoProcessorWith({ reader: "node-av", workers: 2 });
+ * const sampling = Effect.flatMap(
+ *   VideoProcessor,
+ *   (video) => video.sample("no-such.mp4", { segments: 8 }),
+ * );
+ * const error = await Effect.runPromise(
+ *   sampling.pipe(Effect.flip, Effect.provide(processor)),
+ * );
+ * assert.match(error.message, /does not exist/);
+ * ```
+ */
 export function videoProcessorWith(
   options: VideoProcessorOptions = {},
 ): Layer.Layer<VideoProcessor> {
