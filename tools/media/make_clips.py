@@ -93,7 +93,7 @@ def main():
     encode(clip("av1.mp4", 40), 40, "-c:v", "libsvtav1", "-crf", "50", "-preset", "8", "-g", "20", "-svtav1-params", "lp=1")
     encode(clip("mpeg4.avi", 60), 60, "-c:v", "mpeg4", "-bf", "2", "-g", "15", "-q:v", "8")
     encode(clip("mjpeg.avi", 24), 24, "-c:v", "mjpeg", "-q:v", "12", "-pix_fmt", "yuvj420p")
-    encode(clip("h264.ts", 72), 72, *b_frames)
+    encode(clip("h264.m2t", 72), 72, *b_frames)
     encode(clip("h264.flv", 48), 48, *b_frames)
     encode(clip("animated.gif", 40, 25.0), 40, "-vf", "split[a][b];[a]palettegen=max_colors=16[p];[b][p]paletteuse=dither=none", rate=25)
 
@@ -125,7 +125,7 @@ def main():
     broken["no-moov.mp4"] = data[: len(data) // 2]
     broken["empty.mp4"] = b""
     broken["text.mp4"] = b"This is no video, although its name says so.\n" * 9
-    broken["playlist.mp4"] = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nh264.ts\n#EXT-X-ENDLIST\n"
+    broken["playlist.mp4"] = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nh264.m2t\n#EXT-X-ENDLIST\n"
     broken["concat.mp4"] = b"ffconcat version 1.0\nfile h264.mp4\nfile /etc/passwd\n"
     damaged = bytearray(data)
     middle = data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 3
