@@ -141,12 +141,11 @@ export async function demo(
     onEvent: watch.onEvent,
     signal,
   };
-  const heading = (text: string) =>
-    print(
-      shell.colors && shell.stdoutIsTerminal
-        ? `\n\x1b[1m${text}\x1b[0m\n`
-        : `\n${text}\n`,
-    );
+  const heading = (text: string) => {
+    const lines = wrap(text, columns - 1).join("\n");
+    const bold = shell.colors && shell.stdoutIsTerminal;
+    print(bold ? `\n\x1b[1m${lines}\x1b[0m\n` : `\n${lines}\n`);
+  };
   const paragraph = (mark: string, text: string) => {
     const lines = wrap(printable(text), columns - 4);
     print(
@@ -187,13 +186,12 @@ export async function demo(
   const nano: InternVL = await InternVL.load(model, { store, signal })
     .finally(painter.clear);
   await using _ = nano;
-  print(
-    `Tessera: ${nano.info.name}, loaded in ${
-      duration(performance.now() - began)
-    }; ${nano.info.tileSize}-pixel tiles, ${
-      plural(nano.info.tokensPerTile, "token")
-    } each.\n`,
-  );
+  const loaded = `Tessera: ${nano.info.name}, loaded in ${
+    duration(performance.now() - began)
+  }; ${nano.info.tileSize}-pixel tiles, ${
+    plural(nano.info.tokensPerTile, "token")
+  } each.`;
+  print(`${wrap(loaded, columns - 1).join("\n")}\n`);
 
   heading("1  One picture: shapes.png");
   const first = await scene("one", async () => {

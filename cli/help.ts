@@ -58,7 +58,8 @@ export function helpText(doc: HelpDoc, layout: HelpLayout): string {
     sections.push(
       `${heading("Examples")}\n` +
         examples.map(({ command, description }) =>
-          (description === undefined ? "" : `  # ${description}\n`) +
+          (description === undefined ? "" : wrap(description, columns - 5)
+            .map((line) => `  # ${line}\n`).join("")) +
           command.split("\n").map((line) => `  ${line}`).join("\n")
         ).join("\n"),
     );

@@ -171,6 +171,11 @@ function invocationMessage(
           error.arguments.map((value) => JSON.stringify(value)).join(" ")
         }; put a question in quotes, and give --image once for each picture`;
       case "InvalidValue":
+        if (/^\d+ occurrences$/.test(error.value)) {
+          return `--${error.option} is given ${
+            error.value.replace("occurrences", "times")
+          }; it takes one value`;
+        }
         return `${
           error.kind === "argument"
             ? error.option.toUpperCase()

@@ -173,6 +173,10 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
     ],
     [["chat", "a", "b"], /unexpected "b"; put a question in quotes/],
     [["chat", "--device", "tpu", "Q"], /--device "tpu": .*cpu.*cuda.*webgpu/],
+    [
+      ["chat", "-m", "A", "-m", "B", "Q"],
+      /--model is given 2 times; it takes one value/,
+    ],
     [["chat", "--max-tiles", "41", "Q"], /--max-tiles "41": .*at most 40/],
     [["chat", "--max-tiles", "0", "Q"], /--max-tiles "0": .*at least 1/],
     [["chat", "--max-tiles", "x", "Q"], /--max-tiles "x": expected a number/],
