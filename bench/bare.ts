@@ -30,10 +30,8 @@ export interface BareSteps {
 
 /** What the backend does around `Run`, seen from outside. */
 export interface Tap {
-  /** Called before each run; the run begins when the promise settles. */
-  before: (() => Promise<void>) | undefined;
-  /** Called when a run has ended, with the times it began and ended at. */
-  after: ((began: number, ended: number) => void) | undefined;
+  /** Called when a run has ended, with the times it began and ended at; its result waits for it. */
+  after: ((began: number, ended: number) => Promise<void> | void) | undefined;
   /** Puts the original back. */
   readonly remove: () => void;
 }
@@ -43,15 +41,13 @@ export function tap(runtime: OrtRuntime): Tap {
   const api = runtime.api as { run: typeof runtime.api.run };
   const { run } = api;
   const seen: Tap = {
-    before: undefined,
     after: undefined,
     remove: () => void (api.run = run),
   };
   api.run = async (...args) => {
-    if (seen.before !== undefined) await seen.before();
     const began = performance.now();
     const status = await run(...args);
-    seen.after?.(began, performance.now());
+    await seen.after?.(began, performance.now());
     return status;
   };
   return seen;

@@ -3,7 +3,6 @@
  * @module
  */
 import { cpus, release } from "node:os";
-import process from "node:process";
 import { Effect } from "effect";
 import { Backend, ffiBackend } from "../plugins/onnx/mod.ts";
 
@@ -45,12 +44,6 @@ export async function machineFacts(): Promise<Machine> {
     onnxruntime: version,
     load: Deno.loadavg()[0],
   };
-}
-
-/** The most memory this process has held, in MiB. */
-export function peakMemoryMiB(): number {
-  // Kilobytes everywhere in Node's terms.
-  return process.resourceUsage().maxRSS / 1024;
 }
 
 /** The C library's name, by which the dynamic loader knows it. */

@@ -6,6 +6,7 @@ import { benchBandwidth } from "./bandwidth.ts";
 import { benchBindings } from "./bindings.ts";
 import { benchGraph } from "./graph.ts";
 import { benchModel, type ModelBench } from "./model.ts";
+import { benchPreprocess, preprocessTable } from "./preprocess.ts";
 import { benchStall, type StallOf } from "./stall.ts";
 import { show, type Summary } from "./stats.ts";
 import { benchStep, type StepBench } from "./step.ts";
@@ -44,6 +45,16 @@ async function both<A>(
     synthetic: await measure(await place.synthetic(), false),
   };
 }
+
+const preprocess: Section = {
+  name: "preprocess",
+  about: "pictures per second, against Pillow and torch where Python has them",
+  title: "Preprocessing: from pixels to normalised tiles",
+  measure: async (_place, rounds) => {
+    const figures = await benchPreprocess(rounds);
+    return { figures: { ...figures }, text: preprocessTable(figures) };
+  },
+};
 
 const graph: Section = {
   name: "graph",
@@ -137,14 +148,15 @@ const step: Section = {
         row("generation, ms per token", (b) => show(b.loopMs)),
         row("bare Run off the event loop, ms", (b) => show(b.bareMs)),
         row("bare Run on the main thread, ms", (b) => show(b.blockingMs)),
-        row("overhead, whole loops in turns", (b) => percent(b.overhead)),
+        row("overhead, step by step in turns", (b) => percent(b.overhead)),
+        row("  of it between two runs", (b) => percent(b.betweenShare)),
+        row("  of it the run itself", (b) => percent(b.nativeShare)),
         row("between two runs, µs, median", (b) => show(b.betweenUs)),
         row("between two runs, µs, 95 %", (b) => show(b.betweenUs95)),
-        row("  as a share of a bare Run", (b) => percent(b.betweenShare)),
         row("  of it choosing the token, µs", (b) => show(b.chooseUs)),
-        row("the run itself against a bare one", (b) => percent(b.nativeShare)),
+        row("overhead, whole answers in turns", (b) => percent(b.loops)),
         [
-          "The overhead is what lies between two runs: the share of it is the figure that other work on the machine disturbs least. The last row is the noise.",
+          "In turns: after each step of the loop comes a bare one at the same position. Whole answers are short here, and pay for the change from prompt to single tokens in their first step.",
         ],
       ]),
     };
@@ -157,11 +169,8 @@ const stall: Section = {
   title:
     "Stall: longest gap of a 1 ms timer, chat about a 12-megapixel picture",
   measure: async (place) => {
-    const { modelLayer } = await import("../sdk/layers.ts");
-    const dir = await place.synthetic();
     const figures = await benchStall(
-      dir,
-      modelLayer(dir),
+      await place.synthetic(),
       await place.picture(),
     );
     const row = (name: string, { gap, busy, ms }: StallOf) => [
@@ -175,6 +184,9 @@ const stall: Section = {
       text: table([
         ["stage", "took, ms", "gap, ms", "busy, ms"],
         row("idle", figures.idle),
+        ...Object.entries(figures.first).map(([name, of]) =>
+          row(`first picture: ${name}`, of)
+        ),
         ...Object.entries(figures.chat).map(([name, of]) => row(name, of)),
         ...Object.entries(figures.napi).map(([name, of]) =>
           row(`N-API on the main thread: ${name}`, of)
@@ -255,6 +267,7 @@ const bandwidth: Section = {
 
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
+  preprocess,
   graph,
   model,
   step,

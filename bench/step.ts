@@ -18,7 +18,9 @@ export interface StepBench {
   readonly bareMs: number;
   /** Bare `Run` on the calling thread. */
   readonly blockingMs: number;
-  /** Whole loop over bare `Run` in turns, less one. */
+  /** Whole answers, their first step included, over as many bare runs, in turns; less one. */
+  readonly loops: number;
+  /** A step and the time before it over the bare step after it, step by step; less one. */
   readonly overhead: number;
   /** Microseconds between the end of one native run and the start of the next. */
   readonly betweenUs: number;
@@ -26,7 +28,7 @@ export interface StepBench {
   readonly betweenUs95: number;
   /** That time as a share of a bare step. */
   readonly betweenShare: number;
-  /** Native runs of the loop over bare runs, step by step in turns, less one. */
+  /** The native run of a step over the bare one after it, step by step; less one. */
   readonly nativeShare: number;
   /** Microseconds to choose the likeliest of a vocabulary of logits. */
   readonly chooseUs: number;
@@ -92,48 +94,50 @@ export async function benchStep(
       blockings.push(yield* blockingLoop);
     }
 
-    // Single steps in turns: a bare one between any two of the loop.
+    // Single steps in turns: after each of the loop's a bare one at the same position, which finds
+    // all threads awake, while the loop's own has the work between two tokens before it.
     const between: number[] = [];
     const native: number[] = [];
     const beside: number[] = [];
-    let ended = 0;
-    let decoding = false;
-    let position = start;
-    watch.before = async () => {
-      if (!decoding) return;
+    let resumed = 0;
+    let position = 0;
+    watch.after = async (began, end) => {
+      // The prompt has no run before it, and the first step still pays for the change of shape.
+      const counts = position > start;
+      if (position >= start) await bare.step(position);
       const now = performance.now();
-      if (ended > 0) between.push((now - ended) * 1000);
-      await bare.step(position++);
-      beside.push(performance.now() - now);
-    };
-    watch.after = (began, end) => {
-      if (decoding) {
+      if (counts) {
+        between.push(began - resumed);
         native.push(end - began);
-        ended = end;
+        beside.push(now - end);
       }
+      resumed = now;
+      if (position >= start) position++;
     };
-    for (let round = 0; round < Math.max(2, rounds / 2); round++) {
-      decoding = false;
-      ended = 0;
-      position = start;
+    for (let round = 0; round < rounds; round++) {
+      position = 0;
       yield* model.generate({
         prompt,
         visual: [],
         settings: { maxNewTokens: steps + 1 },
-        observer: { onFirstToken: () => decoding = true },
+        observer: { onFirstToken: () => position = start },
       });
     }
-    watch.before = watch.after = undefined;
+    watch.after = undefined;
 
     const bareMs = median(bares);
     return {
       loopMs: median(loops),
       bareMs,
       blockingMs: median(blockings),
-      overhead: pairedRatio(loops, bares) - 1,
-      betweenUs: median(between),
-      betweenUs95: quantile(between, 0.95),
-      betweenShare: median(between) / 1000 / median(beside),
+      loops: pairedRatio(loops, bares) - 1,
+      overhead: pairedRatio(
+        native.map((ms, i) => ms + between[i]),
+        beside,
+      ) - 1,
+      betweenUs: median(between) * 1000,
+      betweenUs95: quantile(between, 0.95) * 1000,
+      betweenShare: median(between) / median(beside),
       nativeShare: pairedRatio(native, beside) - 1,
       chooseUs: chooseUs(language.vocabSize),
       vocabulary: language.vocabSize,
