@@ -107,7 +107,7 @@ Deno.test("the queue does what the definition says, ties and unreachable pieces 
       assert.equal(
         result._tag,
         "Passed",
-        Arbitrary.formatCheckFailure(result),
+        `${Arbitrary.formatCheckFailure(result)}`,
       );
     }
   }

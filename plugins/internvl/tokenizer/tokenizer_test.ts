@@ -303,7 +303,11 @@ async function holds<A>(
   const result = await Effect.runPromise(
     Arbitrary.checkEffect(values, property, { runs: 400, seed: 7 }),
   );
-  assert.equal(result._tag, "Passed", Arbitrary.formatCheckFailure(result));
+  assert.equal(
+    result._tag,
+    "Passed",
+    `${Arbitrary.formatCheckFailure(result)}`,
+  );
 }
 
 Deno.test("a text comes back from its ids", async () => {
