@@ -21,7 +21,8 @@ import { LanguageModel } from "./services.ts";
 
 /**
  * Prefills the prompt with the visual tokens in place and generates. Its sub-spans are `prefill`
- * and `decode`; the answer streams on `text`.
+ * and `decode`; the answer streams on `text`. Fails with `CapacityError` for a prompt longer than the
+ * context, with `PromptError` for a setting out of range, with `BackendError` when the run fails.
  *
  * ```ts
  * import {

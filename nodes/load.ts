@@ -9,7 +9,8 @@ import { Image, ImageSource } from "./ports.ts";
 import { ImageProcessor } from "./services.ts";
 
 /**
- * Decodes a picture to 8-bit RGB exactly as the reference does (no rotation, alpha dropped).
+ * Decodes a picture to 8-bit RGB exactly as the reference does (no rotation, alpha dropped). Fails with
+ * `MediaError` for what cannot be read.
  *
  * ```ts
  * import { imageProcessor, ImageSource, load, pipeline, run } from "@tessera/sdk";

@@ -9,7 +9,7 @@ import { PatchFeatures, VisualTokens } from "./ports.ts";
 import { ModelInfo, Projector } from "./services.ts";
 
 /**
- * [n, 1 + g², Dv] → [n, tokens per tile, Dl].
+ * Patch features [n, 1 + g², Dv] → visual tokens [n, tokens per tile, Dl]. Fails with `BackendError`.
  *
  * ```ts
  * import {

@@ -109,7 +109,8 @@ export function arrangePrompt(parts: PromptParts): PromptRequest | PromptError {
 }
 
 /**
- * Renders the checkpoint's template and tokenizes it; image context tokens stand where pictures go.
+ * Renders the checkpoint's template and tokenizes it; image context tokens stand where pictures go. Fails
+ * with `PromptError` for an empty question and for placeholders that do not match the pictures.
  *
  * ```ts
  * import { InternVL, pipeline, promptTemplate, Text, TilesList } from "@tessera/sdk";

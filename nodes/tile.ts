@@ -52,7 +52,8 @@ export function tilingOptions(
 }
 
 /**
- * Cuts a picture into the grid nearest its aspect ratio and normalises the tiles: [n, 3, S, S].
+ * Cuts a picture into the grid nearest its aspect ratio and normalises the tiles: float32 [n, 3, S, S],
+ * S the tile size in pixels. Source: `dynamic_preprocess` of the InternVL-Chat model card.
  *
  * ```ts
  * import { Image, InternVL, pipeline, tile } from "@tessera/sdk";

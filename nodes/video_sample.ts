@@ -42,7 +42,7 @@ export const defaultSegments = 8;
 
 /**
  * One frame from the middle of each segment, by the model card's `get_index`; frame i is the i-th in
- * presentation order.
+ * presentation order. Fails with `MediaError` for what cannot be read and for a range outside the video.
  *
  * ```ts
  * import { pipeline, run, VideoClip, videoProcessor, videoSample } from "@tessera/sdk";

@@ -9,7 +9,8 @@ import { PatchFeatures, Tiles } from "./ports.ts";
 import { ModelInfo, VisionEncoder } from "./services.ts";
 
 /**
- * [n, 3, S, S] → the encoder's last hidden state, class token included: [n, 1 + g², Dv].
+ * [n, 3, S, S] → the encoder's last hidden state, class token included: [n, 1 + g², Dv],
+ * g the patches along an edge of a tile. Fails with `BackendError`.
  *
  * ```ts
  * import { elementCount, hostTensor, InternVL, pipeline, Tiles, visionEncode } from "@tessera/sdk";

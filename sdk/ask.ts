@@ -101,7 +101,8 @@ export function stageTimings(
 }
 
 /**
- * Asks one question.
+ * Asks one question. Fails with `MediaError` (a picture or video), `PromptError` (the question or a
+ * setting), `CapacityError` (longer than the context), `BackendError`.
  *
  * ```ts
  * import { chat, modelLayer } from "@tessera/sdk";
@@ -151,7 +152,8 @@ export const chat: (
 );
 
 /**
- * Asks several independent questions; each result carries its own sample's timings.
+ * Asks several independent questions; each result carries its own sample's timings. The first failure
+ * ends the others and is the failure of all.
  *
  * ```ts
  * import { batchChat, modelLayer } from "@tessera/sdk";

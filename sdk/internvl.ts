@@ -197,7 +197,8 @@ export class InternVL implements AsyncDisposable {
   }
 
   /**
-   * Runs a pipeline of your own whose services this model provides.
+   * Runs a pipeline of your own whose services this model provides. Rejects with what its nodes fail with,
+   * or with `GraphError` for inputs that do not fit.
    *
    * ```ts
    * import { ImageSource, InternVL, load, pipeline } from "@tessera/sdk";

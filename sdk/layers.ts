@@ -27,7 +27,9 @@ const backends = { ffi: ffiBackend, napi: napiBackend };
 const defaultCacheBytes = 512 * 2 ** 20;
 
 /**
- * The services of a model: the checkpoint's, the media plugin's, a memo and a run store.
+ * The services of a model: the checkpoint's, the media plugin's, a memo and a run store. Loads the model
+ * when it is built; fails with `CheckpointError`, `BackendError`, or `StoreError` for a SQLite file that
+ * cannot be opened.
  *
  * ```ts
  * import { chat, modelLayer } from "@tessera/sdk";
