@@ -7,10 +7,10 @@ import process from "node:process";
 import { displayWidth } from "effect/cli/CliOutput";
 import type { AskOptions, ChatResult, InternVL } from "../mod.ts";
 import type { RunEvent } from "../pipeline/mod.ts";
-import { describe, faultText } from "./faults.ts";
+import { faultText, InputError } from "./faults.ts";
 import { defaultStore, embeddedModel, packagePath } from "./models.ts";
 import { makePainter, runProgress } from "./progress.ts";
-import { processShell, type Shell } from "./shell.ts";
+import { processShell, type Shell, writeAll } from "./shell.ts";
 import {
   count,
   duration,
@@ -131,9 +131,13 @@ export async function demo(
   signal: AbortSignal,
 ): Promise<void> {
   const columns = Math.max(40, Math.min(100, shell.columns()));
-  const picture = (name: string) => packagePath(`examples/images/${name}`)!;
-  const clip = packagePath("examples/videos/moving.mp4")!;
-  const model = embeddedModel()!;
+  const model = embeddedModel();
+  const examples = packagePath("examples");
+  if (model === undefined || examples === undefined) {
+    throw new InputError("the demo comes with a checkout of Tessera");
+  }
+  const picture = (name: string) => `${examples}/images/${name}`;
+  const clip = `${examples}/videos/moving.mp4`;
   const costs: Cost[] = [];
   const watch = watcher(shell);
   const ask: AskOptions = {
@@ -195,14 +199,14 @@ export async function demo(
 
   heading("1  One picture: shapes.png");
   const first = await scene("one", async () => {
-    const question = "What is in the picture?";
+    const question = "How many shapes are there?";
     const images = [picture("shapes.png")];
     return [[question, await nano.chat({ ...ask, question, images })]];
   });
 
   heading("2  A second round, with the history");
   await scene("again", async () => {
-    const question = "What colour is the circle?";
+    const question = "What are they?";
     const images = [picture("shapes.png")];
     const { history } = first.results[0]!;
     return [[question, await nano.chat({ ...ask, question, images, history })]];
@@ -230,11 +234,11 @@ export async function demo(
     ]];
   });
 
-  heading("5  batchChat of three: chart.png, letter.png, three.png");
+  heading("5  batchChat of three: page.png, one.jpg, three.png");
   await scene("batch", async () => {
     const samples = [
-      { question: "What is in the picture?", images: [picture("chart.png")] },
-      { question: "Which letter is this?", images: [picture("letter.png")] },
+      { question: "What is in the picture?", images: [picture("page.png")] },
+      { question: "What colour is it?", images: [picture("one.jpg")] },
       {
         question: "How many shapes are there?",
         images: [picture("three.png")],
@@ -281,14 +285,22 @@ if (import.meta.main) {
     Deno.mkdirSync(".tessera", { recursive: true });
     await demo(
       shell,
-      (text) => Deno.stdout.writeSync(new TextEncoder().encode(text)),
+      (text) => {
+        try {
+          writeAll(Deno.stdout, new TextEncoder().encode(text));
+        } catch (error) {
+          // `deno task demo | head` is nobody's mistake.
+          if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141);
+          throw error;
+        }
+      },
       defaultStore,
       controller.signal,
     );
   } catch (error) {
     code = controller.signal.aborted ? 130 : 1;
+    if (shell.canRepaint) shell.warn("\r\x1b[K");
     if (code === 1) shell.warn(faultText(error, shell.debug));
-    else shell.warn(`\ntessera: stopped (${describe(error).tag})\n`);
   }
   Deno.exit(code);
 }
