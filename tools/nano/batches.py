@@ -121,6 +121,15 @@ def plain(rng: Random) -> Sample:
     return s
 
 
+def chat(rng: Random, make) -> list[talk.Round]:
+    """A conversation: one talk, now and then followed by a second and a third."""
+    rounds = make()
+    for _ in range(2):
+        if rng.random() < 0.4:
+            rounds = rounds + make()
+    return rounds
+
+
 def branch_tokens(rng: Random, tok: prompt.Tokenizer, rounds: list[talk.Round]) -> tuple[list[int], list[int]]:
     """(ids, targets) of one talk; only answers and their `<|im_end|>` are targets."""
     line: list[int] = []
@@ -154,7 +163,7 @@ def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int
         for b in range(1, 30):
             if budget == 0:
                 break
-            line, goal = branch_tokens(rng, tok, s.talk())
+            line, goal = branch_tokens(rng, tok, chat(rng, s.talk))
             if len(ids) + len(line) > full and b > 1:
                 if full - len(ids) < 16:
                     break
@@ -190,7 +199,7 @@ def attention_mask(branch: torch.Tensor) -> torch.Tensor:
 class Stream(torch.utils.data.IterableDataset):
     """Endless batches. `mix` gives the weights of single, tiled, pair and video batches."""
 
-    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: int, mix, budget: int = 100, batch: int = 48):
+    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: int, mix, budget: int = 110, batch: int = 48):
         self.args = (tokenizer_path, size, grid, seed, mix, budget, batch)
 
     def __iter__(self):

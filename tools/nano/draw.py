@@ -124,7 +124,7 @@ def _background(rng: Random) -> tuple[tuple[int, int, int], list[str]]:
 def shapes(rng: Random, count: int | None = None, aspect: float = 1.0) -> Scene:
     """One to four shapes on a plain ground; `aspect` is width / height."""
     background, colours = _background(rng)
-    n = count or rng.choices([1, 2, 3, 4], [33, 33, 24, 10])[0]
+    n = count or rng.choices([1, 2, 3, 4], [20, 37, 29, 14])[0]
     if n == 1:
         layout, names = "one", [rng.choice(list(PLACES) + ["in the middle"] * 5)]
         spots = [(0.2 + 0.3 * PLACES[p][0], 0.2 + 0.3 * PLACES[p][1]) for p in names]

@@ -58,7 +58,7 @@ def cases(rng: Random, group: str, count: int):
     """Yields (tiles, counts, first head, rounds)."""
     size = CONFIG["vision"]["image"]
     for _ in range(count):
-        if group in ("shapes", "text", "chart", "shapes, tiled"):
+        if group in ("shapes", "text", "chart", "shapes, tiled", "long chats"):
             w, h = batches.canvas(rng)
             if group.endswith("tiled"):
                 w, h = w * 2, h * 2
@@ -67,7 +67,10 @@ def cases(rng: Random, group: str, count: int):
             )
             image = draw.render(rng, scene, w, h, smooth=True)
             cut = tiles.split(image, size, 6 if group.endswith("tiled") else 1)
-            yield cut, [len(cut)], "<image>\n", talk.rounds_for(rng, scene)
+            rounds = talk.rounds_for(rng, scene)
+            if group == "long chats":
+                rounds = rounds + talk.rounds_for(rng, scene) + talk.rounds_for(rng, scene)
+            yield cut, [len(cut)], "<image>\n", rounds
         elif group.startswith("two"):
             s = batches.pair(rng, size, size // 28, 1)
             if group.endswith("combined"):
@@ -81,7 +84,7 @@ def cases(rng: Random, group: str, count: int):
             yield [], [], "", talk.plain_rounds(rng)
 
 
-GROUPS = ["shapes", "shapes, tiled", "text", "chart", "two pictures, combined", "two pictures, separate", "video", "no picture"]
+GROUPS = ["shapes", "shapes, tiled", "long chats", "text", "chart", "two pictures, combined", "two pictures, separate", "video", "no picture"]
 
 
 def main() -> None:

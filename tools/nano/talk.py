@@ -140,7 +140,7 @@ def shape_rounds(rng: Random, scene: Scene) -> list[Round]:
     ts = scene.things
     task = rng.choices(
         ["describe", "colour", "kind", "count", "where", "exists", "relation", "follow", "general", "poem"],
-        [26, 12, 10, 12, 10, 9, 8, 18, 3, 1],
+        [13, 25, 14, 10, 12, 10, 5, 16, 2, 1],
     )[0]
     cw = colour_word(rng)
     t = rng.choice(ts)
@@ -150,7 +150,7 @@ def shape_rounds(rng: Random, scene: Scene) -> list[Round]:
         return [("poem", rng.choice(["Please write a poem according to the image.", "Write a poem about the picture."]), _poem(scene))]
     if task == "colour":
         unique = _unique(ts, "kind")
-        if unique and rng.random() < 0.65:
+        if unique and rng.random() < 0.8:
             t = rng.choice(unique)
             q = rng.choice([f"What {cw} is the {t.kind}?", f"What {cw} is the {t.kind}?", f"Which {cw} is the {t.kind}?", f"What is the {cw} of the {t.kind}?"])
             return [("colour", q, f"The {t.kind} is {t.colour}.")]
@@ -159,7 +159,7 @@ def shape_rounds(rng: Random, scene: Scene) -> list[Round]:
         return [("colour", rng.choice([f"What {cw} is the shape {t.place}?", f"Which {cw} is the shape {t.place}?"]), f"It is {t.colour}.")]
     if task == "kind":
         unique = _unique(ts, "colour")
-        if unique and rng.random() < 0.4:
+        if unique and rng.random() < 0.6:
             t = rng.choice(unique)
             return [("kind", rng.choice([f"What shape is {t.colour}?", f"Which shape is {t.colour}?"]), f"The {t.kind}.")]
         return [("kind", rng.choice([f"What is {t.place}?", f"What do you see {t.place}?", f"What is there {t.place}?"]), f"{upper(named(t))}.")]

@@ -111,7 +111,7 @@ def main() -> None:
     ap.add_argument("--vision-minutes", type=float, default=10, help="of it, the first stage")
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--batch", type=int, default=48)
-    ap.add_argument("--budget", type=int, default=100, help="tokens of questions and answers per picture")
+    ap.add_argument("--budget", type=int, default=110, help="tokens of questions and answers per picture")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--lr", type=float, default=0.02, help="Muon's; AdamW's is a tenth")
     ap.add_argument("--aux", type=float, default=1.0, help="weight of the dense labels in the second stage")
@@ -168,7 +168,7 @@ def main() -> None:
 
     # (until this share of the time, weights of: labels only, single, tiled, pair, video)
     first = args.vision_minutes / args.minutes
-    plan = [(first, (1, 0, 0, 0, 0)), (first + (1 - first) * 0.12, (0, 1, 0, 0, 0)), (2.0, (26, 30, 14, 19, 11))]
+    plan = [(first, (1, 0, 0, 0, 0)), (first + (1 - first) * 0.12, (0, 1, 0, 0, 0)), (2.0, (20, 40, 14, 16, 10))]
     stage, stream = -1, None
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))  # stop after this step, with the state saved
