@@ -33,8 +33,8 @@ const config = {
   ),
   segments: Flag.Int("segments").pipe(
     Flag.filter(
-      (value) => value >= 1 && value <= 512,
-      (value) => `Expected 1 to 512 segments, got ${value}`,
+      (value) => value >= 1 && value <= 4096,
+      (value) => `Expected 1 to 4,096 segments, got ${value}`,
     ),
     Flag.withMetavar("N"),
     Flag.withDescription(

@@ -16,7 +16,6 @@ import {
   Text,
   thumbnail,
   tile,
-  TilesList,
   toMermaid,
   visionEncode,
 } from "@tessera/sdk";
@@ -37,7 +36,6 @@ export const interview = pipeline("interview", (g) => {
   const { prompt } = g.each(promptTemplate, {
     question: questions,
     images: g.list(tiles),
-    frames: g.constant(TilesList, []),
   });
   const { completion } = g.each(decode, {
     prompt,

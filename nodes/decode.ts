@@ -13,9 +13,9 @@ import {
 import type { BackendError, PromptError } from "./errors.ts";
 import {
   Completion,
-  GenerationSettings,
+  OptionalSettings,
+  OptionalVisualTokensList,
   Prompt,
-  VisualTokensList,
 } from "./ports.ts";
 import { LanguageModel } from "./services.ts";
 
@@ -32,8 +32,6 @@ import { LanguageModel } from "./services.ts";
  *   pipeline,
  *   promptTemplate,
  *   Text,
- *   TilesList,
- *   VisualTokensList,
  * } from "@tessera/sdk";
  * import assert from "node:assert/strict";
  *
@@ -41,12 +39,9 @@ import { LanguageModel } from "./services.ts";
  * const ask = pipeline("ask", (g) => {
  *   const { prompt } = g.add(promptTemplate, {
  *     question: g.input("question", Text),
- *     images: g.constant(TilesList, []),
- *     frames: g.constant(TilesList, []),
  *   });
  *   return g.add(decode, {
  *     prompt,
- *     tokens: g.constant(VisualTokensList, []),
  *     settings: g.constant(GenerationSettings, { maxNewTokens: 4 }),
  *   });
  * });
@@ -59,8 +54,8 @@ export const decode: NodeKind<
   "decode",
   {
     readonly prompt: typeof Prompt;
-    readonly tokens: typeof VisualTokensList;
-    readonly settings: typeof GenerationSettings;
+    readonly tokens: typeof OptionalVisualTokensList;
+    readonly settings: typeof OptionalSettings;
   },
   { readonly completion: typeof Completion },
   NoParams,
@@ -73,15 +68,15 @@ export const decode: NodeKind<
   description: "Prefills the prompt and generates the answer.",
   inputs: {
     prompt: Prompt,
-    tokens: VisualTokensList,
-    settings: GenerationSettings,
+    tokens: OptionalVisualTokensList,
+    settings: OptionalSettings,
   },
   outputs: { completion: Completion },
   lane: "device",
   // Sampling may be meant to differ, and a generation is asked for by somebody who waits for it.
   memoize: false,
   streams: { text: Text },
-  run: ({ prompt, tokens, settings }, _params, context) =>
+  run: ({ prompt, tokens = [], settings = {} }, _params, context) =>
     Effect.gen(function* () {
       const model = yield* LanguageModel;
       const limit = settings.maxNewTokens ?? 1024;

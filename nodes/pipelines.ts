@@ -27,7 +27,6 @@ import {
   OptionalHistory,
   type Prompt,
   Sample,
-  TilesList,
   VideoClip,
 } from "./ports.ts";
 import { project } from "./project.ts";
@@ -218,7 +217,6 @@ export function chatPipeline(options: ChatPipelineOptions = {}): ChatPipeline {
       history,
       numPatchesList,
       images: tiles,
-      frames: g.constant(TilesList, []),
     }, templateOf(options));
     const { completion } = g.add(decode, { prompt, tokens, settings });
     return { completion, prompt };
@@ -257,7 +255,6 @@ export function videoChatPipeline(
     const { prompt } = g.add(promptTemplate, {
       question,
       history,
-      images: g.constant(TilesList, []),
       frames: tiles,
     }, templateOf(options));
     const { completion } = g.add(decode, { prompt, tokens, settings });

@@ -416,6 +416,11 @@ export const TilesList: PortType<"List<Tiles>", readonly TilesValue[]> = list(
   Tiles,
 );
 
+/** The tiles of several pictures, or nothing for none. */
+export const OptionalTilesList: Omittable<
+  PortType<"Optional<List<Tiles>>", readonly TilesValue[] | undefined>
+> = optional(TilesList);
+
 /** A thumbnail that may not be needed. */
 export const OptionalTiles: Omittable<
   PortType<"Optional<Tiles>", TilesValue | undefined>
@@ -428,6 +433,19 @@ export const VisualTokensList: PortType<
 > = list(
   VisualTokens,
 );
+
+/** The visual tokens of several pictures, or nothing for none. */
+export const OptionalVisualTokensList: Omittable<
+  PortType<
+    "Optional<List<VisualTokens>>",
+    readonly VisualTokensValue[] | undefined
+  >
+> = optional(VisualTokensList);
+
+/** Generation settings, or nothing for the defaults. */
+export const OptionalSettings: Omittable<
+  PortType<"Optional<GenerationSettings>", GenerationSettingsValue | undefined>
+> = optional(GenerationSettings);
 
 /** Earlier rounds, or nothing in a first round. */
 export const OptionalHistory: Omittable<

@@ -5,7 +5,12 @@
 import { Effect, Schema } from "effect";
 import { defineNode, type NodeKind, Text } from "../pipeline/mod.ts";
 import { PromptError } from "./errors.ts";
-import { OptionalCounts, OptionalHistory, Prompt, TilesList } from "./ports.ts";
+import {
+  OptionalCounts,
+  OptionalHistory,
+  OptionalTilesList,
+  Prompt,
+} from "./ports.ts";
 import { ModelInfo, PromptRenderer, type PromptRequest } from "./services.ts";
 import type { History as HistoryValue, Tiles as TilesValue } from "./values.ts";
 
@@ -113,15 +118,13 @@ export function arrangePrompt(parts: PromptParts): PromptRequest | PromptError {
  * with `PromptError` for an empty question and for placeholders that do not match the pictures.
  *
  * ```ts
- * import { InternVL, pipeline, promptTemplate, Text, TilesList } from "@tessera/sdk";
+ * import { InternVL, pipeline, promptTemplate, Text } from "@tessera/sdk";
  * import assert from "node:assert/strict";
  *
  * await using model = await InternVL.load("models/nano");
  * const render = pipeline("render", (g) =>
  *   g.add(promptTemplate, {
  *     question: g.input("question", Text),
- *     images: g.constant(TilesList, []),
- *     frames: g.constant(TilesList, []),
  *   }));
  * const { outputs } = await model.run(render, { question: "Hello!" });
  * assert.match(outputs.prompt.text, /Hello!/);
@@ -132,8 +135,8 @@ export const promptTemplate: NodeKind<
   {
     readonly question: typeof Text;
     readonly history: typeof OptionalHistory;
-    readonly images: typeof TilesList;
-    readonly frames: typeof TilesList;
+    readonly images: typeof OptionalTilesList;
+    readonly frames: typeof OptionalTilesList;
     readonly numPatchesList: typeof OptionalCounts;
   },
   { readonly prompt: typeof Prompt },
@@ -149,8 +152,8 @@ export const promptTemplate: NodeKind<
   inputs: {
     question: Text,
     history: OptionalHistory,
-    images: TilesList,
-    frames: TilesList,
+    images: OptionalTilesList,
+    frames: OptionalTilesList,
     numPatchesList: OptionalCounts,
   },
   outputs: { prompt: Prompt },
@@ -158,7 +161,10 @@ export const promptTemplate: NodeKind<
   lane: "cpu",
   memoize: false,
   identity: Effect.map(ModelInfo, (info) => info.digest),
-  run: ({ question, history, images, frames, numPatchesList }, params) =>
+  run: (
+    { question, history, images = [], frames = [], numPatchesList },
+    params,
+  ) =>
     Effect.gen(function* () {
       const renderer = yield* PromptRenderer;
       const tiles = (set: TilesValue) => set.pixels.shape[0];

@@ -30,7 +30,7 @@ const seconds = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0));
 export const VideoSampleParams: Schema.Codec<VideoSampleParams> = Schema.Struct(
   {
     segments: Schema.optionalKey(
-      Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 512 })),
+      Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 4096 })),
     ),
     start: Schema.optionalKey(seconds),
     end: Schema.optionalKey(seconds),
