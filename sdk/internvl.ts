@@ -2,7 +2,14 @@
  * The promise face: a loaded model for plain scripts.
  * @module
  */
-import { Cause, type Effect, Exit, ManagedRuntime } from "effect";
+import {
+  Cause,
+  type Effect,
+  Exit,
+  Layer,
+  Logger,
+  ManagedRuntime,
+} from "effect";
 import type { BackendError, CheckpointError } from "../nodes/errors.ts";
 import { ModelInfo } from "../nodes/services.ts";
 import {
@@ -80,7 +87,9 @@ export class InternVL implements AsyncDisposable {
    * ```
    */
   static async load(dir: string, options: LoadOptions = {}): Promise<InternVL> {
-    const runtime: Runtime = ManagedRuntime.make(modelLayer(dir, options));
+    const runtime: Runtime = ManagedRuntime.make(
+      Layer.merge(modelLayer(dir, options), quiet),
+    );
     try {
       const info = await settle(runtime, ModelInfo, options.signal);
       return new InternVL(runtime, info);
@@ -280,6 +289,11 @@ export class InternVL implements AsyncDisposable {
     return running;
   }
 }
+
+/** Warnings go to stderr: stdout belongs to the script. */
+const quiet: Layer.Layer<never> = Logger.layer([
+  Logger.withConsoleError(Logger.formatSimple),
+]);
 
 /** Runs an effect; an interruption by the caller's signal rejects with the signal's reason. */
 async function settle<A, E, R>(
