@@ -7,6 +7,7 @@ import process from "node:process";
 import { displayWidth } from "effect/cli/CliOutput";
 import type { AskOptions, ChatResult, InternVL } from "../mod.ts";
 import type { RunEvent } from "../pipeline/mod.ts";
+import { stages as stageOrder } from "../sdk/stages.ts";
 import { faultText, InputError } from "./faults.ts";
 import { defaultStore, embeddedModel, packagePath } from "./models.ts";
 import { makePainter, runProgress } from "./progress.ts";
@@ -33,22 +34,9 @@ export interface Cost {
   readonly total: number;
 }
 
-/** Stages in the order data passes them. */
-const order = [
-  "load",
-  "video-sample",
-  "tile",
-  "thumbnail",
-  "vision-encode",
-  "project",
-  "prompt-template",
-  "prefill",
-  "decode",
-];
-
 /** Stages down, scenes across; as many columns side by side as the width has room for. */
 export function costTable(costs: readonly Cost[], columns: number): string {
-  const stages = order.filter((stage) =>
+  const stages = stageOrder.filter((stage) =>
     costs.some(({ timings }) => stage in timings)
   );
   const cell = (cost: Cost, stage: string): string => {
@@ -59,7 +47,7 @@ export function costTable(costs: readonly Cost[], columns: number): string {
       ? "cached"
       : figure(ms);
   };
-  const left = Math.max(...order.map((stage) => stage.length));
+  const left = Math.max(...stageOrder.map((stage) => stage.length));
   const width = 2 + Math.max(
     ...costs.flatMap((cost) => [
       displayWidth(cost.title),

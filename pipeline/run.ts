@@ -395,7 +395,27 @@ function checkInputs(
     : Effect.succeed(data);
 }
 
-function timingsOf(
+/**
+ * Milliseconds by stage: each node's time under its kind, or under the names of its sub-spans where it
+ * has any. Pipelines used as nodes are left out, because their nodes are in.
+ *
+ * ```ts
+ * import { timingsOf } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * const report = { composite: false, queuedMs: 0, cached: false, attempt: 1 };
+ * const span = (name: string, ms: number) => ({ name, startMs: 0, ms });
+ * assert.deepEqual(
+ *   timingsOf([
+ *     { ...report, node: "load[0]", kind: "load", ms: 2, spans: [] },
+ *     { ...report, node: "load[1]", kind: "load", ms: 3, spans: [] },
+ *     { ...report, node: "decode", kind: "decode", ms: 9, spans: [span("prefill", 4)] },
+ *   ]),
+ *   { load: 5, prefill: 4 },
+ * );
+ * ```
+ */
+export function timingsOf(
   reports: readonly NodeReport[],
 ): { readonly [stage: string]: number } {
   const timings: Record<string, number> = {};

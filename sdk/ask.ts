@@ -24,6 +24,7 @@ import {
   type RunResult,
 } from "../pipeline/mod.ts";
 import { dumpTo } from "./dump.ts";
+import { stageTimings } from "./stages.ts";
 import type {
   AskOptions,
   BatchRequest,
@@ -36,69 +37,6 @@ export type AskError = AnswerError | GraphError;
 
 /** What a question asks for: the services of a loaded model and of the media plugin. */
 export type AskServices = ImageServices | VideoProcessor;
-
-/**
- * The stages of an answer, in the order data passes them.
- *
- * ```ts
- * import { stages } from "@tessera/sdk";
- * import assert from "node:assert/strict";
- *
- * assert.equal(stages[0], "load");
- * assert.equal(stages.at(-1), "decode");
- * ```
- */
-export const stages: readonly string[] = [
-  "load",
-  "video-sample",
-  "tile",
-  "thumbnail",
-  "vision-encode",
-  "project",
-  "prompt-template",
-  "prefill",
-  "decode",
-];
-
-/**
- * Milliseconds by stage: each node's time under its kind, or under the names of its sub-spans (`decode`
- * runs as `prefill` and `decode`). Nodes of other kinds come after the known stages.
- *
- * ```ts
- * import { stageTimings } from "@tessera/sdk";
- * import assert from "node:assert/strict";
- *
- * const report = {
- *   node: "load[0]",
- *   kind: "load",
- *   composite: false,
- *   ms: 12,
- *   queuedMs: 0,
- *   cached: false,
- *   attempt: 1,
- *   spans: [],
- * };
- * const timings = stageTimings([report, { ...report, node: "load[1]", ms: 8 }]);
- * assert.deepEqual(timings, { load: 20 });
- * ```
- */
-export function stageTimings(
-  nodes: readonly NodeReport[],
-): Readonly<Record<string, number>> {
-  const sums = new Map<string, number>();
-  const add = (name: string, ms: number) =>
-    sums.set(name, (sums.get(name) ?? 0) + ms);
-  for (const { composite, kind, ms, spans } of nodes) {
-    if (composite) continue;
-    if (spans.length === 0) add(kind, ms);
-    else for (const span of spans) add(span.name, span.ms);
-  }
-  const known = stages.filter((name) => sums.has(name));
-  const others = [...sums.keys()].filter((name) => !stages.includes(name));
-  return Object.fromEntries(
-    [...known, ...others].map((name) => [name, sums.get(name)!]),
-  );
-}
 
 /**
  * Asks one question. Fails with `MediaError` (a picture or video), `PromptError` (the question or a

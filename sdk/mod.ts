@@ -2,14 +2,8 @@
  * The SDK's own calls.
  * @module
  */
-export {
-  type AskError,
-  type AskServices,
-  batchChat,
-  chat,
-  stages,
-  stageTimings,
-} from "./ask.ts";
+export { type AskError, type AskServices, batchChat, chat } from "./ask.ts";
 export { InternVL } from "./internvl.ts";
 export { modelLayer } from "./layers.ts";
 export * from "./types.ts";
+export { stages, stageTimings } from "./stages.ts";
