@@ -9,11 +9,12 @@ import { ImageProcessor, type TileOptions } from "../../nodes/services.ts";
 import { hostTensor } from "../../nodes/tensor.ts";
 import type { Image, ImageSource, Tiles } from "../../nodes/values.ts";
 import { findTileGrid } from "./grid.ts";
-import type { ImageMessage, RawPixels, Ready } from "./image_worker.ts";
+import type { ImageMessage, RawPixels } from "./image_worker.ts";
 import { checkImage, isVerticalFirst, type PassOrder } from "./resample.ts";
 import { localPath } from "./source.ts";
 import { Pool, type Thread, ThreadError } from "./thread.ts";
-import type { TileJob } from "./tiler.ts";
+import { TileBatches, tilesOn } from "./tile_batches.ts";
+import type { TileGrid } from "./tiler.ts";
 
 /** Limits and behaviour of picture processing. */
 export interface ImageProcessorOptions {
@@ -85,6 +86,7 @@ export function imageProcessorWith(
         ),
         (pool) => Effect.promise(() => pool.close()),
       );
+      const batches = new TileBatches(pool);
       /** Runs `work` on a worker; its failures become errors that name the source. */
       const onWorker = <A>(
         name: string,
@@ -126,23 +128,20 @@ export function imageProcessorWith(
       );
 
       const render = Effect.fnUntraced(
-        function* (image: Image, job: Omit<TileJob, "width" | "height">) {
+        function* (image: Image, grid: TileGrid) {
           const { width, height } = yield* checked(image);
-          const outHeight = job.rows * job.tileSize;
-          const pixels = yield* onWorker(
-            sourceName(image),
-            async (thread, signal) => {
-              if (
-                !isVerticalFirst(
-                  options.passOrder ?? "classic",
-                  width,
-                  height,
-                  job.columns * job.tileSize,
-                  outHeight,
-                )
-              ) {
-                return await tileOn(thread, image, job, signal);
-              }
+          const { columns, rows, tileSize } = grid;
+          const outHeight = rows * tileSize;
+          const verticalFirst = isVerticalFirst(
+            options.passOrder ?? "classic",
+            width,
+            height,
+            columns * tileSize,
+            outHeight,
+          );
+          const name = sourceName(image);
+          const pixels = verticalFirst
+            ? yield* onWorker(name, async (thread, signal) => {
               const { buffer } = image.data.slice();
               const shrunk = await thread.call<RawPixels>({
                 kind: "shrink",
@@ -150,10 +149,13 @@ export function imageProcessorWith(
                 height: outHeight,
               }, [buffer]);
               const data = new Uint8Array(shrunk.buffer);
-              return await tileOn(thread, { ...shrunk, data }, job, signal);
-            },
-          );
-          const { columns, rows, tileSize } = job;
+              const between = { width, height: outHeight, data };
+              return (await tilesOn(thread, between, [grid], signal))[0];
+            })
+            : yield* Effect.mapError(
+              batches.render(image, grid),
+              (error) => mediaError(name, error),
+            );
           return hostTensor(
             "float32",
             [columns * rows, 3, tileSize, tileSize],
@@ -203,40 +205,6 @@ export function imageProcessorWith(
       return ImageProcessor.of({ decode, grid, tile, thumbnail });
     }),
   );
-}
-
-/** Streams a picture's rows through a worker, writing one slot while it reads the other. */
-async function tileOn(
-  thread: ImageThread,
-  image: Image,
-  job: Omit<TileJob, "width" | "height">,
-  signal: AbortSignal,
-): Promise<Float32Array<ArrayBuffer>> {
-  const { width, height, data } = image;
-  // Allocated by the thread whose garbage collector will free it, so that the allocator can give the
-  // same memory again; otherwise every picture pays for thousands of page faults.
-  const pixels = new ArrayBuffer(
-    job.columns * job.rows * 3 * job.tileSize ** 2 * 4,
-  );
-  const { memory, plan } = await thread.call<Ready>({
-    kind: "begin",
-    job: { ...job, width, height },
-    pixels,
-  }, [pixels]);
-  const bytes = new Uint8Array(memory);
-  const answers: Promise<ArrayBuffer | undefined>[] = [];
-  const rowBytes = width * 3;
-  for (let row = 0, i = 0; row < height; row += plan.slotRows, i++) {
-    if (answers.length === plan.slots.length) await answers.shift();
-    signal.throwIfAborted();
-    const rows = Math.min(plan.slotRows, height - row);
-    const address = plan.slots[i % plan.slots.length];
-    bytes.set(data.subarray(row * rowBytes, (row + rows) * rowBytes), address);
-    answers.push(thread.call({ kind: "rows", address, rows }));
-  }
-  const [tiles] = (await Promise.all(answers)).slice(-1);
-  if (tiles === undefined) throw new Error("the worker made no tiles");
-  return new Float32Array(tiles);
 }
 
 const sourceName = (image: Image) => image.source ?? "decoded picture";

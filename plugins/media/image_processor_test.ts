@@ -7,7 +7,7 @@ import {
   type ImageProcessorOptions,
   imageProcessorWith,
 } from "./image_processor.ts";
-import { normalisationTable } from "./normalise.ts";
+import { IMAGENET_MEAN, IMAGENET_STD, normaliseByte } from "./normalise.ts";
 import { type PassOrder, resizeBicubic } from "./resample.ts";
 import { random } from "./test_kit.ts";
 
@@ -35,7 +35,7 @@ function noise(width: number, height: number): Image {
   return { width, height, data };
 }
 
-/** Tiles the slow way: resize, cut, look up. */
+/** Tiles the slow way: resize, cut, normalise. */
 function tilesOf(
   image: Image,
   columns: number,
@@ -43,7 +43,6 @@ function tilesOf(
   size: number,
   order?: PassOrder,
 ): Float32Array {
-  const table = normalisationTable();
   const whole = resizeBicubic(image, columns * size, rows * size, order);
   const out = new Float32Array(columns * rows * 3 * size * size);
   let at = 0;
@@ -54,7 +53,11 @@ function tilesOf(
           const column = (tile % columns) * size + x;
           const row = Math.floor(tile / columns) * size + y;
           const byte = whole.data[(row * whole.width + column) * 3 + channel];
-          out[at++] = table[256 * channel + byte];
+          out[at++] = normaliseByte(
+            byte,
+            IMAGENET_MEAN[channel],
+            IMAGENET_STD[channel],
+          );
         }
       }
     }
@@ -251,6 +254,42 @@ Deno.test("interruption while all workers are taken gives up the place", async (
     const again = yield* processor.thumbnail(noise(9, 9), 14);
     assert.equal(again.pixels.shape[0], 1);
   }));
+});
+
+Deno.test("tiles and thumbnail asked for together are the same as one by one", async () => {
+  await run(
+    Effect.gen(function* () {
+      const processor = yield* ImageProcessor;
+      const image = noise(300, 200);
+      const options = { tileSize: 28, minTiles: 1, maxTiles: 12 };
+      const both = Effect.all(
+        [processor.tile(image, options), processor.thumbnail(image, 30)],
+        { concurrency: "unbounded" },
+      );
+      const [tiles, thumbnail] = yield* both;
+      assert.deepEqual(tiles.grid, [3, 2]);
+      assert.deepEqual(tiles.pixels.data, tilesOf(image, 3, 2, 28));
+      assert.deepEqual(thumbnail.pixels.data, tilesOf(image, 1, 1, 30));
+      // Other pixels are another picture, however close in time.
+      const other = noise(200, 300);
+      const [a, b] = yield* Effect.all(
+        [processor.thumbnail(image, 14), processor.thumbnail(other, 14)],
+        { concurrency: "unbounded" },
+      );
+      assert.deepEqual(a.pixels.data, tilesOf(image, 1, 1, 14));
+      assert.deepEqual(b.pixels.data, tilesOf(other, 1, 1, 14));
+      // One of two gives up; the other one gets its tiles.
+      const kept = yield* Effect.forkChild(processor.tile(image, options));
+      const given = yield* Effect.forkChild(processor.thumbnail(image, 30));
+      yield* Effect.yieldNow;
+      yield* Fiber.interrupt(given);
+      assert.deepEqual(
+        (yield* Fiber.join(kept)).pixels.data,
+        tilesOf(image, 3, 2, 28),
+      );
+    }),
+    { workers: 2 },
+  );
 });
 
 Deno.test("many pictures at once are each right", async () => {

@@ -9,7 +9,7 @@ import { PlainResampler } from "./plain_resampler.ts";
 import { readPicture } from "./read.ts";
 import { resizeBicubic } from "./resample.ts";
 import type { Reply } from "./thread.ts";
-import { type TileJob, Tiler } from "./tiler.ts";
+import { type TileGrid, Tiler } from "./tiler.ts";
 
 /**
  * What the worker is asked. Bytes travel as buffers: Deno 2.9 takes 0.1 microseconds per element to
@@ -23,13 +23,15 @@ export type ImageMessage =
     readonly maxBytes: number;
     readonly maxPixels: number;
   }
-  /** Begin a picture's tiles in a buffer, giving up another picture. Answer: {@link Ready}. */
+  /** Begin a picture, giving up another; the tiles go to the buffers. Answer: {@link Ready}. */
   | {
     readonly kind: "begin";
-    readonly job: TileJob;
-    readonly pixels: ArrayBuffer;
+    readonly width: number;
+    readonly height: number;
+    readonly grids: readonly TileGrid[];
+    readonly buffers: readonly ArrayBuffer[];
   }
-  /** Rows lie at an address of the shared memory. Answer, after the last rows: the tiles' buffer. */
+  /** Rows lie at an address of the shared memory. Answer, after the last rows: the buffers. */
   | { readonly kind: "rows"; readonly address: number; readonly rows: number }
   /** The vertical pass alone, where it comes first. Answer: {@link RawPixels} of `height` rows. */
   | {
@@ -93,19 +95,22 @@ async function answer(message: ImageMessage): Promise<Answer> {
     }
     case "begin": {
       tools ??= makeTools();
+      const { width, height, grids, buffers } = message;
       const plan = tools.tiler.begin(
-        message.job,
-        new Float32Array(message.pixels),
+        width,
+        height,
+        grids.map((grid, i) => [grid, new Float32Array(buffers[i])]),
       );
       const ready: Ready = { memory: tools.resampler.memory, plan };
       return { value: ready };
     }
     case "rows": {
       if (tools === undefined) throw new Error("rows before begin");
-      const pixels = tools.tiler.consume(message.address, message.rows);
-      if (pixels === undefined) return { value: undefined };
+      const tensors = tools.tiler.consume(message.address, message.rows);
+      if (tensors === undefined) return { value: undefined };
       if (tools.resampler.memory.byteLength > KEPT_BYTES) tools = undefined;
-      return { value: pixels.buffer, transfer: [pixels.buffer] };
+      const transfer = tensors.map(({ buffer }) => buffer);
+      return { value: transfer, transfer };
     }
     case "shrink": {
       const { width, height, buffer } = message.pixels;

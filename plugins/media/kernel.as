@@ -211,21 +211,27 @@ export function vertical(
   }
 }
 
-/** Looks `count` bytes (a multiple of four) up in a table of 256 floats. */
-export function lookup(
+/**
+ * Bytes to floats: ((v / 255) - mean) / deviation, rounded to float32 after each step, as torchvision
+ * computes. `count` is a multiple of eight.
+ */
+export function normalise(
   bytes: usize,
   count: i32,
-  table: usize,
+  mean: f32,
+  deviation: f32,
   out: usize,
 ): void {
   const end = bytes + count;
+  const most = f32x4.splat(255);
+  const m = f32x4.splat(mean), d = f32x4.splat(deviation);
   while (bytes < end) {
-    const v = load<u32>(bytes);
-    store<f32>(out, load<f32>(table + ((v & 255) << 2)));
-    store<f32>(out, load<f32>(table + ((v >> 8 & 255) << 2)), 4);
-    store<f32>(out, load<f32>(table + ((v >> 16 & 255) << 2)), 8);
-    store<f32>(out, load<f32>(table + ((v >> 24) << 2)), 12);
-    bytes += 4;
-    out += 16;
+    const v = v128.load_ext<u8>(bytes);
+    const a = f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(v));
+    const b = f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(v));
+    v128.store(out, f32x4.div(f32x4.sub(f32x4.div(a, most), m), d));
+    v128.store(out, f32x4.div(f32x4.sub(f32x4.div(b, most), m), d), 16);
+    bytes += 8;
+    out += 32;
   }
 }

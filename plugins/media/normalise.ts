@@ -10,18 +10,14 @@ export const IMAGENET_MEAN: readonly number[] = [0.485, 0.456, 0.406];
 /** Standard deviation of each channel over ImageNet. */
 export const IMAGENET_STD: readonly number[] = [0.229, 0.224, 0.225];
 
-/** The 256 normalised values of red, then those of green, then those of blue. */
-export function normalisationTable(): Float32Array<ArrayBuffer> {
+/** One value of one channel; mean and deviation are rounded to float32 first. */
+export function normaliseByte(
+  value: number,
+  mean: number,
+  deviation: number,
+): number {
   const { fround } = Math;
-  const table = new Float32Array(3 * 256);
-  for (let channel = 0; channel < 3; channel++) {
-    const mean = fround(IMAGENET_MEAN[channel]);
-    const std = fround(IMAGENET_STD[channel]);
-    for (let value = 0; value < 256; value++) {
-      table[256 * channel + value] = fround(
-        fround(fround(value / 255) - mean) / std,
-      );
-    }
-  }
-  return table;
+  return fround(
+    fround(fround(value / 255) - fround(mean)) / fround(deviation),
+  );
 }

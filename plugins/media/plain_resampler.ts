@@ -3,14 +3,22 @@
  * picture in one slot and resizes it with resample.ts.
  * @module
  */
-import type { ResizePlan, RowResampler, RowSink } from "./kernel.ts";
+import type {
+  ResizePlan,
+  ResizeTarget,
+  RowResampler,
+  RowSink,
+} from "./kernel.ts";
+import { normaliseByte } from "./normalise.ts";
 import { resizeBicubic } from "./resample.ts";
 
 /** Resizes one picture at a time, without WebAssembly. */
 export class PlainResampler implements RowResampler {
   #memory = new SharedArrayBuffer(0);
   #plan: ResizePlan | undefined;
-  #out = { width: 0, height: 0, row: 0 };
+  #targets: readonly ResizeTarget[] = [];
+  /** Address of the finished row. */
+  #row = 0;
 
   /** See {@link RowResampler.memory}. */
   get memory(): SharedArrayBuffer {
@@ -21,18 +29,30 @@ export class PlainResampler implements RowResampler {
   begin(
     width: number,
     height: number,
-    outWidth: number,
-    outHeight: number,
-    extra = 0,
-  ): ResizePlan & { readonly extra: number } {
-    const planeBytes = (outWidth + 15) & ~15;
-    // The extra bytes come first, where floats are aligned.
-    const row = (extra + 15) & ~15;
-    const slot = row + 3 * planeBytes;
-    this.#memory = new SharedArrayBuffer(slot + width * height * 3);
-    this.#out = { width: outWidth, height: outHeight, row };
-    this.#plan = { width, height, slots: [slot], slotRows: height, planeBytes };
-    return { ...this.#plan, extra: 0 };
+    targets: readonly ResizeTarget[],
+  ): ResizePlan {
+    let end = 0;
+    const take = (bytes: number) => {
+      const at = end;
+      end = (end + bytes + 15) & ~15;
+      return at;
+    };
+    const planned = targets.map((target) => ({
+      planeBytes: (target.width + 15) & ~15,
+      extra: take(target.extra ?? 0),
+    }));
+    const widest = Math.max(...planned.map(({ planeBytes }) => planeBytes));
+    this.#row = take(3 * widest + 16);
+    const slot = take(width * height * 3);
+    this.#memory = new SharedArrayBuffer(end);
+    this.#targets = targets;
+    return this.#plan = {
+      width,
+      height,
+      slots: [slot],
+      slotRows: height,
+      targets: planned,
+    };
   }
 
   /** See {@link RowResampler.consume}. */
@@ -41,29 +61,39 @@ export class PlainResampler implements RowResampler {
     if (plan === undefined || rows !== plan.height) {
       throw new RangeError("PlainResampler: takes all rows at once");
     }
-    const { width, height, planeBytes } = plan;
-    const { width: outWidth, height: outHeight, row } = this.#out;
+    const { width, height } = plan;
     const bytes = new Uint8Array(this.#memory);
     const data = new Uint8Array(
       bytes.subarray(address, address + width * height * 3),
     );
-    const out = resizeBicubic({ width, height, data }, outWidth, outHeight);
-    for (let y = 0, from = 0; y < outHeight; y++) {
-      for (let x = 0; x < outWidth; x++) {
-        for (let channel = 0; channel < 3; channel++) {
-          bytes[row + channel * planeBytes + x] = out.data[from++];
+    this.#targets.forEach((target, number) => {
+      const { planeBytes } = plan.targets[number];
+      const image = { width, height, data };
+      const out = resizeBicubic(image, target.width, target.height);
+      for (let y = 0, from = 0; y < target.height; y++) {
+        for (let x = 0; x < target.width; x++) {
+          for (let channel = 0; channel < 3; channel++) {
+            bytes[this.#row + channel * planeBytes + x] = out.data[from++];
+          }
         }
+        sink(number, y, this.#row);
       }
-      sink(y, row);
-    }
+    });
     return true;
   }
 
-  /** See {@link RowResampler.lookup}. */
-  lookup(bytes: number, count: number, table: number, out: number): void {
+  /** See {@link RowResampler.normalise}. */
+  normalise(
+    bytes: number,
+    count: number,
+    mean: number,
+    deviation: number,
+    out: number,
+  ): void {
     const from = new Uint8Array(this.#memory, bytes, count);
-    const values = new Float32Array(this.#memory, table, 256);
     const to = new Float32Array(this.#memory, out, count);
-    for (let i = 0; i < count; i++) to[i] = values[from[i]];
+    for (let i = 0; i < count; i++) {
+      to[i] = normaliseByte(from[i], mean, deviation);
+    }
   }
 }

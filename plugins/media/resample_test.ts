@@ -110,9 +110,9 @@ Deno.test("a size of the same pixels is a copy", () => {
 
 Deno.test("the kernel's memory does not grow with the picture's height", () => {
   const kernel = new Resampler();
-  kernel.begin(4000, 1000, 448, 448);
+  kernel.begin(4000, 1000, [{ width: 448, height: 448 }]);
   const before = kernel.memory.byteLength;
-  kernel.begin(4000, 40_000, 448, 448);
+  kernel.begin(4000, 40_000, [{ width: 448, height: 448 }]);
   // Only the vertical window and its weights grow with the scale.
   assert.ok(kernel.memory.byteLength < before + 4 * 2 ** 20);
 });
@@ -120,7 +120,7 @@ Deno.test("the kernel's memory does not grow with the picture's height", () => {
 Deno.test("rows that do not fit the plan are refused", () => {
   const kernel = new Resampler();
   assert.throws(() => kernel.consume(0, 8, () => {}), /before begin/);
-  const { slots } = kernel.begin(100, 20, 50, 10);
+  const { slots } = kernel.begin(100, 20, [{ width: 50, height: 10 }]);
   assert.throws(() => kernel.consume(slots[0], 7, () => {}), RangeError);
   assert.throws(() => kernel.consume(slots[0], 28, () => {}), RangeError);
   kernel.consume(slots[0], 16, () => {});

@@ -29,16 +29,19 @@ export function throughRows(
   outWidth: number,
   outHeight: number,
 ): Uint8Array<ArrayBuffer> {
-  const plan = resampler.begin(width, height, outWidth, outHeight);
+  const plan = resampler.begin(width, height, [
+    { width: outWidth, height: outHeight },
+  ]);
+  const { planeBytes } = plan.targets[0];
   const memory = new Uint8Array(resampler.memory);
   const out = new Uint8Array(outWidth * outHeight * 3);
   for (let row = 0, i = 0; row < height; row += plan.slotRows, i++) {
     const rows = Math.min(plan.slotRows, height - row);
     const slot = plan.slots[i % plan.slots.length];
     memory.set(data.subarray(row * width * 3, (row + rows) * width * 3), slot);
-    resampler.consume(slot, rows, (y, at) => {
+    resampler.consume(slot, rows, (_, y, at) => {
       for (let channel = 0; channel < 3; channel++) {
-        const plane = at + channel * plan.planeBytes;
+        const plane = at + channel * planeBytes;
         for (let x = 0; x < outWidth; x++) {
           out[(y * outWidth + x) * 3 + channel] = memory[plane + x];
         }
