@@ -4,9 +4,10 @@
  */
 import { Effect } from "effect";
 import { loadSharp } from "./decode.ts";
-import { ffmpegVersion } from "./ffmpeg_reader.ts";
+
 import { Resampler } from "./kernel.ts";
-import { loadNodeAv } from "./node_av_reader.ts";
+import { loadNodeAv } from "./node_av.ts";
+import { ffmpegVersion } from "./programs.ts";
 
 /** A part that is there, or why it is not and what would help. */
 export type Part<A> =

@@ -6,6 +6,8 @@
  */
 import type { SampleOptions } from "../../nodes/services.ts";
 import type { RawPixels } from "./image_worker.ts";
+import { readPpm } from "./ppm.ts";
+import { end, ffmpegVersion, head, readText, start } from "./programs.ts";
 import {
   indexPackets,
   type PacketFacts,
@@ -18,9 +20,6 @@ import {
   type RawFrames,
   VideoError,
 } from "./video_reader.ts";
-
-/** Most bytes of text that ffprobe may print about one file: some five million packets. */
-const MAX_TEXT = 128 * 2 ** 20;
 
 /** Samples frames of a file; throws {@link VideoError}. Aborting the signal ends the programs. */
 export async function sampleWithFfmpeg(
@@ -37,15 +36,6 @@ export async function sampleWithFfmpeg(
   checkSize(stream.width, stream.height, unique.length);
   const frames = await extract(path, stream.index, index, unique, signal);
   return { frames, unique, indices, fps, frameCount: index.count };
-}
-
-/** The version that `ffmpeg -version` tells; throws {@link VideoError} when it cannot be started. */
-export async function ffmpegVersion(
-  program: "ffmpeg" | "ffprobe",
-  signal: AbortSignal,
-): Promise<string> {
-  const text = await readText(program, ["-version"], signal);
-  return /version (\S+)/.exec(text)?.[1] ?? "unknown";
 }
 
 /** The version of the program on the PATH, once it is known. */
@@ -214,130 +204,4 @@ function isComplaint(line: string): boolean {
       line,
     ) &&
     !/^\s*Last message repeated/.test(line);
-}
-
-/** Splits a stream of binary PPM pictures. */
-async function* readPpm(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-): AsyncGenerator<RawPixels> {
-  const reader = stream.getReader();
-  let chunk: Uint8Array<ArrayBuffer> = new Uint8Array(0), at = 0;
-  const more = async (): Promise<boolean> => {
-    const { value } = await reader.read();
-    chunk = value ?? new Uint8Array(0);
-    at = 0;
-    return value !== undefined;
-  };
-  try {
-    for (;;) {
-      // P6, width, height and 255, each followed by one white space.
-      const words: string[] = [];
-      let word = "";
-      while (words.length < 4) {
-        if (at === chunk.length && !await more()) return;
-        if (at === chunk.length) continue;
-        const character = String.fromCharCode(chunk[at++]);
-        if (!/\s/.test(character)) word += character;
-        else if (word !== "") words.push(word), word = "";
-        if (word.length > 12) throw new Error("ffmpeg wrote no PPM");
-      }
-      const [width, height] = [Number(words[1]), Number(words[2])];
-      if (words[0] !== "P6" || words[3] !== "255") {
-        throw new Error(`ffmpeg wrote ${words.join(" ")} and no PPM of bytes`);
-      }
-      checkSize(width, height, 1);
-      const data = new Uint8Array(width * height * 3);
-      for (let filled = 0; filled < data.length;) {
-        if (at === chunk.length && !await more()) return;
-        const part = chunk.subarray(at, at + data.length - filled);
-        data.set(part, filled);
-        filled += part.length;
-        at += part.length;
-      }
-      yield { width, height, buffer: data.buffer };
-    }
-  } finally {
-    await reader.cancel().catch(() => {});
-  }
-}
-
-/** What a program prints, at most {@link MAX_TEXT} bytes. */
-async function readText(
-  program: "ffmpeg" | "ffprobe",
-  args: string[],
-  signal: AbortSignal,
-): Promise<string> {
-  const process = start(program, args, signal);
-  const errors = head(process.stderr);
-  const decoder = new TextDecoder();
-  let text = "", bytes = 0;
-  try {
-    for await (const chunk of process.stdout) {
-      bytes += chunk.length;
-      if (bytes > MAX_TEXT) {
-        throw new VideoError("has more packets than can be listed");
-      }
-      text += decoder.decode(chunk, { stream: true });
-    }
-    await process.status;
-  } finally {
-    await end(process);
-  }
-  const said = (await errors).trim().split("\n").pop() ?? "";
-  signal.throwIfAborted();
-  if (!(await process.status).success) {
-    const reason = said.slice(said.lastIndexOf(": ") + 1).trim();
-    throw new VideoError(
-      `is no video that can be read (${reason || `${program} refuses it`})`,
-    );
-  }
-  return text;
-}
-
-/** Ends a program if it is still running, and waits for its end. */
-async function end(process: Deno.ChildProcess): Promise<void> {
-  try {
-    process.kill("SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
-  await process.status;
-}
-
-/** The first 64 KiB of what a program complains about; the rest is read and dropped. */
-async function head(stream: ReadableStream<Uint8Array>): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of stream) {
-    if (text.length < 65536) text += decoder.decode(chunk, { stream: true });
-  }
-  return text;
-}
-
-function start(
-  program: "ffmpeg" | "ffprobe",
-  args: string[],
-  signal: AbortSignal,
-): Deno.ChildProcess {
-  try {
-    return new Deno.Command(program, {
-      args,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-      signal,
-    }).spawn();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new VideoError(
-        `cannot be read: ${program} is not on the PATH; install FFmpeg (or the npm package node-av)`,
-      );
-    }
-    if (error instanceof Deno.errors.NotCapable) {
-      throw new VideoError(
-        `cannot be read: ${program} may not be started; run with --allow-run=ffmpeg,ffprobe`,
-      );
-    }
-    throw error;
-  }
 }

@@ -3,8 +3,8 @@
  * go in, from the top, eight at a time; finished rows come out as soon as their window is complete.
  * @module
  */
-import { type Coefficients, coefficients } from "./coefficients.ts";
 import { KERNEL_WASM } from "./kernel_wasm.ts";
+import { type PackedTable, packedTable } from "./packed_table.ts";
 
 /** What kernel.as exports. */
 interface Kernel {
@@ -50,65 +50,6 @@ const SLOT_BYTES = 1 << 20;
 /** Input slots: one is filled while the other is read. */
 export const SLOTS = 2;
 const PAGE = 65536;
-
-/** A table of weights in the kernel's form. */
-interface PackedTable {
-  /** First pair and number of pairs per output position. */
-  readonly windows: Uint32Array<ArrayBuffer>;
-  /** Per pair of positions: the high halves of two weights, then the low halves. */
-  readonly halves: Uint16Array<ArrayBuffer>;
-  /** Bytes of `halves` per output position. */
-  readonly stride: number;
-  /** Most pairs in any window. */
-  readonly longest: number;
-}
-
-/** Packs weights in pairs that start at even positions, split into 256 · high + low. */
-function pack(table: Coefficients): PackedTable {
-  const size = table.starts.length;
-  let longest = 1;
-  for (let i = 0; i < size; i++) {
-    const start = table.starts[i];
-    const end = start + table.counts[i];
-    longest = Math.max(longest, ((end + 1) >> 1) - (start >> 1));
-  }
-  const windows = new Uint32Array(2 * size);
-  const halves = new Uint16Array(4 * longest * size);
-  for (let i = 0; i < size; i++) {
-    const start = table.starts[i];
-    const count = table.counts[i];
-    const first = start >> 1;
-    windows[2 * i] = first;
-    windows[2 * i + 1] = ((start + count + 1) >> 1) - first;
-    for (let j = 0; j < count; j++) {
-      const weight = table.weights[i * table.stride + j];
-      const position = start + j - 2 * first;
-      const at = 4 * (longest * i + (position >> 1)) + (position & 1);
-      halves[at] = weight >> 8;
-      halves[at + 2] = weight & 255;
-    }
-  }
-  return { windows, halves, stride: 8 * longest, longest };
-}
-
-/** Tables of the sizes seen last, since pictures of one source tend to have one size. */
-const tables = new Map<string, PackedTable>();
-const TABLES = 16;
-const LARGEST_CACHED = 1 << 20;
-
-function packedTable(inSize: number, outSize: number): PackedTable {
-  const key = `${inSize}>${outSize}`;
-  let table = tables.get(key);
-  if (table === undefined) {
-    table = pack(coefficients(inSize, outSize));
-    if (table.halves.length > LARGEST_CACHED) return table;
-  } else {
-    tables.delete(key);
-  }
-  tables.set(key, table);
-  if (tables.size > TABLES) tables.delete(tables.keys().next().value!);
-  return table;
-}
 
 /** A size that the source is resized to. */
 export interface ResizeTarget {

@@ -9,15 +9,15 @@
  */
 import type {
   CodecContext,
-  FilterContext,
-  FilterGraph,
   FormatContext,
   Frame,
   Packet,
   Stream,
 } from "node-av/lib";
 import type { SampleOptions } from "../../nodes/services.ts";
+import { FramePainter } from "./frame_painter.ts";
 import type { RawPixels } from "./image_worker.ts";
+import type { NodeAv } from "./node_av.ts";
 import {
   indexPackets,
   keyBefore,
@@ -33,21 +33,6 @@ import {
   undecodable,
   VideoError,
 } from "./video_reader.ts";
-
-/** The parts of node-av that are used. */
-export type NodeAv =
-  & typeof import("node-av/lib")
-  & typeof import("node-av/constants");
-
-/** Loads node-av, which brings a library of 175 MB; throws when it is not installed or may not load. */
-export async function loadNodeAv(): Promise<NodeAv> {
-  const [lib, constants] = await Promise.all([
-    import("node-av/lib"),
-    import("node-av/constants"),
-  ]);
-  lib.Log.setLevel(constants.AV_LOG_QUIET);
-  return { ...lib, ...constants };
-}
 
 /** Samples frames of a file; throws {@link VideoError}, or {@link CancelledError} once `cancelled`. */
 export function sampleWithNodeAv(
@@ -84,7 +69,7 @@ class OpenVideo implements Disposable {
   #input: FormatContext | undefined;
   #stream: Stream | undefined;
   #decoder: CodecContext | undefined;
-  #painter: Painter | undefined;
+  #painter: FramePainter | undefined;
   /** Whether the decoder was told that nothing more comes. */
   #drained = false;
   /** Presentation time of the frame decoded last; `undefined` right after opening or seeking. */
@@ -243,7 +228,7 @@ class OpenVideo implements Disposable {
     if (this.#painter?.fits(width, height, format) !== true) {
       this.#painter?.[Symbol.dispose]();
       this.#painter = undefined;
-      this.#painter = new Painter(this.#av, this.#frame, this.#stream!);
+      this.#painter = new FramePainter(this.#av, this.#frame, this.#stream!);
     }
     return this.#painter.paint(this.#frame);
   }
@@ -330,120 +315,5 @@ class OpenVideo implements Disposable {
     this.#close();
     this.#packet.free();
     this.#frame.free();
-  }
-}
-
-/** Turns decoded frames upright and to RGB, as the filters of FFmpeg do by default. */
-class Painter implements Disposable {
-  readonly #av: NodeAv;
-  readonly #graph: FilterGraph;
-  readonly #source: FilterContext;
-  readonly #sink: FilterContext;
-  readonly #out: Frame;
-  readonly #shape: readonly [width: number, height: number, format: number];
-
-  constructor(av: NodeAv, frame: Frame, stream: Stream) {
-    const { width, height, format } = frame;
-    this.#av = av;
-    this.#shape = [width, height, format];
-    this.#graph = new av.FilterGraph();
-    this.#graph.alloc();
-    this.#out = new av.Frame();
-    this.#out.alloc();
-    try {
-      const { num, den } = stream.timeBase;
-      const make = (filter: string, args?: string) => {
-        const made = this.#graph.createFilter(
-          av.Filter.getByName(filter)!,
-          filter,
-          args,
-        );
-        if (made === null) throw new Error(`no filter ${filter}`);
-        return made;
-      };
-      this.#source = make(
-        "buffer",
-        `video_size=${width}x${height}:pix_fmt=${format}:time_base=${num}/${den}` +
-          `:colorspace=${frame.colorSpace}:range=${frame.colorRange}`,
-      );
-      this.#sink = make("buffersink");
-      const chain = [...turns(rotation(av, stream)), "scale", "format=rgb24"];
-      const outputs = av.FilterInOut.createList([
-        { name: "in", filterCtx: this.#source, padIdx: 0 },
-      ]);
-      const inputs = av.FilterInOut.createList([
-        { name: "out", filterCtx: this.#sink, padIdx: 0 },
-      ]);
-      const parsed = this.#graph.parsePtr(chain.join(","), inputs, outputs);
-      if (parsed < 0 || this.#graph.configSync() < 0) {
-        throw new VideoError(
-          `has frames that cannot be converted to RGB (pixel format ${
-            av.avGetPixFmtName(format as never)
-          })`,
-        );
-      }
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  /** Whether frames of this kind can be painted. */
-  fits(width: number, height: number, format: number): boolean {
-    const [w, h, f] = this.#shape;
-    return w === width && h === height && f === format;
-  }
-
-  /** The frame's pixels. */
-  paint(frame: Frame): RawPixels {
-    // The decoder keeps its frame.
-    const flag = this.#av.AV_BUFFERSRC_FLAG_KEEP_REF;
-    if (
-      this.#source.buffersrcAddFrameSync(frame, flag) < 0 ||
-      this.#sink.buffersinkGetFrameSync(this.#out) < 0
-    ) {
-      throw new VideoError("has a frame that cannot be converted to RGB");
-    }
-    const { width, height } = this.#out;
-    const buffer = new Uint8Array(this.#out.toBuffer()).buffer;
-    this.#out.unref();
-    if (buffer.byteLength !== width * height * 3) {
-      throw new Error(
-        `a frame of ${width}x${height} came as ${buffer.byteLength} bytes`,
-      );
-    }
-    return { width, height, buffer };
-  }
-
-  [Symbol.dispose](): void {
-    this.#out.free();
-    this.#graph.free();
-  }
-}
-
-/** Clockwise rotation for display in degrees, from the stream's display matrix. */
-function rotation(av: NodeAv, stream: Stream): number {
-  const data = stream.codecpar.getCodedSideData(av.AV_PKT_DATA_DISPLAYMATRIX);
-  if (data === null || data.byteLength < 36) return 0;
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  // Native byte order; elements 0 and 1 are the cosine and sine of the rotation (16.16).
-  const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-  const [cosine, sine] = [view.getInt32(0, little), view.getInt32(4, little)];
-  if (cosine === 0 && sine === 0) return 0;
-  const degrees = Math.atan2(sine, cosine) * 180 / Math.PI;
-  return (Math.round(degrees) + 360) % 360;
-}
-
-/** The filters that undo a rotation, as the ffmpeg program chooses them. */
-function turns(degrees: number): string[] {
-  switch (degrees) {
-    case 90:
-      return ["transpose=clock"];
-    case 180:
-      return ["hflip", "vflip"];
-    case 270:
-      return ["transpose=cclock"];
-    default:
-      return [];
   }
 }

@@ -4,7 +4,8 @@
  */
 import { parentPort } from "node:worker_threads";
 import type { SampleOptions } from "../../nodes/services.ts";
-import { loadNodeAv, type NodeAv, sampleWithNodeAv } from "./node_av_reader.ts";
+import { loadNodeAv, type NodeAv } from "./node_av.ts";
+import { sampleWithNodeAv } from "./node_av_reader.ts";
 import type { Reply } from "./thread.ts";
 import { CancelledError, type RawFrames, VideoError } from "./video_reader.ts";
 
