@@ -1,6 +1,6 @@
 /**
- * Picture processing in a pool of workers: decoding, resizing and normalising never block the event
- * loop for longer than it takes to copy a megabyte.
+ * Picture processing in a pool of workers: the event loop is blocked for no longer than it takes to
+ * copy a megabyte of pixels, or to allocate a picture's tiles.
  * @module
  */
 import { Effect, Layer } from "effect";
