@@ -43,6 +43,11 @@ export interface ValueInfo {
 /** A tensor in the memory of a session's device, owned by the scope that allocated it. */
 export interface BackendTensor<D extends DType = DType> extends Tensor<D> {
   /**
+   * The numbers themselves, where this process can address them: what a run writes shows here without
+   * a copy. Not to be used after the tensor's scope has closed.
+   */
+  readonly host?: HostArrays[D];
+  /**
    * Overwrites the numbers from the start; `data` may be shorter than the tensor. (A method, so that a
    * tensor of one dtype is assignable to {@link RunOptions.into}.)
    */

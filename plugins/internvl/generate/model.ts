@@ -107,7 +107,10 @@ function sequenceLength(
 
 /** The language graph with one generation's cache: takes ids, gives logits. */
 interface Sequence {
-  /** Computes the next tokens; `position` is the first one's. */
+  /**
+   * Computes the next tokens; `position` is the first one's. The logits are the last token's, and may be
+   * overwritten by the next call.
+   */
   readonly advance: (
     ids: HostTensor<"int64">,
     position: number,
@@ -133,12 +136,21 @@ const openSequence = Effect.fnUntraced(function* (
     seqlens_k: lastIndex,
     total_sequence_length: total,
   };
-  const options = { into: cache.into, outputs: ["logits"] };
+  // Where the host can address the session's memory, logits come without a copy or fresh memory.
+  const logits = session.device === "cpu"
+    ? yield* session.allocate("float32", [1, config.vocabSize])
+    : undefined;
+  const shared = logits?.host;
+  const options = logits === undefined || shared === undefined
+    ? { into: cache.into, outputs: ["logits"] }
+    : { into: { ...cache.into, logits }, outputs: [] };
   const read = (outputs: Readonly<Record<string, Tensor>>) =>
-    outputs.logits.read as Effect.Effect<
-      Float32Array<ArrayBuffer>,
-      BackendError
-    >;
+    shared !== undefined
+      ? Effect.succeed(shared)
+      : outputs.logits.read as Effect.Effect<
+        Float32Array<ArrayBuffer>,
+        BackendError
+      >;
   return {
     advance: (ids, position, visual) =>
       Effect.suspend(() => {
@@ -183,7 +195,7 @@ const run = Effect.fnUntraced(function* (
     observer.onPrefill?.(end, promptLength);
   }
   // Before the repetition penalty can touch them: nothing has been generated yet.
-  const firstLogits = hostTensor("float32", [config.vocabSize], logits);
+  const firstLogits = hostTensor("float32", [config.vocabSize], logits.slice());
 
   const chooser = makeChooser(settings);
   const answer = new Answer(parts, settings, observer);

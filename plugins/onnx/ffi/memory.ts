@@ -135,6 +135,8 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
   readonly location = "device" as const;
   /** The numbers, copied to the host. */
   readonly read: Effect.Effect<HostArrays[D], BackendError>;
+  /** See {@link BackendTensor.host}. */
+  readonly host?: HostArrays[D];
   /** `OrtValue*` as an address, ready for `Run`. */
   readonly valueAddress: bigint;
 
@@ -150,6 +152,14 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
   ) {
     this.valueAddress = Deno.UnsafePointer.value(value);
     this.read = Effect.suspend(() => this.#read());
+    if (block.copier === undefined && block.buffer !== undefined) {
+      this.host = arrayOver(
+        dtype,
+        block.buffer,
+        block.offset,
+        elementCount(shape),
+      ) as HostArrays[D];
+    }
   }
 
   #read(): Effect.Effect<HostArrays[D], BackendError> {

@@ -24,6 +24,12 @@ export function stateContract({ device, test }: Part): void {
         yield* tensor.read,
         new Float32Array([9, 8, 3, 4, 5, 6]),
       );
+      // Where there is a live view of the numbers, it is theirs and not a copy's.
+      if (tensor.host !== undefined) {
+        assert.deepEqual(tensor.host, yield* tensor.read);
+        yield* tensor.write(new Float32Array([9, 8, 3]));
+        assert.deepEqual(tensor.host, yield* tensor.read);
+      }
       const flat = yield* tensor.view([4]);
       assert.deepEqual(flat.shape, [4]);
       assert.deepEqual(yield* flat.read, new Float32Array([9, 8, 3, 4]));
@@ -89,6 +95,9 @@ export function stateContract({ device, test }: Part): void {
         assert.deepEqual(results, {});
       }
       assert.deepEqual(yield* state.read, new Float32Array([3, 6, 9]));
+      if (state.host !== undefined) {
+        assert.deepEqual(state.host, new Float32Array([3, 6, 9]));
+      }
       // A view takes part as well: the first three of six.
       const large = yield* session.allocate("float32", [6]);
       yield* large.write(new Float32Array([1, 1, 1, 5, 5, 5]));
