@@ -46,14 +46,14 @@ def pictures() -> dict[str, tuple[draw.Scene, int, int]]:
     word = lambda s: lambda rng: draw.text(rng, draw.HELD_OUT_FONTS, s)  # noqa: E731
     return {
         "shapes.png": (scene_named(1, shapes(2), "red circle on the left", "blue square on the right"), SIZE, SIZE),
-        "three.png": (some_scene(22, shapes(3, 1.5), "row"), 672, SIZE),
+        "three.png": (some_scene(27, shapes(3, 1.5), "row"), 672, SIZE),
         "one.jpg": (some_scene(3, shapes(1)), SIZE, SIZE),
         "pair-1.png": (scene_named(4, shapes(1), "green star in the middle"), SIZE, SIZE),
         "pair-2.png": (scene_named(5, shapes(1), "orange star in the middle"), SIZE, SIZE),
         "chart.png": (some_scene(22, draw.chart), SIZE, SIZE),
-        "letter.png": (some_scene(7, word("R")), SIZE, SIZE),
-        "word.png": (some_scene(17, word("CAT")), SIZE, SIZE),
-        "page.png": (some_scene(9, shapes(4, 1.5)), 1800, 1200),
+        "letter.png": (some_scene(8, word("R")), SIZE, SIZE),
+        "word.png": (some_scene(27, word("CAT")), SIZE, SIZE),
+        "page.png": (some_scene(24, shapes(4, 1.5)), 1800, 1200),
     }
 
 
@@ -90,12 +90,12 @@ def ask(model: str, images: str, videos: str) -> None:
     size, most = nano.config["force_image_size"], nano.config["max_dynamic_patch"]
     cut = lambda name, n=most: tiles.split(Image.open(os.path.join(images, name)), size, n)  # noqa: E731
     single = {
-        "shapes.png": ["What is in the picture?", "What colour is the circle?", "What is on the right?", "And on the left?"],
-        "three.png": ["Please describe the image shortly.", "How many shapes are there?", "What shape is in the middle?", "And its colour?"],
+        "shapes.png": ["What is in the picture?", "And on the right?", "Is there a green star?", "What colour is the shape on the left?"],
+        "three.png": ["Please describe the image shortly.", "How many shapes are there?", "What colour is the triangle?"],
         "one.jpg": ["What shape is it?", "And its colour?", "Where is it?"],
         "chart.png": ["What is in the picture?", "Which bar is the highest?", "And the lowest?"],
         "letter.png": ["What letter is this?", "And its colour?"],
-        "word.png": ["What does it say?", "What colour is it?"],
+        "word.png": ["What does it say?", "And its colour?"],
         "page.png": ["Describe the image in detail.", "How many shapes are there?", "What is at the top left?"],
         "pair-1.png": ["Describe the image in detail."],
         "pair-2.png": ["Describe the image in detail.", "图里有什么？"],
