@@ -217,7 +217,7 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
     ],
     [
       ["video", "--video", picture, "--segments", "0", "Q"],
-      /--segments "0": expected 1 to 512/,
+      /--segments "0": expected 1 to 4,096/,
     ],
     [["batch", "--input", "a"], /--output is missing/],
     [["batch", "--input", "a", "--output", "a"], /the same file/],
