@@ -32,8 +32,6 @@ export interface Fixture {
   readonly tokenizer: Tokenizer;
   /** Elements by part. */
   readonly parameters: Readonly<Record<Part, number>>;
-  /** Bytes of float32 weights that one decoding step reads: all but the embedding table. */
-  readonly bytesPerStep: number;
   /** The graph of a part. */
   readonly graph: (part: Part) => ModelSource;
 }
@@ -64,7 +62,6 @@ export const openFixture: (
         projector: sizes.projector.parameters,
         language: sizes.language.parameters,
       },
-      bytesPerStep: 4 * (sizes.language.parameters - table),
       graph: (part) => graphs[part](source, {}),
     };
   },

@@ -2,7 +2,6 @@
  * The sections of the benchmark: what each measures, and its table.
  * @module
  */
-import { benchBandwidth } from "./bandwidth.ts";
 import { benchBindings } from "./bindings.ts";
 import { benchGraph } from "./graph.ts";
 import { benchModel, type ModelBench } from "./model.ts";
@@ -237,34 +236,6 @@ const bindings: Section = {
   },
 };
 
-const bandwidth: Section = {
-  name: "bandwidth",
-  about: "share of the memory's read bandwidth that decoding uses",
-  title: "Bandwidth: weights read while decoding, against the machine's memory",
-  measure: async (place, rounds) => {
-    const figures = await benchBandwidth(await place.synthetic(), rounds, 32);
-    if (figures === undefined) {
-      return {
-        figures: {},
-        text: "The C library cannot be opened here, so memory was not probed.",
-      };
-    }
-    return {
-      figures: { ...figures },
-      text: table([
-        ["synthetic", "GB/s"],
-        ["all cores reading as many bytes", show(figures.machine)],
-        ["weights read by decoding", show(figures.decoding)],
-        [
-          `Decoding uses ${percent(figures.share)} of it (${
-            show(figures.megabytesPerStep)
-          } MB of weights a token).`,
-        ],
-      ]),
-    };
-  },
-};
-
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -273,5 +244,4 @@ export const sections: readonly Section[] = [
   step,
   stall,
   bindings,
-  bandwidth,
 ];
