@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { machineFacts } from "./machine.ts";
 import { type Report, type Section, sections } from "./sections.ts";
 import { wrap } from "./table.ts";
-import { openWorkplace } from "./workplace.ts";
+import { openScratch } from "./scratch.ts";
 
 const HELP = `Usage: deno task bench [options]
 
@@ -101,13 +101,13 @@ async function main(args: readonly string[]): Promise<number> {
   );
   const figures: Record<string, unknown> = {};
   const failures: string[] = [];
-  await using workplace = openWorkplace();
+  await using scratch = openScratch();
   for (const { name, title, measure } of chosen) {
     console.error(`\n[${name}] measuring …`);
     const load = Deno.loadavg()[0];
     let report: Report;
     try {
-      report = await measure(workplace, rounds);
+      report = await measure(scratch, rounds);
     } catch (error) {
       failures.push(name);
       const line = error instanceof Error

@@ -10,7 +10,7 @@ import { benchStall, type StallOf } from "./stall.ts";
 import { show, type Summary } from "./stats.ts";
 import { benchStep, type StepBench } from "./step.ts";
 import { table } from "./table.ts";
-import type { Workplace } from "./workplace.ts";
+import type { Scratch } from "./scratch.ts";
 
 /** What a section found. */
 export interface Report {
@@ -29,7 +29,7 @@ export interface Section {
   /** Heading of its table. */
   readonly title: string;
   /** Measures. */
-  readonly measure: (place: Workplace, rounds: number) => Promise<Report>;
+  readonly measure: (place: Scratch, rounds: number) => Promise<Report>;
 }
 
 const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
@@ -37,7 +37,7 @@ const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
 /** One table of two models side by side. */
 async function both<A>(
   measure: (dir: string, nano: boolean) => Promise<A>,
-  place: Workplace,
+  place: Scratch,
 ): Promise<{ readonly nano: A; readonly synthetic: A }> {
   return {
     nano: await measure(place.nano, true),

@@ -8,7 +8,7 @@ import { writeSyntheticCheckpoint } from "./checkpoint.ts";
 import { writePicture } from "./picture.ts";
 
 /** Things made when they are first asked for. */
-export interface Workplace extends AsyncDisposable {
+export interface Scratch extends AsyncDisposable {
   /** The folder of the embedded model. */
   readonly nano: string;
   /** The folder of the random checkpoint. */
@@ -17,8 +17,8 @@ export interface Workplace extends AsyncDisposable {
   readonly picture: () => Promise<string>;
 }
 
-/** Opens a workplace; nothing is written before it is needed. */
-export function openWorkplace(): Workplace {
+/** Opens a scratch; nothing is written before it is needed. */
+export function openScratch(): Scratch {
   const nano = fileURLToPath(new URL("../models/nano", import.meta.url));
   let folder: string | undefined;
   const remove = () => {
