@@ -46,9 +46,6 @@ export const openFixture: (
     const source = yield* graphSource(checkpoint);
     const { language } = config;
     const sizes = partSizes(config, tensors);
-    const table = language.tieWordEmbeddings
-      ? 0
-      : language.vocabSize * language.hiddenSize;
     const graphs = {
       vision: visionGraph,
       projector: projectorGraph,

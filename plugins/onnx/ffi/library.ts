@@ -8,6 +8,7 @@
  */
 import { BackendError } from "../../../nodes/errors.ts";
 import { oneLine } from "../message.ts";
+import { silenceTelemetry } from "../telemetry.ts";
 import { type OrtApi, ortApi } from "./api.ts";
 
 /** The C API of one loaded libonnxruntime. */
@@ -92,6 +93,7 @@ async function open(): Promise<OrtLibrary> {
         "ONNX Runtime: this runtime has no Deno.dlopen; use the N-API backend",
     });
   }
+  silenceTelemetry();
   try {
     await import("onnxruntime-node");
   } catch (cause) {

@@ -9,6 +9,7 @@ import type * as ort from "onnxruntime-node";
 import type { DType } from "../../../nodes/tensor.ts";
 import type { ValueInfo } from "../backend.ts";
 import { arrayOver, countElements, showShape } from "../dtype.ts";
+import { silenceTelemetry } from "../telemetry.ts";
 import type {
   Answers,
   Envelope,
@@ -20,6 +21,7 @@ import type {
 
 /** Imported when first needed, so that a failure is a reply and no stack on stderr. */
 async function library(): Promise<typeof ort> {
+  silenceTelemetry();
   const module = await import("onnxruntime-node");
   // Errors come back as messages; ONNX Runtime must not write to stderr as well.
   module.env.logLevel = "fatal";
