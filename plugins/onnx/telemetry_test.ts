@@ -36,8 +36,13 @@ async function openIn(
     import { Effect } from "effect";
     import { Backend } from ${from("./backend.ts")};
     import { ${binding}Backend } from ${from(`./${binding}/mod.ts`)};
-    const { version } = await Effect.runPromise(Effect.provide(Backend, ${binding}Backend));
-    console.log(/^1\\.\\d+/.test(version) ? "opened" : version);
+    import { accumulator } from ${from("./testing/models.ts")};
+    const opened = Effect.scoped(Effect.gen(function* () {
+      const backend = yield* Backend;
+      yield* backend.load({ bytes: accumulator() }, { device: "cpu" });
+      return "opened";
+    }));
+    console.log(await Effect.runPromise(Effect.provide(opened, ${binding}Backend)));
   `));
   await writer.close();
   const { stdout, stderr } = await child.output();
