@@ -1,9 +1,10 @@
 /**
- * The writing side of the store: events wait in a buffer, and one fiber writes them in order, many to a
- * transaction.
+ * The writing side of the store: events wait in a buffer, and one fiber at a time writes them in order,
+ * many to a transaction.
  * @module
  */
-import { Deferred, Effect, Latch, type Scope } from "effect";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { Deferred, Effect, type Scope } from "effect";
 import { type RunEvent, StoreError } from "../../pipeline/mod.ts";
 
 /** Events to a transaction: a few milliseconds of the event loop at most. */
@@ -34,7 +35,16 @@ export function makeWriter(
     let taken = 0;
     let done = 0;
     let open = true;
-    const work = Latch.makeUnsafe(false);
+    let writing = false;
+    // A fiber for each batch, in the asynchronous context of here. Effect keeps the context of every
+    // suspension and Deno that of all before it: one fiber as old as the store would grow with each run.
+    const fork = Effect.runForkWith(yield* Effect.context<never>());
+    const here = AsyncLocalStorage.snapshot();
+    const start = (): void => {
+      here(() =>
+        fork(Effect.withTracerEnabled(drain, false), { uninterruptible: true })
+      );
+    };
     const waiting: {
       readonly until: number;
       readonly deferred: Deferred.Deferred<void>;
@@ -58,7 +68,10 @@ export function makeWriter(
       }
       buffer.push(event);
       taken++;
-      work.openUnsafe();
+      if (!writing) {
+        writing = true;
+        start();
+      }
     };
     const release = (): void => {
       while (waiting.length > 0 && waiting[0]!.until <= done) {
@@ -66,33 +79,23 @@ export function makeWriter(
       }
     };
     const drain = Effect.gen(function* () {
-      while (buffer.length > 0) {
-        const batch = buffer.slice(0, batchSize);
-        const fit = batch.filter(({ runId }) => !lost.has(runId));
-        if (fit.length > 0) {
-          yield* Effect.catchCause(write(fit), (cause) =>
-            Effect.sync(() => {
-              for (const { runId } of fit) lose(runId, storeError(cause));
-            }));
-        }
-        // Only now, so that an interruption loses nothing.
-        buffer = buffer.slice(batch.length);
-        done += batch.length;
-        release();
-        // Others come first: writing can wait.
-        yield* Effect.yieldNow;
+      // Others come first: writing can wait, and a batch comes together.
+      yield* Effect.yieldNow;
+      const batch = buffer.slice(0, batchSize);
+      const fit = batch.filter(({ runId }) => !lost.has(runId));
+      if (fit.length > 0) {
+        yield* Effect.catchCause(write(fit), (cause) =>
+          Effect.sync(() => {
+            for (const { runId } of fit) lose(runId, storeError(cause));
+          }));
       }
+      // Only now, so that nothing is lost before it is written.
+      buffer = buffer.slice(batch.length);
+      done += batch.length;
+      writing = buffer.length > 0;
+      if (writing) start();
+      release();
     });
-    const loop = Effect.forever(
-      Effect.andThen(
-        work.await,
-        Effect.suspend(() => {
-          work.closeUnsafe();
-          return Effect.uninterruptible(drain);
-        }),
-      ),
-    );
-    yield* Effect.forkScoped(Effect.withTracerEnabled(loop, false));
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
         Effect.sync(() => {
