@@ -173,12 +173,12 @@ export function list<Name extends string, A>(
   if (known !== undefined) {
     return known as PortType<`List<${Name}>`, readonly A[]>;
   }
-  const { schema, is } = port;
+  const { schema } = port;
   const made: PortType<`List<${Name}>`, readonly A[]> = {
     name: `List<${port.name}>`,
     ...(schema === undefined ? {} : { schema: Schema.Array(schema) }),
     is: (value): value is readonly A[] =>
-      Array.isArray(value) && (is === undefined || value.every(is)),
+      Array.isArray(value) && value.every((element) => fits(port, element)),
     digest: (values) =>
       Effect.flatMap(
         Effect.forEach(values, (value) => port.digest(value)),
@@ -190,6 +190,18 @@ export function list<Name extends string, A>(
   };
   lists.set(port, made);
   return made;
+}
+
+const checks = new WeakMap<AnyPort, (value: unknown) => boolean>();
+
+/** Whether a value fits a port: by its own check, else by its schema, else always. */
+export function fits(port: AnyPort, value: unknown): boolean {
+  let check: ((value: unknown) => boolean) | undefined = port.is;
+  if (check === undefined && port.schema !== undefined) {
+    check = checks.get(port);
+    if (check === undefined) checks.set(port, check = Schema.is(port.schema));
+  }
+  return check === undefined || check(value);
 }
 
 /** Digest of a list from the digests of its elements. */
@@ -215,14 +227,14 @@ export function listDigest(
 export function optional<Name extends string, A>(
   port: PortType<Name, A>,
 ): Omittable<PortType<`Optional<${Name}>`, A | undefined>> {
-  const { schema, is } = port;
+  const { schema } = port;
   return {
     name: `Optional<${port.name}>`,
     ...(schema === undefined
       ? {}
       : { schema: Schema.toCodecJson(Schema.UndefinedOr(schema)) }),
     is: (value): value is A | undefined =>
-      value === undefined || is === undefined || is(value),
+      value === undefined || fits(port, value),
     digest: (value) =>
       value === undefined ? Effect.succeed("absent") : port.digest(value),
     preview: (value) => value === undefined ? null : port.preview(value),

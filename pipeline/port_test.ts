@@ -97,6 +97,20 @@ Deno.test("derived ports: names, checks and codecs", () => {
   assert.equal(list(Text), list(Text));
 });
 
+Deno.test("derived ports check by the schema where a port has no check of its own", () => {
+  const port = definePort({
+    name: "Pair",
+    schema: Schema.Tuple([Schema.String, Schema.String]),
+  });
+  assert.equal(port.is, undefined);
+  assert.equal(optional(port).is!(["a", "b"]), true);
+  assert.equal(optional(port).is!(undefined), true);
+  assert.equal(optional(port).is!("a"), false);
+  assert.equal(optional(port).is!(["a"]), false);
+  assert.equal(list(port).is!([["a", "b"]]), true);
+  assert.equal(list(port).is!([["a", 1]]), false);
+});
+
 Deno.test("any schema gets a JSON codec", () => {
   const port = definePort({ name: "Bytes", schema: Schema.Uint8Array });
   assert.equal(

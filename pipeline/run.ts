@@ -2,7 +2,7 @@
  * Runs pipelines: once, over a stream of inputs, or as a stream of events.
  * @module
  */
-import { Clock, Effect, Exit, Queue, Schema, type Scope, Stream } from "effect";
+import { Clock, Effect, Exit, Queue, type Scope, Stream } from "effect";
 import { own } from "./check.ts";
 import { toDocument } from "./document.ts";
 import type { GraphError, StoreError } from "./errors.ts";
@@ -14,7 +14,7 @@ import { MemoCache } from "./memo.ts";
 import type { Graph } from "./model.ts";
 import type { OutputValues, RunInputs } from "./node.ts";
 import { type Data, type Datum, datum, planOf } from "./plan.ts";
-import type { AnyPort, Json, Ports } from "./port.ts";
+import { fits, type Json, type Ports } from "./port.ts";
 import { graphError, type GraphProblem, suggestion } from "./problem.ts";
 import {
   errorReport,
@@ -334,18 +334,6 @@ function documentOf(
     documents.set(pipeline.graph, document);
   }
   return document ?? undefined;
-}
-
-const checks = new WeakMap<AnyPort, (value: unknown) => boolean>();
-
-/** Whether a value fits a port: by its own check, else by its schema, else always. */
-function fits(port: AnyPort, value: unknown): boolean {
-  let check: ((value: unknown) => boolean) | undefined = port.is;
-  if (check === undefined && port.schema !== undefined) {
-    check = checks.get(port);
-    if (check === undefined) checks.set(port, check = Schema.is(port.schema));
-  }
-  return check === undefined || check(value);
 }
 
 function checkInputs(
