@@ -14,6 +14,7 @@ import {
 import { decodeConfig, type InternVLConfig } from "./config.ts";
 import {
   fileFacts,
+  folderProblem,
   isRecord,
   joinPath,
   quoted,
@@ -97,6 +98,10 @@ export const openCheckpoint: (
 ) => Effect.Effect<Checkpoint, CheckpointError> = Effect.fn(
   "internvl.openCheckpoint",
 )(function* (dir: string) {
+  const problem = yield* folderProblem(dir);
+  if (problem !== undefined) {
+    return yield* new CheckpointError({ path: dir, message: problem });
+  }
   const configPath = joinPath(dir, "config.json");
   const configFile = yield* readJsonObject(configPath, configLimit);
   if (configFile === undefined) {

@@ -108,7 +108,7 @@ Deno.test("the digest follows config, weights and tokenizer", async () => {
 
 Deno.test("what is missing or damaged in a folder is named", async () => {
   const none = await failure(openCheckpoint("no/such/folder"));
-  assert.match(none.message, /^no\/such\/folder\/config\.json is missing/);
+  assert.match(none.message, /^there is no folder no\/such\/folder$/);
   assert.match(
     await refusal({ "config.json": "{" }),
     /^DIR\/config\.json is not JSON: /,
@@ -134,6 +134,19 @@ Deno.test("what is missing or damaged in a folder is named", async () => {
     await refusal({ "config.json": config, "pytorch_model.bin": "x" }),
     /weights as PyTorch pickles; convert them to safetensors/,
   );
+});
+
+Deno.test("a path that is no folder is named as such", async () => {
+  const messages = await Promise.all(
+    ["", "models/none", "deno.json"].map((dir) =>
+      Effect.runPromise(Effect.flip(openCheckpoint(dir)))
+    ),
+  );
+  assert.deepEqual(messages.map(({ message }) => message), [
+    "the checkpoint folder's path is empty",
+    "there is no folder models/none",
+    "deno.json is a file; a checkpoint is a folder",
+  ]);
 });
 
 Deno.test("an index that does not fit its shards is refused", async () => {

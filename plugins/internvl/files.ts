@@ -42,6 +42,20 @@ export function fileFacts(
   });
 }
 
+/** Why a path is no folder, where it is none. */
+export function folderProblem(dir: string): Effect.Effect<string | undefined> {
+  return Effect.promise(async () => {
+    if (dir === "") return "the checkpoint folder's path is empty";
+    try {
+      return (await Deno.stat(dir)).isDirectory
+        ? undefined
+        : `${dir} is a file; a checkpoint is a folder`;
+    } catch (cause) {
+      return isAbsent(cause) ? `there is no folder ${dir}` : undefined;
+    }
+  });
+}
+
 /** Reads a whole file of at most `limit` bytes; `undefined` when there is none. */
 export const readSmallFile: (
   path: string,

@@ -51,13 +51,31 @@ const ranges: readonly (readonly [
   ["seed", wholeFrom(0)],
 ];
 
+const names: readonly string[] = [
+  ...ranges.map(([name]) => name),
+  "doSample",
+  "stop",
+];
+
 /**
  * Fills in the defaults. Fails with {@link PromptError} naming the setting and what is allowed; sampling
- * settings are checked even where `doSample` leaves them unused.
+ * settings are checked even where `doSample` leaves them unused, and a name that is none of them is
+ * refused: `max_new_tokens` would otherwise do nothing.
  */
 export function resolveSettings(
   settings: GenerationSettings = {},
 ): Effect.Effect<ResolvedSettings, PromptError> {
+  for (const name of Object.keys(settings)) {
+    if (!names.includes(name)) {
+      return Effect.fail(
+        new PromptError({
+          message: `there is no generation setting ${
+            JSON.stringify(name.slice(0, 40))
+          }; known: ${names.join(", ")}`,
+        }),
+      );
+    }
+  }
   const resolved: ResolvedSettings = {
     maxNewTokens: settings.maxNewTokens ?? 1024,
     doSample: settings.doSample ?? false,

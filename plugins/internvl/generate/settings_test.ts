@@ -35,6 +35,16 @@ Deno.test("what is given is kept", () => {
   assert.deepEqual(Effect.runSync(resolveSettings(given)), given);
 });
 
+Deno.test("a name that is no setting is refused", () => {
+  const settings = { max_new_tokens: 8 } as GenerationSettings;
+  const error = Effect.runSync(Effect.flip(resolveSettings(settings)));
+  assert.equal(error._tag, "PromptError");
+  assert.match(
+    error.message,
+    /^there is no generation setting "max_new_tokens"; known: maxNewTokens, .*stop$/,
+  );
+});
+
 const wrong: readonly (readonly [object, string])[] = [
   [{ maxNewTokens: 0 }, "maxNewTokens is 0; it must be a whole number from 1"],
   [

@@ -233,7 +233,11 @@ function forbiddenToken(
 function mismatch(placeholders: number, pictures: number): string {
   const has = `the prompt has ${placeholders} ${imagePlaceholder} ${
     placeholders === 1 ? "placeholder" : "placeholders"
-  } but numPatchesList has ${pictures} ${pictures === 1 ? "entry" : "entries"}`;
+  } but ${
+    pictures === 0
+      ? "no picture is given"
+      : `numPatchesList has ${pictures} ${pictures === 1 ? "entry" : "entries"}`
+  }`;
   return placeholders > pictures
     ? `${has}; give as many pictures as placeholders, history and system message included`
     : `${has}; write one ${imagePlaceholder} for each entry, history included`;

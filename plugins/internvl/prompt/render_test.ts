@@ -101,9 +101,9 @@ const refusedHere: Readonly<Record<string, RegExp>> = {
   "surplus count does nothing":
     /has 1 <image> placeholder but numPatchesList has 2 entries;/,
   "history with a placeholder, text only now":
-    /has 1 <image> placeholder but numPatchesList has 0 entries;/,
+    /has 1 <image> placeholder but no picture is given;/,
   "placeholder typed without an image":
-    /has 1 <image> placeholder but numPatchesList has 0 entries;/,
+    /has 1 <image> placeholder but no picture is given;/,
   "literal context token": /the question has <IMG_CONTEXT>/,
   "literal context token without an image": /the question has <IMG_CONTEXT>/,
   "empty question": /the question is empty/,
@@ -111,7 +111,7 @@ const refusedHere: Readonly<Record<string, RegExp>> = {
   "one replacement a question":
     /has 2 <image> placeholders but numPatchesList has 1 entry;/,
   "text only with a placeholder":
-    /has 1 <image> placeholder but numPatchesList has 0 entries;/,
+    /has 1 <image> placeholder but no picture is given;/,
 };
 
 Deno.test("chat() renders to the letter and to the id", async () => {
