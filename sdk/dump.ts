@@ -2,7 +2,7 @@
  * Stores what passed the ports of a run as files that NumPy and people can read.
  * @module
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Effect } from "effect";
 import { MediaError } from "../nodes/errors.ts";
@@ -57,20 +57,36 @@ export function dumpTo(dir: string): Dump {
         const folder = join(dir, ...prefix.split("/").map(fileName));
         await mkdir(folder, { recursive: true });
         for (const [name, content] of await filesOf(values)) {
-          await writeFile(join(folder, name), content);
+          await writeWhole(join(folder, name), content);
         }
       }
     },
     catch: (cause) =>
       new MediaError({
-        message: `the dump could not be written to ${dir}: ${
-          cause instanceof Error ? cause.message : String(cause)
-        }`,
+        message: `the dump could not be written to ${dir}: ${reason(cause)}`,
         source: dir,
         cause,
       }),
   });
   return { onValue, write };
+}
+
+/** Writes a file under its name only when all of it is there: half an array would still be read. */
+async function writeWhole(path: string, content: Content): Promise<void> {
+  const fresh = `${path}.part`;
+  try {
+    await writeFile(fresh, content);
+    await rename(fresh, path);
+  } catch (error) {
+    await rm(fresh, { force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+/** The cause in words: `ENOSPC: no space left on device, write` without code and call. */
+function reason(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return /^E[A-Z]+: (.*?), [a-z]+\b/.exec(message)?.[1] ?? message;
 }
 
 /** `answer[2]` → `answer-2`. */

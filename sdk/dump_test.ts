@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Effect } from "effect";
@@ -96,6 +96,32 @@ Deno.test("the questions of a batch get a folder each", async () => {
       "ports.json",
       "visual_tokens.npy",
     ]);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
+Deno.test("a file that cannot be written whole is not there in part", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "tessera-dump-"));
+  try {
+    await mkdir(join(dir, "visual_tokens.npy"));
+    const dump = dumpTo(dir);
+    const error = await Effect.runPromise(
+      Effect.flip(Effect.andThen(
+        dump.onValue(
+          "project",
+          "tokens",
+          VisualTokens,
+          hostTensor("float32", [1], Float32Array.of(5)),
+        ),
+        dump.write,
+      )),
+    );
+    assert.ok(
+      error.message.startsWith(`the dump could not be written to ${dir}: `),
+    );
+    assert.doesNotMatch(error.message, /EISDIR|rename|\.part/);
+    assert.deepEqual(await readdir(dir), ["visual_tokens.npy"]);
   } finally {
     await rm(dir, { recursive: true });
   }

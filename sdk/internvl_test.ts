@@ -226,6 +226,10 @@ Deno.test("both bindings give the same answer", async () => {
 });
 
 Deno.test("a missing checkpoint is named", async () => {
+  await assert.rejects(InternVL.load(nano, { backend: "wasm" as never }), {
+    name: "BackendError",
+    message: 'there is no binding "wasm"; known: ffi, napi',
+  });
   await assert.rejects(InternVL.load("no/such/folder"), {
     name: "CheckpointError",
     message: /no\/such\/folder/,

@@ -3,7 +3,7 @@
  * @module
  */
 import { Layer } from "effect";
-import type { BackendError, CheckpointError } from "../nodes/errors.ts";
+import { BackendError, type CheckpointError } from "../nodes/errors.ts";
 import {
   layerMemory,
   makeMemoCache,
@@ -13,6 +13,7 @@ import {
 import { internvl } from "../plugins/internvl/mod.ts";
 import { imageProcessor, videoProcessor } from "../plugins/media/mod.ts";
 import {
+  Backend,
   defaultBackend,
   ffiBackend,
   napiBackend,
@@ -22,6 +23,15 @@ import type { AskServices } from "./ask.ts";
 import type { LoadOptions } from "./types.ts";
 
 const backends = { ffi: ffiBackend, napi: napiBackend };
+
+/** A binding by its name, which JavaScript and JSON may get wrong. */
+const named = (name: keyof typeof backends) =>
+  Object.hasOwn(backends, name) ? backends[name] : Layer.effect(
+    Backend,
+    new BackendError({
+      message: `there is no binding ${JSON.stringify(name)}; known: ffi, napi`,
+    }),
+  );
 
 /** Bytes kept for reuse by default. */
 const defaultCacheBytes = 512 * 2 ** 20;
@@ -50,7 +60,7 @@ export function modelLayer(
 ): Layer.Layer<AskServices, CheckpointError | BackendError | StoreError> {
   const { backend, store = "memory", cacheBytes = defaultCacheBytes } = options;
   const model = internvl(dir, options).pipe(
-    Layer.provide(backend === undefined ? defaultBackend : backends[backend]),
+    Layer.provide(backend === undefined ? defaultBackend : named(backend)),
   );
   const memo = cacheBytes === 0 ? Layer.empty : Layer.effect(
     MemoCache,
