@@ -14,7 +14,7 @@ import { type ErrorFields, TesseraError } from "../pipeline/errors.ts";
  * await assert.rejects(
  *   InternVL.load("no/such/folder"),
  *   (error) =>
- *     error instanceof CheckpointError && /config\.json/.test(error.message),
+ *     error instanceof CheckpointError && /no\/such\/folder/.test(error.message),
  * );
  * ```
  */
