@@ -100,7 +100,7 @@ export const answer: (
     if (options.json) {
       yield* shell.write(`${jsonText(jsonResult(result))}\n`);
     } else if (!streams) {
-      yield* shell.write(`${result.response}\n`);
+      yield* shell.write(`${printable(result.response)}\n`);
     }
     warnUnrecorded(shell, result.storeError);
     if (shell.canRepaint) {

@@ -20,11 +20,11 @@ import { count, duration, plural } from "./text.ts";
 
 const config = {
   ...flags.modelFlags,
-  input: Flag.String("input").pipe(
+  input: flags.path("input").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("Questions, one JSON object a line (required)"),
   ),
-  output: Flag.String("output").pipe(
+  output: flags.path("output").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription(
       "Answers, one JSON object a line; appended to (required)",

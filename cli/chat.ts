@@ -16,7 +16,7 @@ import { Shell } from "./shell.ts";
 
 const config = {
   ...flags.modelFlags,
-  image: Flag.String("image").pipe(
+  image: flags.path("image").pipe(
     Flag.withAlias("i"),
     Flag.withMetavar("FILE"),
     Flag.withDescription(
@@ -24,12 +24,12 @@ const config = {
     ),
     Flag.atLeast(0),
   ),
-  video: Flag.String("video").pipe(
+  video: flags.path("video").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("A video, 8 frames of it; see the video command"),
     Flag.optional,
   ),
-  history: Flag.String("history").pipe(
+  history: flags.path("history").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription(
       "Earlier rounds: JSON pairs of question and answer, or what --json printed. Give their pictures again",

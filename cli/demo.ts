@@ -11,7 +11,7 @@ import { stages as stageOrder } from "../sdk/stages.ts";
 import { faultText, InputError } from "./faults.ts";
 import { defaultStore, embeddedModel, packagePath } from "./models.ts";
 import { makePainter, runProgress } from "./progress.ts";
-import { processShell, type Shell, writeAll } from "./shell.ts";
+import { environment, processShell, type Shell, writeAll } from "./shell.ts";
 import {
   count,
   duration,
@@ -109,6 +109,15 @@ function watcher(shell: Shell) {
       return { cached, counts };
     },
   };
+}
+
+/** How this was started, so that what is said next can be typed: the person may have Deno by npx only. */
+export function launcher(
+  env: (name: string) => string | undefined,
+): string {
+  return env("npm_lifecycle_event") === "npx"
+    ? `npx -y deno@${Deno.version.deno} task`
+    : "deno task";
 }
 
 /** Plays the demo. Paths are looked up beside this package, so that it runs from any folder. */
@@ -253,12 +262,23 @@ export async function demo(
     ).join("\n") + "\n",
   );
   heading("Where it is kept");
+  const tessera = `${launcher(environment)} tessera`;
+  // A command stands alone on its line, whole, so that it can be copied.
+  const command = (text: string, does: string) =>
+    print(
+      `${wrap(does, columns).join("\n")}\n  ${tessera} ${text}\n`,
+    );
   print(
-    `${store} has these runs with all their events.\n` +
-      "  deno task tessera runs      lists them\n" +
-      "  deno task tessera runs ID   shows one, node by node\n" +
-      "\nNow ask yourself:\n" +
-      "  deno task tessera chat --image examples/images/page.png\n",
+    `${
+      wrap(`${store} has these runs with all their events.`, columns).join("\n")
+    }\n`,
+  );
+  command("runs", "All of them:");
+  command("runs ID", "One of them, node by node:");
+  heading("Now ask yourself");
+  command(
+    "chat --image examples/images/page.png",
+    "A chat about a picture:",
   );
 }
 

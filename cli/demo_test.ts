@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Cost, costTable } from "./demo.ts";
+import { type Cost, costTable, launcher } from "./demo.ts";
 
 const costs: Cost[] = ["one", "again", "pair", "apart", "batch", "video"].map(
   (title, index) => ({
@@ -40,4 +40,14 @@ Deno.test("a narrow table has its columns in blocks", () => {
     }
     for (const { title } of costs) assert.ok(table.includes(title));
   }
+});
+
+Deno.test("what is said next can be typed by whoever started it", () => {
+  const env = (values: Record<string, string>) => (name: string) =>
+    values[name];
+  assert.equal(launcher(env({})), "deno task");
+  assert.equal(
+    launcher(env({ npm_lifecycle_event: "npx" })),
+    `npx -y deno@${Deno.version.deno} task`,
+  );
 });

@@ -3,6 +3,7 @@
  * stack only when it is asked for.
  * @module
  */
+import { fileURLToPath } from "node:url";
 import { oneLine } from "./text.ts";
 
 /** A failure with a tag, whose message is meant for people. */
@@ -102,17 +103,26 @@ export function faultText(error: unknown, debug: boolean): string {
 
 /** A short reason for a failed file operation. */
 export function fileReason(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  if (isNotFound(error)) return "there is no such file";
   if (error instanceof Deno.errors.NotCapable) {
     return oneLine(error.message.replace(/, run again with/, "; run with"));
   }
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
   if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
   if (error instanceof Error) {
-    const text = error.message.replace(/ \(os error \d+\).*$/, "");
-    return oneLine(text.charAt(0).toLowerCase() + text.slice(1));
+    const text = error.message.replace(/ \(os error \d+\).*$/s, "");
+    // "SyntaxError: …" is a name.
+    return oneLine(
+      /^[A-Z][a-z]*[A-Z]/.test(text)
+        ? text
+        : text.charAt(0).toLowerCase() + text.slice(1),
+    );
   }
   return String(error);
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound;
 }
 
 /** Why a file cannot be read, found out early; nothing when it looks readable. */
@@ -121,10 +131,20 @@ export function requireFileFault(
   path: string,
 ): InputError | undefined {
   try {
-    return Deno.statSync(path).isDirectory
-      ? new InputError(`${what} ${path} is a folder`)
-      : undefined;
+    const { isDirectory, isFile } = Deno.statSync(
+      /^file:/i.test(path) ? fileURLToPath(path) : path,
+    );
+    if (isDirectory) return new InputError(`${what} ${path} is a folder`);
+    // A pipe or a device may never end, and its reading cannot be stopped.
+    return isFile
+      ? undefined
+      : new InputError(`${what} ${path} is no regular file`);
   } catch (cause) {
+    if (/^[a-z][a-z0-9+.-]+:/i.test(path) && isNotFound(cause)) {
+      return new InputError(
+        `${what} ${path} is an address; only local files are read, so download it and give its path`,
+      );
+    }
     return new InputError(`cannot read ${what} ${path}: ${fileReason(cause)}`, {
       cause,
     });

@@ -58,16 +58,28 @@ function ranged(
 }
 
 function text(
-  name: string,
+  flag: Flag.Flag<string>,
   metavar: string,
   description: string,
 ): Flag.Flag<Option.Option<string>> {
-  return Flag.String(name).pipe(
+  return flag.pipe(
     Flag.withMetavar(metavar),
     Flag.withDescription(description),
     Flag.optional,
   );
 }
+
+/** A flag whose value names a file or a folder. */
+export const path = (name: string): Flag.Flag<string> =>
+  Flag.String(name).pipe(
+    Flag.filter((value) => value !== "", () => "Expected a path"),
+  );
+
+/** An argument that names something, so that an empty one is a mistake. */
+export const named = (name: string): Argument.Argument<string> =>
+  Argument.String(name).pipe(
+    Argument.filter((value) => value !== "", () => "Expected a name"),
+  );
 
 /** `--json`. */
 export const json: Flag.Flag<boolean> = Flag.Boolean("json").pipe(
@@ -78,7 +90,7 @@ export const json: Flag.Flag<boolean> = Flag.Boolean("json").pipe(
 
 /** Which model, where it computes, where runs are recorded. */
 export const modelFlags = {
-  model: Flag.String("model").pipe(
+  model: path("model").pipe(
     Flag.withAlias("m"),
     Flag.withMetavar("DIR"),
     Flag.withDescription(
@@ -103,7 +115,7 @@ export const modelFlags = {
     Flag.optional,
   ),
   store: text(
-    "store",
+    path("store"),
     "FILE",
     "Record runs in this SQLite file, or `none`; default: .tessera/runs.sqlite",
   ),
@@ -157,14 +169,14 @@ export const tilingFlags = {
 
 /** `--system`. */
 export const system: Flag.Flag<Option.Option<string>> = text(
-  "system",
+  Flag.String("system"),
   "TEXT",
   "System message in place of the checkpoint's",
 );
 
 /** `--dump`. */
 export const dump: Flag.Flag<Option.Option<string>> = text(
-  "dump",
+  path("dump"),
   "DIR",
   "Store what passed every port: .npy tensors and .txt files",
 );
@@ -338,6 +350,7 @@ const historyLimit = 64 << 20;
  */
 export function readHistory(path: string): History {
   let text: string;
+  requireFile("history", path);
   try {
     const { size } = Deno.statSync(path);
     if (size > historyLimit) {

@@ -7,6 +7,7 @@ import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import { checked } from "./chat.ts";
+import * as flags from "./flags.ts";
 import { findPipeline, loadRegistry, pluginFlag } from "./pipelines.ts";
 import { Shell } from "./shell.ts";
 import { jsonText, printable } from "./text.ts";
@@ -17,7 +18,7 @@ const config = {
     Flag.withDefault("mermaid" as const),
   ),
   plugin: pluginFlag,
-  pipeline: Argument.String("pipeline").pipe(
+  pipeline: flags.named("pipeline").pipe(
     Argument.withMetavar("NAME"),
     Argument.withDescription(
       "A ready-made pipeline's name, or the path of a document",

@@ -24,7 +24,7 @@ import {
 
 const config = {
   json: flags.json,
-  dir: Argument.String("dir").pipe(
+  dir: flags.named("dir").pipe(
     Argument.withMetavar("DIR"),
     Argument.withDescription("Checkpoint folder; default: the embedded nano"),
     Argument.optional,

@@ -9,6 +9,7 @@ import {
   fileReason,
   InputError,
   OutputError,
+  requireFileFault,
 } from "./faults.ts";
 import { historyProblem } from "./flags.ts";
 import { writeAll } from "./shell.ts";
@@ -44,10 +45,12 @@ const fields = [
  */
 export function readJobs(path: string): Job[] {
   let bytes: Uint8Array;
+  const fault = requireFileFault("input", path);
+  if (fault !== undefined) throw fault;
   try {
     bytes = Deno.readFileSync(path);
   } catch (cause) {
-    throw new InputError(`cannot read ${path}: ${fileReason(cause)}`, {
+    throw new InputError(`cannot read input ${path}: ${fileReason(cause)}`, {
       cause,
     });
   }
@@ -137,6 +140,10 @@ function parseJob(text: string, line: number, folder: string): Job | string {
   if (typeof id !== "string" && typeof id !== "number") {
     return `has no "id" (a string or a number)`;
   }
+  if (
+    typeof id === "number" &&
+    (!Number.isFinite(id) || Number.isInteger(id) && !Number.isSafeInteger(id))
+  ) return `has an "id" that is too large for a number; write it in quotes`;
   if (typeof question !== "string" || question.trim() === "") {
     return `has no "question"`;
   }
@@ -339,9 +346,10 @@ export function openOutput(
     if (cause instanceof InputError || cause instanceof OutputError) {
       throw cause;
     }
-    throw new OutputError(`cannot write ${path}: ${fileReason(cause)}`, {
-      cause,
-    });
+    const reason = cause instanceof Deno.errors.NotFound
+      ? "there is no such folder"
+      : fileReason(cause);
+    throw new OutputError(`cannot write ${path}: ${reason}`, { cause });
   }
 }
 

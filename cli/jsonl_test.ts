@@ -88,6 +88,11 @@ Deno.test("a bad line is named by its number, before anything is asked", () => {
     [`${good}[1]`, /line 2 must be an object/],
     [`{"question":"Q"}`, /line 1 has no "id"/],
     [`{"id":1}`, /line 1 has no "question"/],
+    [`{"id":1e400,"question":"Q"}`, /"id" that is too large for a number/],
+    [
+      `{"id":12345678901234567890,"question":"Q"}`,
+      /"id" that is too large for a number; write it in quotes$/,
+    ],
     [`{"id":1,"question":"  "}`, /line 1 has no "question"/],
     [
       `{"id":1,"question":"Q","image":["a"]}`,

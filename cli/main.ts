@@ -89,7 +89,7 @@ export const execute: (
           case "Version":
             return Effect.ignore(shell.write(`tessera ${event.version}\n`));
           case "InvalidInvocation": {
-            const message = invocationMessage(event.errors);
+            const message = invocationMessage(event.errors, event.commandPath);
             shell.warn(
               `tessera: ${message}\n` +
                 `Try: ${event.commandPath.join(" ")} --help\n`,
@@ -106,6 +106,14 @@ export const execute: (
         log: (text: string) => Effect.runSync(shell.write(`${text}\n`)),
       },
     );
+    const dashed = args.slice(0, endOfFlags(args)).find(isDashed);
+    if (dashed !== undefined) {
+      const message =
+        `there is no flag ${dashed}; a file is given as --image=${dashed}, and a question that begins with a dash stands after --`;
+      shell.warn(`tessera: ${oneLine(message)}\n`);
+      yield* reportJson("UsageError", oneLine(message));
+      return 1;
+    }
     return yield* Command.runWith(tessera, { version })(args).pipe(
       Effect.as(0),
       Effect.provideService(Console.Console, output),
@@ -146,6 +154,15 @@ function endOfFlags(args: readonly string[]): number {
   return at < 0 ? args.length : at;
 }
 
+/**
+ * Whether an argument begins with one dash and is no flag of ours: effect/cli would read `-dash.png` as
+ * five flags, one of them `-h`.
+ */
+function isDashed(arg: string): boolean {
+  return /^-[^-]./su.test(arg) && !/^-[him]=/.test(arg) &&
+    !Number.isFinite(Number(arg));
+}
+
 function isHelp(error: unknown): error is CliError.ShowHelp {
   return (error as { readonly _tag?: unknown } | null)?._tag === "ShowHelp";
 }
@@ -153,7 +170,9 @@ function isHelp(error: unknown): error is CliError.ShowHelp {
 /** What is wrong with the arguments, on one line. */
 function invocationMessage(
   errors: readonly CliError.NonShowHelpErrors[],
+  commandPath: readonly string[],
 ): string {
+  const asks = ["chat", "video"].includes(commandPath.at(-1) ?? "");
   return errors.map((error) => {
     switch (error._tag) {
       case "UnrecognizedOption":
@@ -169,7 +188,11 @@ function invocationMessage(
       case "UnexpectedArgument":
         return `unexpected ${
           error.arguments.map((value) => JSON.stringify(value)).join(" ")
-        }; put a question in quotes, and give --image once for each picture`;
+        }${
+          asks
+            ? "; put a question in quotes, and give --image once for each picture"
+            : ""
+        }`;
       case "InvalidValue":
         if (/^\d+ occurrences$/.test(error.value)) {
           return `--${error.option} is given ${
@@ -181,19 +204,24 @@ function invocationMessage(
             ? error.option.toUpperCase()
             : `--${error.option}`
         } ${
-          error.value === "" ? "has no value" : JSON.stringify(error.value)
-        }: ${
-          lowerFirst(
-            error.expected.replace(
-              "a string representing a finite number",
-              "a number",
-            ),
-          )
+          error.value === ""
+            ? "has no value"
+            : `${JSON.stringify(error.value)}: ${expectation(error.expected)}`
         }`;
       default:
         return error.message;
     }
   }).map(oneLine).join("; ");
+}
+
+/** What effect/cli expects, in our words. */
+function expectation(expected: string): string {
+  const choices = expected.split(" | ");
+  return choices.length > 1 && choices.every((one) => /^"[^"]*"$/.test(one))
+    ? `expected ${choices.map((one) => one.slice(1, -1)).join(", ")}`
+    : lowerFirst(
+      expected.replace("a string representing a finite number", "a number"),
+    );
 }
 
 function meant(suggestions: readonly string[]): string {

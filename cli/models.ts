@@ -151,6 +151,15 @@ export const openModel: (
   return { model, store };
 });
 
+function isSpecial(path: string): boolean {
+  try {
+    const { isFile, isDirectory } = Deno.statSync(path);
+    return !isFile && !isDirectory;
+  } catch {
+    return false;
+  }
+}
+
 /** Makes the store's folder. Only a store that was asked for by name must be there. */
 const prepareStore = Effect.fnUntraced(function* (store: string | undefined) {
   if (store === "memory" || store === "none") return undefined;
@@ -159,6 +168,7 @@ const prepareStore = Effect.fnUntraced(function* (store: string | undefined) {
   const folder = file.replace(/[^/\\]*$/, "");
   try {
     if (folder !== "") Deno.mkdirSync(folder, { recursive: true });
+    if (isSpecial(file)) throw new Error("it is no regular file");
     // Found out now, and not when a model of many gigabytes has been loaded.
     Deno.openSync(file, { append: true, create: true }).close();
     return file;

@@ -2,6 +2,8 @@
  * Pipelines named on the command line: ready-made ones, documents, and the plugins that add kinds.
  * @module
  */
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import * as Effect from "effect/Effect";
 import * as Result from "effect/Result";
 import * as Schema from "effect/Schema";
@@ -17,12 +19,14 @@ import {
   fileReason,
   InputError,
   isFault,
+  requireFileFault,
   UsageError,
 } from "./faults.ts";
+import { path } from "./flags.ts";
 import { nearest } from "./text.ts";
 
 /** `--plugin`, given as often as there are plugins. */
-export const pluginFlag: Flag.Flag<readonly string[]> = Flag.String("plugin")
+export const pluginFlag: Flag.Flag<readonly string[]> = path("plugin")
   .pipe(
     Flag.withMetavar("MODULE"),
     Flag.withDescription(
@@ -53,9 +57,13 @@ export const loadRegistry: (
 const loadPlugin = Effect.fnUntraced(function* (
   specifier: string,
 ): Effect.fn.Return<AnyPlugin[], Fault> {
-  const url = /^(file|https|jsr|npm):/.test(specifier)
-    ? specifier
-    : new URL(specifier, `file://${Deno.cwd()}/`).href;
+  const remote = /^(https|jsr|npm):/.test(specifier);
+  const file = specifier.startsWith("file:")
+    ? fileURLToPath(specifier)
+    : resolve(specifier);
+  const fault = remote ? undefined : requireFileFault("plugin", file);
+  if (fault !== undefined) return yield* Effect.fail<Fault>(fault);
+  const url = remote ? specifier : pathToFileURL(file).href;
   const module = yield* Effect.tryPromise({
     try: () => import(url) as Promise<Record<string, unknown>>,
     catch: (cause): Fault =>
@@ -121,7 +129,10 @@ export const findPipeline: (
 );
 
 function readDocument(path: string): string {
-  const { size } = Deno.statSync(path);
+  const { size, isFile, isDirectory } = Deno.statSync(path);
+  if (!isFile && !isDirectory) {
+    throw new InputError(`document ${path} is no regular file`);
+  }
   if (size > documentLimit) {
     throw new InputError(
       `document ${path} has ${size} bytes; at most ${documentLimit} are read`,

@@ -40,7 +40,7 @@ const config = {
     ),
     Flag.withDefault(false),
   ),
-  pipeline: Argument.String("pipeline").pipe(
+  pipeline: flags.named("pipeline").pipe(
     Argument.withMetavar("DOCUMENT"),
     Argument.withDescription(
       "A pipeline's JSON document, or a ready-made pipeline's name",

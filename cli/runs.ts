@@ -24,7 +24,7 @@ import {
 } from "./text.ts";
 
 const config = {
-  store: Flag.String("store").pipe(
+  store: flags.path("store").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription(`The SQLite file; default: ${defaultStore}`),
     Flag.withDefault(defaultStore),
@@ -39,7 +39,7 @@ const config = {
     Flag.withDefault(20),
   ),
   json: flags.json,
-  id: Argument.String("id").pipe(
+  id: flags.named("id").pipe(
     Argument.withMetavar("ID"),
     Argument.withDescription("A run, to see all of it"),
     Argument.optional,

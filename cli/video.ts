@@ -27,7 +27,7 @@ const seconds = (name: string, description: string) =>
 
 const config = {
   ...flags.modelFlags,
-  video: Flag.String("video").pipe(
+  video: flags.path("video").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("The video (required)"),
   ),

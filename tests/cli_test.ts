@@ -164,6 +164,30 @@ Deno.test("a defect says that it is one, without its stack", async () => {
   );
 });
 
+/** A device has no end, and a pipe perhaps no beginning: neither is read. */
+const special: [string[], RegExp][] = [
+  [["chat", "-i", "/dev/null", "Q"], /picture \/dev\/null is no regular file/],
+  [
+    ["video", "--video", "/dev/null", "Q"],
+    /video \/dev\/null is no regular file/,
+  ],
+  [
+    ["chat", "--history", "/dev/null", "Q"],
+    /history \/dev\/null is no regular file/,
+  ],
+  [["run", "/dev/null"], /document \/dev\/null is no regular file/],
+  [["graph", "/dev/null"], /document \/dev\/null is no regular file/],
+  [
+    ["graph", "chat", "--plugin", "/dev/null"],
+    /plugin \/dev\/null is no regular file/,
+  ],
+  [
+    ["batch", "--input", "/dev/null", "--output", "o"],
+    /input \/dev\/null is no regular file/,
+  ],
+  [["runs", "--store", "/dev/null"], /store \/dev\/null is no regular file/],
+];
+
 Deno.test("wrong arguments: what is wrong and what is meant", async () => {
   const cases: [string[], RegExp][] = [
     [["caht"], /there is no command caht; did you mean chat\?/],
@@ -172,7 +196,29 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
       /there is no flag --imge; did you mean --image\?/,
     ],
     [["chat", "a", "b"], /unexpected "b"; put a question in quotes/],
-    [["chat", "--device", "tpu", "Q"], /--device "tpu": .*cpu.*cuda.*webgpu/],
+    [["inspect", "a", "b"], /^tessera: unexpected "b"$/],
+    [
+      ["chat", "--device", "tpu", "Q"],
+      /--device "tpu": expected cpu, cuda, webgpu$/,
+    ],
+    [["chat", "--image"], /--image has no value$/],
+    [["chat", "--image", "", "Q"], /--image has no value$/],
+    [["chat", "--model", "", "Q"], /--model has no value$/],
+    [["chat", "--dump", "", "Q"], /--dump has no value$/],
+    [["chat", "--store", "", "Q"], /--store has no value$/],
+    [["chat", "--temperature", "--", "Q"], /--temperature has no value$/],
+    [["inspect", ""], /DIR has no value$/],
+    [["graph", ""], /PIPELINE has no value$/],
+    [["runs", ""], /ID has no value$/],
+    [
+      ["chat", "-i", "-dash.png", "Q"],
+      /there is no flag -dash\.png; a file is given as --image=-dash\.png/,
+    ],
+    [["chat", "-how?"], /there is no flag -how\?; .* stands after --$/],
+    [
+      ["chat", "-i", "https://example.org/a.png", "Q"],
+      /picture https:\/\/example\.org\/a\.png is an address; only local files are read/,
+    ],
     [
       ["chat", "-m", "A", "-m", "B", "Q"],
       /--model is given 2 times; it takes one value/,
@@ -252,6 +298,15 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
       'settings={"topK":"x"}',
     ], /input settings: .* is no GenerationSettings/],
     [["run", "chat", "--plugin", "./deno.json"], /plugin/],
+    [
+      ["run", "chat", "--plugin", "./no.ts"],
+      /cannot read plugin .*no\.ts: there is no such file/,
+    ],
+    [
+      ["batch", "--input", "README.md", "--output", "no/such/folder/a"],
+      /line 1 is no JSON/,
+    ],
+    ...(Deno.build.os === "windows" ? [] : special),
   ];
   for (const [args, message] of cases) {
     const outcome = await runCli(args);
@@ -287,6 +342,13 @@ Deno.test("a question from standard input", async () => {
   const shell = fakeShell({ stdin: "What\nis it?\n" });
   await runCli(["chat", "-m", "DIR", ...quiet, "-"], { model, shell });
   assert.equal(model.requests[0]!.question, "What\nis it?");
+});
+
+Deno.test("in a pipe, too, an answer has no control characters", async () => {
+  const outcome = await runCli(["chat", "-m", "DIR", ...quiet, "Q"], {
+    model: fakeModel(() => "red\x1b[31m\tand\n\x9b2Jblue\r"),
+  });
+  assert.equal(outcome.out, "red[31m\tand\n2Jblue\n");
 });
 
 Deno.test("on a terminal the answer streams, stripped of control characters", async () => {
