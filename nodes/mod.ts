@@ -40,6 +40,7 @@ export { TilingParams } from "./tile.ts";
 // A port and its value share one name; the value's fields are documented under a second one.
 export type {
   Completion as CompletionValue,
+  CompletionTimings,
   FinishReason,
   GenerationSettings as GenerationSettingsValue,
   History as HistoryValue,
@@ -50,6 +51,8 @@ export type {
   Prompt as PromptValue,
   Sample as SampleValue,
   Tiles as TilesValue,
+  TokenAlternative,
+  TokenLogprob,
   Turn,
   Usage,
   VideoClip as VideoClipValue,

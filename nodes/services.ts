@@ -14,6 +14,7 @@ import type {
   PatchFeatures,
   Prompt,
   Tiles,
+  TokenLogprob,
   VideoFrames,
   VideoSource,
   VisualTokens,
@@ -289,24 +290,92 @@ export interface GenerationRequest {
   readonly settings?: GenerationSettings;
   /** Called on the event loop; must not throw. */
   readonly observer?: GenerationObserver;
+  /**
+   * Milliseconds from the call; a request that has not ended by then fails with `CapacityError` of kind
+   * `"deadline"`.
+   */
+  readonly deadlineMs?: number;
+  /** Higher ones are admitted first; equal ones in the order in which they came. Default 0. */
+  readonly priority?: number;
 }
 
 /** Watches a generation. */
 export interface GenerationObserver {
+  /** The request waits; so many others are before it. */
+  readonly onQueued?: (ahead: number) => void;
   /** Prompt tokens computed so far. */
   readonly onPrefill?: (done: number, total: number) => void;
   /** The prompt is computed and the first token chosen. */
   readonly onFirstToken?: () => void;
   /** Complete characters only: never half of a UTF-8 sequence, never part of a stop string. */
   readonly onText?: (delta: string, generatedTokens: number) => void;
+  /** A token was chosen; before the text it completes. */
+  readonly onToken?: (
+    token: { readonly id: number; readonly logprob?: TokenLogprob },
+  ) => void;
+}
+
+/** What a language model holds and has done. */
+export interface EngineStats {
+  /** Requests being computed. */
+  readonly running: number;
+  /** Requests that wait. */
+  readonly waiting: number;
+  /** Requests that can be computed at once. */
+  readonly slots: number;
+  /** Tokens whose keys and values are kept, those of finished requests included. */
+  readonly kvTokensUsed: number;
+  /** Tokens there is memory for. */
+  readonly kvTokensCapacity: number;
+  /** Reuse of keys and values between requests. */
+  readonly prefix: {
+    /** Requests that found a part of their prompt computed. */
+    readonly hits: number;
+    /** Requests that did not. */
+    readonly misses: number;
+    /** Prompt tokens found. */
+    readonly tokensReused: number;
+    /** Prompt tokens computed. */
+    readonly tokensComputed: number;
+  };
+  /** Work of the vision tower behind this model, where the model knows it. */
+  readonly vision?: {
+    /** Runs of the tower. */
+    readonly batches: number;
+    /** Tiles in them. */
+    readonly tiles: number;
+  };
+  /** Runs of the language model. */
+  readonly steps: {
+    /** Runs over a part of a prompt. */
+    readonly prefill: number;
+    /** Runs over a token of each sequence. */
+    readonly decode: number;
+    /** Prompt tokens in them. */
+    readonly tokensPrefilled: number;
+    /** Generated tokens in them. */
+    readonly tokensDecoded: number;
+  };
+  /** Requests that were answered. */
+  readonly finished: number;
+  /** Requests that were interrupted. */
+  readonly cancelled: number;
+  /** Requests that failed, those refused by a full queue included. */
+  readonly failed: number;
 }
 
 /** The language model. */
 export interface LanguageModel {
-  /** Prefills and decodes one sequence; interruption ends the native run. */
+  /**
+   * Prefills and decodes one sequence. May be called any number of times at once: sequences are computed
+   * together as far as there is room, the others wait; a full queue fails at once with `CapacityError` of
+   * kind `"queue"`. Interruption frees the sequence's place within one step.
+   */
   readonly generate: (
     request: GenerationRequest,
   ) => Effect.Effect<Completion, PromptError | CapacityError | BackendError>;
+  /** What it holds and has done. */
+  readonly stats: Effect.Effect<EngineStats>;
 }
 
 /**

@@ -128,6 +128,38 @@ export interface Usage {
   readonly imageTokens: number;
   /** Generated tokens, the end token included. */
   readonly completionTokens: number;
+  /** Prompt tokens whose keys and values were there from an earlier computation. */
+  readonly cachedTokens?: number;
+}
+
+/** A token that might have been chosen. */
+export interface TokenAlternative {
+  /** Its id. */
+  readonly id: number;
+  /** Its text; not whole characters where `bytes` are not. */
+  readonly text: string;
+  /** Its bytes, which may be a part of a character. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Natural logarithm of its probability. */
+  readonly logprob: number;
+}
+
+/** A chosen token with its probability. */
+export interface TokenLogprob extends TokenAlternative {
+  /** The most likely tokens at that place, the likeliest first; as many as were asked for. */
+  readonly top: readonly TokenAlternative[];
+}
+
+/** Where the time of one answer went, in milliseconds. */
+export interface CompletionTimings {
+  /** From the request to the first work on it. */
+  readonly queueMs: number;
+  /** From there to the end of the prompt's computation. */
+  readonly prefillMs: number;
+  /** From there to the last token. */
+  readonly decodeMs: number;
+  /** From the request to the first token. */
+  readonly firstTokenMs: number;
 }
 
 /** Why generation ended: an end token or stop string, or the token limit. */
@@ -145,6 +177,12 @@ export interface Completion {
   readonly usage: Usage;
   /** float32 [vocabulary]: logits from which the first token was chosen. */
   readonly firstLogits: HostTensor<"float32">;
+  /** Probabilities of the generated tokens, where the settings ask for them; as many as `ids`. */
+  readonly logprobs?: readonly TokenLogprob[];
+  /** Where the time went. */
+  readonly timings?: CompletionTimings;
+  /** The other answers, where the settings ask for several. */
+  readonly alternatives?: readonly Completion[];
 }
 
 /** The vision encoder's last hidden state, class token included: [n, 1 + g², Dv]. */

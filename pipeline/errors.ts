@@ -116,6 +116,12 @@ export class GraphError extends TesseraError {
 }
 
 /**
+ * What there is no room for: `"length"`, more tokens than the context holds; `"queue"`, another waiting
+ * request; `"deadline"`, more time; `"memory"`, a cache of that size.
+ */
+export type CapacityKind = "length" | "queue" | "deadline" | "memory";
+
+/**
  * There is no room: a full queue, a deadline that passed, a prompt longer than the context.
  *
  * ```ts
@@ -140,10 +146,13 @@ export class GraphError extends TesseraError {
 export class CapacityError extends TesseraError {
   /** The discriminator. */
   readonly _tag = "CapacityError" as const;
+  /** What there is no room for, where that is one of the known kinds. */
+  readonly kind: CapacityKind | undefined;
   /** Makes the error. */
-  constructor(fields: ErrorFields) {
+  constructor(fields: ErrorFields & { readonly kind?: CapacityKind }) {
     super(fields);
     this.name = this._tag;
+    this.kind = fields.kind;
   }
 }
 

@@ -362,6 +362,7 @@ function attempt(
         orElse: () =>
           Effect.fail(
             new CapacityError({
+              kind: "deadline",
               message:
                 `pipeline "${plan.name}": node "${path}" was stopped after ${timeoutMs} ms, its time limit; raise timeoutMs or give it less to do`,
             }),

@@ -2,9 +2,10 @@
  * The language model as a service: chunked prefill, then one token after the other.
  * @module
  */
-import { Effect, type Scope } from "effect";
+import { Cause, Effect, Exit, type Scope } from "effect";
 import { BackendError, PromptError } from "../../../nodes/errors.ts";
 import type {
+  EngineStats,
   GenerationObserver,
   GenerationRequest,
   LanguageModel,
@@ -59,16 +60,78 @@ export interface LanguageModelParts {
 /** Makes the language model. */
 export function makeLanguageModel(parts: LanguageModelParts): LanguageModel {
   const rotary = new RotaryTables(parts.config);
+  const counts = new Counts();
   const generate: LanguageModel["generate"] = Effect.fn("internvl.generate")(
     function* (request) {
       const settings = yield* resolveSettings(request.settings);
       const length = yield* sequenceLength(parts, request.prompt, settings);
-      return yield* Effect.scoped(
-        run(parts, rotary, request, settings, length),
+      counts.running++;
+      const answer = Effect.scoped(
+        run(parts, rotary, request, settings, length, counts),
+      ).pipe(
+        Effect.ensuring(Effect.sync(() => void counts.running--)),
       );
+      const { deadlineMs } = request;
+      return yield* deadlineMs === undefined
+        ? answer
+        : Effect.timeoutOrElse(answer, {
+          duration: deadlineMs,
+          orElse: () =>
+            Effect.fail(
+              new CapacityError({
+                kind: "deadline",
+                message:
+                  `the answer was not ready within ${deadlineMs} ms, its deadline`,
+              }),
+            ),
+        });
     },
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit)) counts.finished++;
+        else if (Cause.hasInterruptsOnly(exit.cause)) counts.cancelled++;
+        else counts.failed++;
+      })
+    ),
   );
-  return { generate };
+  return { generate, stats: Effect.sync(() => counts.snapshot()) };
+}
+
+/** What has happened. */
+class Counts {
+  running = 0;
+  finished = 0;
+  cancelled = 0;
+  failed = 0;
+  prefill = 0;
+  decode = 0;
+  tokensPrefilled = 0;
+
+  snapshot(): EngineStats {
+    const { running, finished, cancelled, failed, prefill, decode } = this;
+    return {
+      running,
+      waiting: 0,
+      slots: Infinity,
+      kvTokensUsed: 0,
+      kvTokensCapacity: 0,
+      prefix: {
+        hits: 0,
+        misses: finished,
+        tokensReused: 0,
+        tokensComputed: this.tokensPrefilled,
+      },
+      steps: {
+        prefill,
+        decode,
+        tokensPrefilled: this.tokensPrefilled,
+        tokensDecoded: decode,
+      },
+      finished,
+      cancelled,
+      failed,
+    };
+  }
 }
 
 /** Prompt and answer together, bounded by the context. */
@@ -85,6 +148,7 @@ function sequenceLength(
   if (ids.length >= contextLength) {
     return Effect.fail(
       new CapacityError({
+        kind: "length",
         message:
           `the prompt has ${ids.length} tokens; the context holds ${contextLength}, one of them at least for the answer`,
       }),
@@ -170,8 +234,11 @@ const run = Effect.fnUntraced(function* (
   { prompt, visual, observer = {} }: GenerationRequest,
   settings: ResolvedSettings,
   length: number,
+  counts: Counts,
 ): Effect.fn.Return<Completion, PromptError | BackendError, Scope.Scope> {
   const { config, endIds } = parts;
+  const began = performance.now();
+  let firstToken = began;
   const promptLength = prompt.ids.length;
   const rows = yield* visualRows(prompt, visual, config.hiddenSize);
   const sequence = yield* openSequence(parts, rotary, promptLength, length);
@@ -192,6 +259,8 @@ const run = Effect.fnUntraced(function* (
       start,
       rows.chunk(start, end),
     );
+    counts.prefill++;
+    counts.tokensPrefilled += end - start;
     observer.onPrefill?.(end, promptLength);
   }
   // Before the repetition penalty can touch them: nothing has been generated yet.
@@ -212,7 +281,11 @@ const run = Effect.fnUntraced(function* (
         } cannot be chosen: the model's logits are not numbers`,
       });
     }
-    if (answer.ids.length === 0) observer.onFirstToken?.();
+    if (answer.ids.length === 0) {
+      firstToken = performance.now();
+      observer.onFirstToken?.();
+    }
+    observer.onToken?.({ id });
     if (endIds.includes(id)) {
       answer.ids.push(id);
       reason = "stop";
@@ -230,6 +303,7 @@ const run = Effect.fnUntraced(function* (
       promptLength + answer.ids.length - 1,
       none,
     );
+    counts.decode++;
   }
   if (answer.finish()) reason = "stop";
   let imageTokens = 0;
@@ -242,8 +316,15 @@ const run = Effect.fnUntraced(function* (
       promptTokens: promptLength,
       imageTokens,
       completionTokens: answer.ids.length,
+      cachedTokens: 0,
     },
     firstLogits,
+    timings: {
+      queueMs: 0,
+      prefillMs: firstToken - began,
+      decodeMs: performance.now() - firstToken,
+      firstTokenMs: firstToken - began,
+    },
   };
 });
 

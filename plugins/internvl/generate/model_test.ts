@@ -110,6 +110,7 @@ Deno.test("an end token ends the answer; it is among the ids, not in the text", 
     promptTokens: 3,
     imageTokens: 0,
     completionTokens: 8,
+    cachedTokens: 0,
   });
   assert.deepEqual(completion.firstLogits.shape, [language.vocabSize]);
   assert.equal(completion.firstLogits.data[" ".charCodeAt(0)], 1);
