@@ -2,12 +2,13 @@
  * `tessera batch`: a file of questions in, a file of answers out.
  * @module
  */
+import { basename } from "node:path";
 import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
-import type { ChatResult } from "../mod.ts";
+import type { AskOptions, ChatResult, Json } from "../mod.ts";
 import { jsonResult, warnUnrecorded } from "./answer.ts";
 import { checked } from "./chat.ts";
 import { describe, type Fault, Reported, UsageError } from "./faults.ts";
@@ -111,6 +112,18 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
   if (todo.length === 0) return;
   const { model } = yield* openModel(flags.modelChoice(options));
 
+  const batchId = crypto.randomUUID();
+  /** What makes these runs one batch in the run store. */
+  const attributes = (job: Job, index: number) => ({
+    batch: {
+      id: batchId,
+      name: basename(options.output),
+      item: job.id,
+      index,
+      total: todo.length,
+      settings: jsonSettings(ask),
+    },
+  });
   const began = performance.now();
   let done = 0;
   let failed = 0;
@@ -142,10 +155,17 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
     }
   };
   if (shell.canRepaint) painter.paint(line);
-  yield* Effect.forEach(todo, (job) =>
+  yield* Effect.forEach(todo, (job, index) =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(
-        attempt((signal) => model.chat({ ...ask, ...job.sample, signal })),
+        attempt((signal) =>
+          model.chat({
+            ...ask,
+            ...job.sample,
+            attributes: attributes(job, index),
+            signal,
+          })
+        ),
       );
       if (Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)) {
         return yield* Effect.failCause(exit.cause);
@@ -176,6 +196,18 @@ export function batchLine(job: Job, exit: Exit.Exit<ChatResult, Fault>) {
   }
   const { history: _, ...result } = jsonResult(exit.value);
   return { id: job.id, ...result };
+}
+
+/** What the questions of a batch have in common, under its names in JSON. */
+function jsonSettings(
+  { generation = {}, maxTiles, minTiles, systemMessage }: AskOptions,
+): { readonly [name: string]: Json } {
+  return {
+    ...(maxTiles === undefined ? {} : { maxTiles }),
+    ...(minTiles === undefined ? {} : { minTiles }),
+    ...(systemMessage === undefined ? {} : { systemMessage }),
+    ...generation,
+  };
 }
 
 function sameFile(a: string, b: string): boolean {

@@ -140,6 +140,8 @@ export interface RunFinished extends EventBase {
   readonly error?: ErrorReport;
   /** Previews of the outputs, if it succeeded. */
   readonly outputs?: { readonly [name: string]: Preview };
+  /** Resident memory of the whole process when the run ended, in bytes. */
+  readonly rssBytes?: number;
 }
 
 /** An event of a run. */
@@ -230,6 +232,7 @@ export const RunEventSchema: Schema.Codec<RunEvent> = Schema.Union([
     ms: Schema.Finite,
     error: Schema.optionalKey(report),
     outputs: Schema.optionalKey(previews),
+    rssBytes: Schema.optionalKey(Schema.Finite),
   }),
 ]);
 

@@ -2,6 +2,7 @@
  * Runs pipelines: once, over a stream of inputs, or as a stream of events.
  * @module
  */
+import process from "node:process";
 import { Clock, Effect, Exit, Queue, type Scope, Stream } from "effect";
 import { own } from "./check.ts";
 import { toDocument } from "./document.ts";
@@ -165,6 +166,7 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
         ms: state.now(),
         ...(report === undefined ? {} : { error: report }),
         ...(Exit.isSuccess(exit) ? { outputs: previews(exit.value) } : {}),
+        rssBytes: process.memoryUsage.rss(),
       });
       return Effect.catch(state.store.flush(runId), (error) => {
         storeError = error;

@@ -12,7 +12,7 @@ import {
   type ImageServices,
   videoChatPipeline,
 } from "../nodes/mod.ts";
-import type { VideoProcessor } from "../nodes/services.ts";
+import { ModelInfo, type VideoProcessor } from "../nodes/services.ts";
 import type { Completion, History, Prompt, Turn } from "../nodes/values.ts";
 import {
   type GraphError,
@@ -142,19 +142,24 @@ const pipelineOptions = (
   { maxTiles, minTiles, systemMessage }: AskOptions,
 ) => ({ maxTiles, minTiles, systemMessage });
 
-/** Runs with the request's listener and dump. */
+/** What is said about a run besides its inputs. */
+export type WatchOptions = Pick<AskOptions, "onEvent" | "dump" | "attributes">;
+
+/** Runs with the request's listener, dump and attributes; the model's name is one of these. */
 export const watched: <A, E, R>(
-  request: Pick<AskOptions, "onEvent" | "dump">,
+  request: WatchOptions,
   start: (options: RunOptions) => Effect.Effect<A, E, R>,
-) => Effect.Effect<A, E | MediaError, R> = Effect.fnUntraced(
+) => Effect.Effect<A, E | MediaError, R | ModelInfo> = Effect.fnUntraced(
   function* <A, E, R>(
-    { onEvent, dump }: Pick<AskOptions, "onEvent" | "dump">,
+    { onEvent, dump, attributes }: WatchOptions,
     start: (options: RunOptions) => Effect.Effect<A, E, R>,
   ) {
+    const { name } = yield* ModelInfo;
     const files = dump === undefined ? undefined : dumpTo(dump);
-    const running = start(
-      files === undefined ? {} : { onValue: files.onValue },
-    );
+    const running = start({
+      attributes: { ...attributes, model: name },
+      ...(files === undefined ? {} : { onValue: files.onValue }),
+    });
     const result = yield* onEvent === undefined
       ? running
       : observe(running, onEvent);

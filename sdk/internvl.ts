@@ -20,7 +20,13 @@ import {
   type RunResult,
   type StoreError,
 } from "../pipeline/mod.ts";
-import { type AskServices, batchChat, chat, watched } from "./ask.ts";
+import {
+  type AskServices,
+  batchChat,
+  chat,
+  watched,
+  type WatchOptions,
+} from "./ask.ts";
 import { modelLayer } from "./layers.ts";
 import type {
   AskOptions,
@@ -223,7 +229,7 @@ export class InternVL implements AsyncDisposable {
   run<In extends Ports, Out extends Ports, E>(
     pipeline: Pipeline<In, Out, E, AskServices>,
     inputs: RunInputs<In>,
-    options: Pick<AskOptions, "signal" | "onEvent" | "dump"> = {},
+    options: Pick<AskOptions, "signal"> & WatchOptions = {},
   ): Promise<RunResult<Out>> {
     return this.#settle(
       watched(options, (runOptions) => run(pipeline, inputs, runOptions)),

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Effect } from "effect";
 import { liveHandles } from "../plugins/onnx/mod.ts";
-import type { RunEvent } from "../pipeline/mod.ts";
+import { makeMemoryStore, type RunEvent } from "../pipeline/mod.ts";
 import { InternVL } from "./internvl.ts";
 import type { ChatRequest, ChatResult } from "./types.ts";
 
@@ -248,4 +249,18 @@ Deno.test("runs are kept in a SQLite file", async () => {
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+Deno.test("runs go into a store that is open already, with model, attributes and memory", async () => {
+  const store = makeMemoryStore();
+  await using model = await InternVL.load(nano, { store });
+  const { runId } = await model.chat({
+    question: "Hi",
+    generation,
+    attributes: { user: "ada", model: "not this one" },
+  });
+  const run = await Effect.runPromise(store.get(runId));
+  assert.deepEqual(run?.attributes, { user: "ada", model: "nano" });
+  const last = run?.events.at(-1);
+  assert.ok(last?._tag === "RunFinished" && last.rssBytes! > 1e6);
 });

@@ -8,6 +8,7 @@ import {
   layerMemory,
   makeMemoCache,
   MemoCache,
+  RunStore,
   type StoreError,
 } from "../pipeline/mod.ts";
 import { internvl } from "../plugins/internvl/mod.ts";
@@ -71,6 +72,10 @@ export function modelLayer(
     imageProcessor,
     videoProcessor,
     memo,
-    store === "memory" ? layerMemory() : layerSqlite(store),
+    typeof store !== "string"
+      ? Layer.succeed(RunStore, store)
+      : store === "memory"
+      ? layerMemory()
+      : layerSqlite(store),
   );
 }

@@ -2,7 +2,13 @@
  * The SDK's own calls.
  * @module
  */
-export { type AskError, type AskServices, batchChat, chat } from "./ask.ts";
+export {
+  type AskError,
+  type AskServices,
+  batchChat,
+  chat,
+  type WatchOptions,
+} from "./ask.ts";
 export { InternVL } from "./internvl.ts";
 export { modelLayer } from "./layers.ts";
 export * from "./types.ts";

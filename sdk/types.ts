@@ -14,7 +14,7 @@ import type {
   VideoClip,
   VideoSource,
 } from "../nodes/values.ts";
-import type { RunEvent, StoreError } from "../pipeline/mod.ts";
+import type { Json, RunEvent, RunStore, StoreError } from "../pipeline/mod.ts";
 
 /** How a checkpoint is loaded. */
 export interface LoadOptions {
@@ -23,10 +23,10 @@ export interface LoadOptions {
   /** Threads inside one operator. Default: the machine's cores. */
   readonly threads?: number;
   /**
-   * Where runs are recorded: a SQLite file, or `"memory"` (the default: the newest 1,000 runs of this
-   * process).
+   * Where runs are recorded: a SQLite file, a store that is open already, or `"memory"` (the default: the
+   * newest 1,000 runs of this process).
    */
-  readonly store?: string;
+  readonly store?: string | RunStore;
   /** Pictures and features that are kept for reuse, in bytes. Default 512 MiB; 0 keeps nothing. */
   readonly cacheBytes?: number;
   /**
@@ -56,6 +56,8 @@ export interface AskOptions {
   readonly onEvent?: (event: RunEvent) => void;
   /** A folder to store what passed every port, as `.npy` and `.txt` files. */
   readonly dump?: string;
+  /** Anything to find the run by later in the run store; `model` is there already. */
+  readonly attributes?: { readonly [name: string]: Json };
 }
 
 /** One question. */

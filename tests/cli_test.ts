@@ -489,6 +489,20 @@ Deno.test("batch: a line for each question, errors in their lines, code 1", asyn
       answered(4),
     ]);
     assert.deepEqual(model.requests[0]!.images, [`${folder}/x.png`]);
+    // In the run store they are one batch.
+    const batches = model.requests.map(({ attributes }) =>
+      attributes!.batch as {
+        id: string;
+        name: string;
+        item: number;
+        total: number;
+      }
+    );
+    assert.equal(new Set(batches.map(({ id }) => id)).size, 1);
+    assert.deepEqual(
+      batches.map(({ name, item, total }) => [name, item, total]),
+      [1, 2, 3, 4].map((item) => ["a.jsonl", item, 4]),
+    );
 
     // A second start: nothing to do, nothing loaded.
     const again = await runCli([...args, "--output", output]);
