@@ -3,6 +3,8 @@
  * @module
  */
 import { definePlugin, type Plugin } from "../pipeline/mod.ts";
+import { conversationTemplate, orderTokens } from "./conversation.ts";
+import { completePipeline, conversePipeline } from "./converse.ts";
 import { decode } from "./decode.ts";
 import { joinTiles } from "./join_tiles.ts";
 import { joinTokens } from "./join_tokens.ts";
@@ -24,6 +26,8 @@ import { tile } from "./tile.ts";
 import { videoSample } from "./video_sample.ts";
 import { visionEncode } from "./vision_encode.ts";
 
+export { Conversation, PlaceList } from "./conversation.ts";
+export * from "./converse.ts";
 export * from "./errors.ts";
 export * from "./pipelines.ts";
 export * from "./ports.ts";
@@ -41,12 +45,16 @@ export { TilingParams } from "./tile.ts";
 export type {
   Completion as CompletionValue,
   CompletionTimings,
+  Conversation as ConversationValue,
   FinishReason,
   GenerationSettings as GenerationSettingsValue,
   History as HistoryValue,
   Image as ImageValue,
   ImageSource as ImageSourceValue,
   ImageSpan,
+  MediaGroup,
+  Message,
+  MessagePart,
   PatchFeatures as PatchFeaturesValue,
   Prompt as PromptValue,
   Sample as SampleValue,
@@ -62,11 +70,13 @@ export type {
 } from "./values.ts";
 export { defaultSegments, VideoSampleParams } from "./video_sample.ts";
 export {
+  conversationTemplate,
   decode,
   joinFrames,
   joinTiles,
   joinTokens,
   load,
+  orderTokens,
   project,
   promptTemplate,
   sample,
@@ -104,6 +114,8 @@ export const builtin: Plugin<AnswerError, ImageServices | VideoProcessor> =
       project,
       joinTokens,
       promptTemplate,
+      conversationTemplate,
+      orderTokens,
       decode,
     ],
     pipelines: [
@@ -111,5 +123,7 @@ export const builtin: Plugin<AnswerError, ImageServices | VideoProcessor> =
       videoChatPipeline(),
       answerPipeline(),
       batchChatPipeline(),
+      conversePipeline(),
+      completePipeline(),
     ],
   });

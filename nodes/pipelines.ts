@@ -5,8 +5,6 @@
  */
 import {
   type CapacityError,
-  type GraphBuilder,
-  type Handle,
   list,
   type Omittable,
   type Pipeline,
@@ -16,9 +14,7 @@ import {
 } from "../pipeline/mod.ts";
 import { decode } from "./decode.ts";
 import type { BackendError, MediaError, PromptError } from "./errors.ts";
-import { joinTiles } from "./join_tiles.ts";
 import { joinTokens } from "./join_tokens.ts";
-import { load } from "./load.ts";
 import {
   type Completion,
   GenerationSettings,
@@ -29,7 +25,6 @@ import {
   Sample,
   VideoClip,
 } from "./ports.ts";
-import { project } from "./project.ts";
 import { promptTemplate } from "./prompt_template.ts";
 import { joinFrames, sample } from "./sample.ts";
 import type {
@@ -41,18 +36,15 @@ import type {
   VideoProcessor,
   VisionEncoder,
 } from "./services.ts";
-import { thumbnail } from "./thumbnail.ts";
-import { tile, type TilingParams } from "./tile.ts";
+import type { TilingParams } from "./tile.ts";
+import { see, tilingOf, watch } from "./see.ts";
 import type {
   Completion as CompletionValue,
   GenerationSettings as GenerationSettingsValue,
-  Image as ImageValue,
-  ImageSource as ImageSourceValue,
   Prompt as PromptValue,
   Sample as SampleValue,
 } from "./values.ts";
 import { videoSample, type VideoSampleParams } from "./video_sample.ts";
-import { visionEncode } from "./vision_encode.ts";
 
 /** What every ready-made pipeline can be told when it is made. */
 export interface ChatPipelineOptions extends TilingParams {
@@ -138,52 +130,6 @@ export type BatchChatPipeline = Pipeline<
   AnswerError,
   ImageServices | VideoProcessor
 >;
-
-/** Picture files → tiles with thumbnail → visual tokens, one list entry a picture. */
-function see<E, R, I>(
-  g: GraphBuilder,
-  sources: Handle<"List<ImageSource>", readonly ImageSourceValue[], E, R, I>,
-  tiling: TilingParams,
-) {
-  const { image } = g.each(load, { source: sources });
-  const grid = g.each(tile, { image }, tiling);
-  const whole = g.each(thumbnail, { image }, tiling);
-  const { tiles } = g.each(joinTiles, {
-    tiles: grid.tiles,
-    thumbnail: whole.thumbnail,
-  });
-  const { features } = g.each(visionEncode, { tiles });
-  const { tokens } = g.each(project, { features });
-  return { tiles, tokens };
-}
-
-/** Video frames → one tile each → visual tokens, one list entry a frame. */
-function watch<E, R, I>(
-  g: GraphBuilder,
-  frames: Handle<"List<Image>", readonly ImageValue[], E, R, I>,
-  ids: {
-    readonly tile?: string;
-    readonly encode?: string;
-    readonly project?: string;
-  } = {},
-) {
-  const { tiles } = g.each(tile, { image: frames }, {
-    minTiles: 1,
-    maxTiles: 1,
-  }, { id: ids.tile });
-  const { features } = g.each(visionEncode, { tiles }, undefined, {
-    id: ids.encode,
-  });
-  const { tokens } = g.each(project, { features }, undefined, {
-    id: ids.project,
-  });
-  return { tiles, tokens };
-}
-
-const tilingOf = ({ minTiles, maxTiles }: TilingParams): TilingParams => ({
-  ...(minTiles === undefined ? {} : { minTiles }),
-  ...(maxTiles === undefined ? {} : { maxTiles }),
-});
 
 const templateOf = ({ systemMessage }: ChatPipelineOptions) =>
   systemMessage === undefined ? {} : { systemMessage };

@@ -86,6 +86,7 @@ function fake() {
           images: [],
           question,
         }),
+      converse: () => Effect.die("nobody asks"),
     }),
     Layer.succeed(LanguageModel, {
       generate: ({ prompt, visual, observer }) =>

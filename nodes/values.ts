@@ -76,6 +76,36 @@ export type Turn = readonly [question: string, answer: string];
 /** Earlier rounds, oldest first. */
 export type History = readonly Turn[];
 
+/** Which list of media a part of a message names; `small` are pictures seen as one tile. */
+export type MediaGroup = "images" | "small" | "videos";
+
+/** A part of a message. */
+export type MessagePart =
+  /** Words of the caller; control tokens of the template are refused in them. */
+  | { readonly text: string }
+  /** Markup of the template, whose control tokens count. */
+  | { readonly markup: string }
+  /** A picture, or the frames of a video. */
+  | { readonly media: MediaGroup; readonly index: number };
+
+/** One message. */
+export interface Message {
+  /** Who speaks; `environment` is a tool that answers. */
+  readonly role: "system" | "user" | "assistant" | "environment";
+  /** A name behind the role, such as `<|plugin|>`. */
+  readonly name?: string;
+  /** What is said. */
+  readonly parts: readonly MessagePart[];
+}
+
+/** Messages to be answered. */
+export interface Conversation {
+  /** The messages, oldest first; without a system message in front the checkpoint's own is put there. */
+  readonly messages: readonly Message[];
+  /** Whether the answer goes on with the last message, which is the assistant's. Default false. */
+  readonly continues?: boolean;
+}
+
 /** Where one picture's tokens stand in a prompt. */
 export interface ImageSpan {
   /** Position of the first context token. */

@@ -12,7 +12,11 @@ import {
   type ImageServices,
   videoChatPipeline,
 } from "../nodes/mod.ts";
-import { ModelInfo, type VideoProcessor } from "../nodes/services.ts";
+import {
+  ModelInfo,
+  type TextTokenizer,
+  type VideoProcessor,
+} from "../nodes/services.ts";
 import type { Completion, History, Prompt, Turn } from "../nodes/values.ts";
 import {
   type GraphError,
@@ -36,7 +40,7 @@ import type {
 export type AskError = AnswerError | GraphError;
 
 /** What a question asks for: the services of a loaded model and of the media plugin. */
-export type AskServices = ImageServices | VideoProcessor;
+export type AskServices = ImageServices | VideoProcessor | TextTokenizer;
 
 /**
  * Asks one question. Fails with `MediaError` (a picture or video), `PromptError` (the question or a

@@ -10,6 +10,7 @@ import {
   ModelInfo,
   Projector,
   PromptRenderer,
+  TextTokenizer,
   VisionEncoder,
 } from "../../nodes/services.ts";
 import { Backend, type Device } from "../onnx/mod.ts";
@@ -27,7 +28,7 @@ import { allExpectedTensors } from "./graphs/tensors.ts";
 import { visionGraph } from "./graphs/vision.ts";
 import { type ComputeType, graphSource } from "./graphs/weights.ts";
 import { checkpointTemplate } from "./prompt/conversation_file.ts";
-import { makePromptRenderer } from "./prompt/render.ts";
+import { makePromptRenderer } from "./prompt/renderer.ts";
 import { endTokenId, stopText } from "./prompt/template.ts";
 import { openTokenizer } from "./tokenizer/load.ts";
 
@@ -52,6 +53,7 @@ export type ModelServices =
   | VisionEncoder
   | Projector
   | PromptRenderer
+  | TextTokenizer
   | LanguageModel;
 
 /** Facts for nodes, from a checkpoint's config. */
@@ -103,6 +105,13 @@ const load: (
       Context.add(ModelInfo, info),
       Context.add(VisionEncoder, makeVisionEncoder(vision, config)),
       Context.add(Projector, makeProjector(projector, config)),
+      Context.add(TextTokenizer, {
+        vocabSize: tokenizer.vocabSize,
+        encode: tokenizer.encode,
+        decode: (ids, { special = false } = {}) =>
+          tokenizer.decode(ids, { skipSpecialTokens: !special }),
+        tokenOf: tokenizer.tokenOf,
+      }),
       Context.add(
         PromptRenderer,
         makePromptRenderer({

@@ -13,7 +13,7 @@
  */
 import { Effect } from "effect";
 import { PromptError } from "../../../nodes/errors.ts";
-import type { PromptRenderer, PromptRequest } from "../../../nodes/services.ts";
+import type { PromptRequest } from "../../../nodes/services.ts";
 import type { ImageSpan, Prompt } from "../../../nodes/values.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { strip } from "../text.ts";
@@ -47,7 +47,7 @@ export interface BatchQuestion {
 }
 
 /** More image tokens than any model's context, so that a wrong count cannot fill the memory. */
-const maxContextTokens = 1 << 22;
+export const maxContextTokens = 1 << 22;
 
 /**
  * Renders and tokenizes a prompt. Fails with {@link PromptError}: an empty question, placeholders and
@@ -99,11 +99,6 @@ export function renderBatchQuestion(
   return render(sample, question, counts, context);
 }
 
-/** Makes the service that the nodes ask for. */
-export function makePromptRenderer(context: RenderContext): PromptRenderer {
-  return { render: (request) => renderPrompt(request, context) };
-}
-
 function withPlaceholder(question: string): string {
   return question.includes(imagePlaceholder)
     ? question
@@ -144,23 +139,46 @@ function render(
   if (parts.length - 1 !== counts.length) {
     return refuse(mismatch(parts.length - 1, counts.length));
   }
-  const { special } = tokenizer;
-  const start = tokenizer.tokenOf(special.imageStart)!;
-  const end = tokenizer.tokenOf(special.imageEnd)!;
-  const filler = tokenizer.tokenOf(special.imageContext)!;
   let text = parts[0]!;
   for (const [i, count] of counts.entries()) {
-    text += start + filler.repeat(count * tokensPerTile) + end + parts[i + 1]!;
+    text += pictureText(count, context) + parts[i + 1]!;
   }
-  const ids = tokenizer.encode(text, { bos: tokenizer.addBos });
-  const images = findImages(ids, counts, tokensPerTile, special.imageContext);
   // Rule 7. A model file may have a second name for the token, so that only the ids tell.
-  if (images === undefined) {
+  const tokens = tokenize(text, counts, context);
+  if (tokens === undefined) {
     return refuse(
-      `a text of the prompt tokenizes to ${filler}, where a visual token would be put; leave it out`,
+      `a text of the prompt tokenizes to ${
+        tokenizer.tokenOf(tokenizer.special.imageContext)
+      }, where a visual token would be put; leave it out`,
     );
   }
-  return Effect.succeed({ text, ids, images, question });
+  return Effect.succeed({ text, ...tokens, question });
+}
+
+/**
+ * Tokenizes a rendered text and finds its pictures; `undefined` when a text of the caller made context
+ * tokens of its own.
+ */
+export function tokenize(
+  text: string,
+  counts: readonly number[],
+  { tokenizer, tokensPerTile }: RenderContext,
+): Pick<Prompt, "ids" | "images"> | undefined {
+  const ids = tokenizer.encode(text, { bos: tokenizer.addBos });
+  const { imageContext } = tokenizer.special;
+  const images = findImages(ids, counts, tokensPerTile, imageContext);
+  return images && { ids, images };
+}
+
+/** A picture's place in a rendered text. */
+export function pictureText(
+  tiles: number,
+  { tokenizer, tokensPerTile }: RenderContext,
+): string {
+  const { special } = tokenizer;
+  return tokenizer.tokenOf(special.imageStart)! +
+    tokenizer.tokenOf(special.imageContext)!.repeat(tiles * tokensPerTile) +
+    tokenizer.tokenOf(special.imageEnd)!;
 }
 
 /** Where the runs of context tokens stand; `undefined` when they are not one run per picture. */
@@ -191,9 +209,8 @@ function forbiddenToken(
   systemMessage: string,
   context: RenderContext,
 ): string | undefined {
-  const { tokenizer, template } = context;
-  const { special } = tokenizer;
-  const filler = tokenizer.tokenOf(special.imageContext)!;
+  const { tokenizer } = context;
+  const filler = tokenizer.tokenOf(tokenizer.special.imageContext)!;
   const texts: (readonly [place: string, text: string])[] = [
     ["the question", request.question],
     ...(request.history ?? []).flatMap(([asked, answered], i) =>
@@ -210,7 +227,20 @@ function forbiddenToken(
     }
   }
   if (context.controlTokens !== "refuse") return undefined;
-  const control = new Set<number>([special.imageStart, special.imageEnd]);
+  return controlToken(texts, context);
+}
+
+/** Says which text has a token that carries structure. */
+export function controlToken(
+  texts: readonly (readonly [place: string, text: string])[],
+  { tokenizer, template }: RenderContext,
+): string | undefined {
+  const { special } = tokenizer;
+  const control = new Set<number>([
+    special.imageStart,
+    special.imageEnd,
+    special.imageContext,
+  ]);
   for (const id of [special.bos, special.eos, special.pad]) {
     if (id !== undefined) control.add(id);
   }

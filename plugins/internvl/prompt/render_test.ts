@@ -6,11 +6,11 @@ import type { History } from "../../../nodes/values.ts";
 import { failure } from "../testing.ts";
 import { openTokenizer } from "../tokenizer/load.ts";
 import {
-  makePromptRenderer,
   renderBatchQuestion,
   type RenderContext,
   renderPrompt,
 } from "./render.ts";
+import { makePromptRenderer } from "./renderer.ts";
 import { findTemplate } from "./template.ts";
 
 const golden = new URL("../../../tests/golden/", import.meta.url);
