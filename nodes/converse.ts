@@ -2,12 +2,7 @@
  * Ready-made pipelines for an API: `converse` answers messages of any shape, `complete` goes on with a text.
  * @module
  */
-import {
-  list,
-  type Pipeline,
-  pipeline,
-  type PortType,
-} from "../pipeline/mod.ts";
+import { list, type Pipeline, pipeline } from "../pipeline/mod.ts";
 import {
   Conversation,
   conversationTemplate,
