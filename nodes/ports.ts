@@ -340,6 +340,13 @@ export const GenerationSettingsSchema: Schema.Codec<GenerationSettingsValue> =
     topP: Schema.optionalKey(Schema.Finite),
     minP: Schema.optionalKey(Schema.Finite),
     repetitionPenalty: Schema.optionalKey(Schema.Finite),
+    presencePenalty: Schema.optionalKey(Schema.Finite),
+    frequencyPenalty: Schema.optionalKey(Schema.Finite),
+    logitBias: Schema.optionalKey(
+      Schema.Record(Schema.String, Schema.Finite),
+    ),
+    minNewTokens: Schema.optionalKey(Schema.Int),
+    logprobs: Schema.optionalKey(Schema.Int),
     seed: Schema.optionalKey(Schema.Int),
     stop: Schema.optionalKey(Schema.Array(Schema.String)),
   });

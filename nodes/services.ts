@@ -330,6 +330,61 @@ export const TextTokenizer: Context.Service<TextTokenizer, TextTokenizer> =
     TextTokenizer
   >("tessera/TextTokenizer");
 
+/** Changes the logits from which a token is chosen. */
+export interface LogitsProcessor {
+  /** Name, for messages. */
+  readonly name: string;
+  /**
+   * Edits `logits` ([vocabulary], of the next token) in place; minus infinity makes a token impossible.
+   * Called once a token, after the penalties of the settings and before a token is chosen; must be quick
+   * (it holds up every answer that is computed at the time). `ids` are those generated so far. What it
+   * throws fails this answer with `BackendError`.
+   */
+  readonly process: (step: {
+    readonly prompt: Prompt;
+    readonly ids: readonly number[];
+    readonly logits: Float32Array;
+  }) => void;
+}
+
+/**
+ * The logits processors of what runs in a scope, in order; none by default. A processor for everything is
+ * provided around the program, one for a single answer around that answer.
+ *
+ * ```ts
+ * import { InternVL, LogitsProcessors, LanguageModel, PromptRenderer } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const answer = Effect.gen(function* () {
+ *   const renderer = yield* PromptRenderer;
+ *   const language = yield* LanguageModel;
+ *   return yield* language.generate({
+ *     prompt: yield* renderer.render({ question: "Hello!", numPatchesList: [] }),
+ *     visual: [],
+ *     settings: { maxNewTokens: 8 },
+ *   });
+ * });
+ * const free = await model.effect(answer);
+ * // Never the token that the answer began with.
+ * const processor = {
+ *   name: "no-first",
+ *   process: ({ logits }: { logits: Float32Array }) => {
+ *     logits[free.ids[0]!] = -Infinity;
+ *   },
+ * };
+ * const other = await model.effect(
+ *   answer.pipe(Effect.provideService(LogitsProcessors, [processor])),
+ * );
+ * assert.ok(!other.ids.includes(free.ids[0]!));
+ * ```
+ */
+export const LogitsProcessors: Context.Reference<readonly LogitsProcessor[]> =
+  Context.Reference<readonly LogitsProcessor[]>("tessera/LogitsProcessors", {
+    defaultValue: () => [],
+  });
+
 /** What generation needs. */
 export interface GenerationRequest {
   /** The prompt. */

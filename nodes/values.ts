@@ -144,6 +144,20 @@ export interface GenerationSettings {
   readonly minP?: number;
   /** Divides (positive) or multiplies (negative) logits of tokens already generated. Default 1. */
   readonly repetitionPenalty?: number;
+  /** Taken off the logit of every token already generated; [-2, 2]. Default 0. */
+  readonly presencePenalty?: number;
+  /** Taken off a token's logit for each time it was generated; [-2, 2]. Default 0. */
+  readonly frequencyPenalty?: number;
+  /** Added to the logits of tokens, by their id; [-100, 100]. */
+  readonly logitBias?: Readonly<Record<number, number>>;
+  /** No end token before this many tokens. Default 0. */
+  readonly minNewTokens?: number;
+  /**
+   * Report the probability of every generated token, and this many of the most likely ones at its place;
+   * 0 to 20. They are the model's own (log-softmax of its logits), before any setting changes them.
+   * Default: no report.
+   */
+  readonly logprobs?: number;
   /** Makes sampling repeatable. Default: random. */
   readonly seed?: number;
   /** The answer ends before the first of these strings. */

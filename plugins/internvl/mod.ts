@@ -131,6 +131,7 @@ const load: (
           endTexts: [stopText(template)],
           detokenizer: () =>
             tokenizer.streamDecoder({ skipSpecialTokens: true }),
+          names: tokenizer,
         }),
       ),
     );

@@ -3,12 +3,13 @@
  * @module
  */
 import { Cause, Effect, Exit, type Scope } from "effect";
-import { BackendError, PromptError } from "../../../nodes/errors.ts";
-import type {
-  EngineStats,
-  GenerationObserver,
-  GenerationRequest,
-  LanguageModel,
+import { type BackendError, PromptError } from "../../../nodes/errors.ts";
+import {
+  type EngineStats,
+  type GenerationObserver,
+  type GenerationRequest,
+  type LanguageModel,
+  LogitsProcessors,
 } from "../../../nodes/services.ts";
 import {
   type HostTensor,
@@ -19,6 +20,7 @@ import type {
   Completion,
   FinishReason,
   Prompt,
+  TokenLogprob,
 } from "../../../nodes/values.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
 import type { Session } from "../../onnx/mod.ts";
@@ -26,7 +28,8 @@ import type { LanguageConfig } from "../config.ts";
 import type { ComputeType } from "../graphs/weights.ts";
 import { allocateCache, roundCapacity } from "./cache.ts";
 import { RotaryTables } from "./rope.ts";
-import { makeChooser } from "./sampling.ts";
+import { makeChooser } from "./chooser.ts";
+import type { TokenNames } from "./logprobs.ts";
 import { type ResolvedSettings, resolveSettings } from "./settings.ts";
 import { AnswerText, type Detokenizer } from "./text.ts";
 import { noVisual, type VisualFeeds, visualRows } from "./visual.ts";
@@ -45,6 +48,8 @@ export interface LanguageModelParts {
   readonly endTexts?: readonly string[];
   /** Makes a decoder that leaves special tokens out. */
   readonly detokenizer: () => Detokenizer;
+  /** What ids stand for, in reports of probabilities. Default: nothing. */
+  readonly names?: TokenNames;
   /**
    * Longest sequence, prompt and answer together; default: the configuration's
    * `max_position_embeddings`. With dynamic NTK it may be longer.
@@ -63,7 +68,10 @@ export function makeLanguageModel(parts: LanguageModelParts): LanguageModel {
   const counts = new Counts();
   const generate: LanguageModel["generate"] = Effect.fn("internvl.generate")(
     function* (request) {
-      const settings = yield* resolveSettings(request.settings);
+      const settings = yield* resolveSettings(
+        request.settings,
+        parts.config.vocabSize,
+      );
       const length = yield* sequenceLength(parts, request.prompt, settings);
       counts.running++;
       const answer = Effect.scoped(
@@ -96,6 +104,11 @@ export function makeLanguageModel(parts: LanguageModelParts): LanguageModel {
   );
   return { generate, stats: Effect.sync(() => counts.snapshot()) };
 }
+
+const noNames: TokenNames = {
+  tokenOf: () => undefined,
+  bytesOf: () => undefined,
+};
 
 /** What has happened. */
 class Counts {
@@ -266,7 +279,13 @@ const run = Effect.fnUntraced(function* (
   // Before the repetition penalty can touch them: nothing has been generated yet.
   const firstLogits = hostTensor("float32", [config.vocabSize], logits.slice());
 
-  const chooser = makeChooser(settings);
+  const chooser = makeChooser(settings, {
+    endIds,
+    names: parts.names ?? noNames,
+    processors: yield* LogitsProcessors,
+    prompt,
+  });
+  const logprobs: TokenLogprob[] = [];
   const answer = new Answer(parts, settings, observer);
   const none = noVisual(config.hiddenSize);
   const input = hostTensor("int64", [1], new BigInt64Array(1));
@@ -274,18 +293,14 @@ const run = Effect.fnUntraced(function* (
   let reason: FinishReason = "length";
   for (;;) {
     const id = chooser.choose(logits);
-    if (id < 0) {
-      return yield* new BackendError({
-        message: `token ${
-          answer.ids.length + 1
-        } cannot be chosen: the model's logits are not numbers`,
-      });
-    }
+    if (id < 0) return yield* chooser.fault!;
+    const { logprob } = chooser;
+    if (logprob !== undefined) logprobs.push(logprob);
     if (answer.ids.length === 0) {
       firstToken = performance.now();
       observer.onFirstToken?.();
     }
-    observer.onToken?.({ id });
+    observer.onToken?.(logprob === undefined ? { id } : { id, logprob });
     if (endIds.includes(id)) {
       answer.ids.push(id);
       reason = "stop";
@@ -319,6 +334,7 @@ const run = Effect.fnUntraced(function* (
       cachedTokens: 0,
     },
     firstLogits,
+    ...(settings.logprobs === undefined ? {} : { logprobs }),
     timings: {
       queueMs: 0,
       prefillMs: firstToken - began,

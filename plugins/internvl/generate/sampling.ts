@@ -1,48 +1,10 @@
 /**
- * Chooses the next token from the logits, as Hugging Face `generate` does: repetition penalty, then,
- * when sampling, temperature, top-k, top-p, min-p, softmax, one draw. The vocabulary is never sorted.
+ * Draws a token from the logits, as Hugging Face `generate` does: temperature, top-k, top-p, min-p,
+ * softmax, one draw. The vocabulary is never sorted.
  * @module
  */
-import { type Random, seededRandom } from "./random.ts";
+import type { Random } from "./random.ts";
 import type { ResolvedSettings } from "./settings.ts";
-
-/** Chooses tokens for one generation; remembers those it has chosen. */
-export interface Chooser {
-  /**
-   * Index of the next token, or -1 when no logit is a number. Changes `logits` where the repetition
-   * penalty applies.
-   */
-  readonly choose: (logits: Float32Array) => number;
-}
-
-/** The settings that choosing depends on. */
-export type SamplingSettings = Pick<
-  ResolvedSettings,
-  | "doSample"
-  | "temperature"
-  | "topK"
-  | "topP"
-  | "minP"
-  | "repetitionPenalty"
-  | "seed"
->;
-
-/** A chooser for one generation. */
-export function makeChooser(settings: SamplingSettings): Chooser {
-  const seen = new Set<number>();
-  const random = seededRandom(settings.seed);
-  return {
-    choose: (logits) => {
-      // Generated tokens only: the reference generates from embeddings, so the prompt has no ids.
-      penalizeRepetition(logits, seen, settings.repetitionPenalty);
-      const token = settings.doSample
-        ? draw(distribution(logits, settings), random)
-        : argMax(logits);
-      if (token >= 0) seen.add(token);
-      return token;
-    },
-  };
-}
 
 /** Index of the largest number, the first of equals; -1 when there is none. */
 export function argMax(values: Float32Array): number {
@@ -55,22 +17,6 @@ export function argMax(values: Float32Array): number {
     }
   }
   return index;
-}
-
-/**
- * `RepetitionPenaltyLogitsProcessor` (Keskar et al., "CTRL", 2019): positive logits of the tokens are
- * divided by the penalty, negative ones multiplied.
- */
-export function penalizeRepetition(
-  logits: Float32Array,
-  tokens: Iterable<number>,
-  penalty: number,
-): void {
-  if (penalty === 1) return;
-  for (const token of tokens) {
-    const value = logits[token];
-    logits[token] = value < 0 ? value * penalty : value / penalty;
-  }
 }
 
 /** Tokens that may be drawn, in the order of their indices, and their weights (no sum is implied). */
@@ -91,7 +37,7 @@ export interface Distribution {
  */
 export function distribution(
   logits: Float32Array,
-  settings: Pick<SamplingSettings, "temperature" | "topK" | "topP" | "minP">,
+  settings: Pick<ResolvedSettings, "temperature" | "topK" | "topP" | "minP">,
 ): Distribution {
   const { temperature, topK, topP, minP } = settings;
   const floor = topK > 0 && topK < logits.length

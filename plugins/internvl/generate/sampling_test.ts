@@ -1,24 +1,8 @@
 import assert from "node:assert/strict";
 import { random } from "../testing.ts";
 import { seededRandom } from "./random.ts";
-import {
-  argMax,
-  distribution,
-  draw,
-  kthLargest,
-  makeChooser,
-  penalizeRepetition,
-} from "./sampling.ts";
+import { argMax, distribution, draw, kthLargest } from "./sampling.ts";
 
-const greedy = {
-  doSample: false,
-  temperature: 1,
-  topK: 50,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  seed: 1,
-};
 const all = { temperature: 1, topK: 0, topP: 1, minP: 0 };
 
 /** Logits of the given probabilities. */
@@ -42,19 +26,6 @@ Deno.test("greedy takes the first of the largest; numbers only", () => {
   assert.equal(argMax(Float32Array.of(1, 3, 2, 3)), 1);
   assert.equal(argMax(Float32Array.of(NaN, -Infinity, -5)), 2);
   assert.equal(argMax(Float32Array.of(NaN, NaN)), -1);
-  const chooser = makeChooser(greedy);
-  assert.equal(chooser.choose(Float32Array.of(0, 2, 1)), 1);
-  assert.equal(chooser.choose(Float32Array.of(NaN)), -1);
-});
-
-Deno.test("repetition penalty: positive logits divided, negative multiplied, generated tokens only", () => {
-  const values = Float32Array.of(2, -2, 0, 1);
-  penalizeRepetition(values, [0, 1, 2], 2);
-  assert.deepEqual([...values], [1, -4, 0, 1]);
-  const chooser = makeChooser({ ...greedy, repetitionPenalty: 2 });
-  const step = () => chooser.choose(Float32Array.of(4, 3, -1, 1.9));
-  // 4 is halved once it has been taken, then 3; each penalty applies once however often a token came.
-  assert.deepEqual([step(), step(), step(), step()], [0, 1, 0, 0]);
 });
 
 Deno.test("temperature divides the logits", () => {
@@ -236,13 +207,13 @@ Deno.test("on random logits the distribution is that of the sorted warpers", () 
 });
 
 Deno.test("draws follow the probabilities, and a seed repeats them", () => {
-  const settings = { ...greedy, doSample: true, topK: 0, seed: 12 };
   const probabilities = [0.4, 0.1, 0.25, 0.05, 0.2];
   const values = logits(...probabilities);
   const counts = new Array<number>(probabilities.length).fill(0);
-  const chooser = makeChooser(settings);
+  const kept = distribution(values, all);
+  const numbers = seededRandom(12);
   const draws = 20_000;
-  for (let i = 0; i < draws; i++) counts[chooser.choose(values)]++;
+  for (let i = 0; i < draws; i++) counts[draw(kept, numbers)]++;
   const chi = counts.reduce(
     (sum, n, i) =>
       sum + (n - draws * probabilities[i]) ** 2 / (draws * probabilities[i]),
@@ -251,8 +222,8 @@ Deno.test("draws follow the probabilities, and a seed repeats them", () => {
   // 4 degrees of freedom: beyond 20 with a probability of 5e-4.
   assert.ok(chi < 20, `${chi} ${counts}`);
   const sequence = (seed: number) => {
-    const chooser = makeChooser({ ...settings, seed });
-    return Array.from({ length: 20 }, () => chooser.choose(values));
+    const numbers = seededRandom(seed);
+    return Array.from({ length: 20 }, () => draw(kept, numbers));
   };
   assert.deepEqual(sequence(3), sequence(3));
   assert.notDeepEqual(sequence(3), sequence(4));

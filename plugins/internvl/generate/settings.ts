@@ -7,10 +7,18 @@ import { PromptError } from "../../../nodes/errors.ts";
 import type { GenerationSettings } from "../../../nodes/values.ts";
 
 /** Settings with every default filled in; without a seed, one was drawn. */
-export type ResolvedSettings = Required<GenerationSettings>;
+export type ResolvedSettings =
+  & Required<Omit<GenerationSettings, Unset>>
+  & Pick<GenerationSettings, Unset>;
+
+/** Settings whose absence means something. */
+type Unset = "logprobs";
 
 /** Most stop strings; each generated piece of text is searched for all of them. */
 const MAX_STOPS = 64;
+
+/** Most entries of `logitBias`. */
+const MAX_BIASES = 4096;
 
 interface Range {
   readonly holds: (value: number) => boolean;
@@ -20,6 +28,10 @@ interface Range {
 const wholeFrom = (least: number): Range => ({
   holds: (value) => Number.isSafeInteger(value) && value >= least,
   text: `a whole number from ${least}`,
+});
+const between = (least: number, most: number): Range => ({
+  holds: (value) => value >= least && value <= most,
+  text: `a number from ${least} to ${most}`,
 });
 const aboveZero: Range = {
   holds: (value) => Number.isFinite(value) && value > 0,
@@ -33,6 +45,10 @@ const ranges: readonly (readonly [
   | "topP"
   | "minP"
   | "repetitionPenalty"
+  | "presencePenalty"
+  | "frequencyPenalty"
+  | "minNewTokens"
+  | "logprobs"
   | "seed",
   Range,
 ])[] = [
@@ -43,27 +59,34 @@ const ranges: readonly (readonly [
     holds: (value) => value > 0 && value <= 1,
     text: "a number greater than 0, at most 1",
   }],
-  ["minP", {
-    holds: (value) => value >= 0 && value <= 1,
-    text: "a number from 0 to 1",
-  }],
+  ["minP", between(0, 1)],
   ["repetitionPenalty", aboveZero],
+  ["presencePenalty", between(-2, 2)],
+  ["frequencyPenalty", between(-2, 2)],
+  ["minNewTokens", wholeFrom(0)],
+  ["logprobs", {
+    holds: (value) => Number.isInteger(value) && value >= 0 && value <= 20,
+    text: "a whole number from 0 to 20",
+  }],
   ["seed", wholeFrom(0)],
 ];
 
 const names: readonly string[] = [
   ...ranges.map(([name]) => name),
   "doSample",
+  "logitBias",
   "stop",
 ];
 
 /**
  * Fills in the defaults. Fails with {@link PromptError} naming the setting and what is allowed; sampling
  * settings are checked even where `doSample` leaves them unused, and a name that is none of them is
- * refused: `max_new_tokens` would otherwise do nothing.
+ * refused: `max_new_tokens` would otherwise do nothing. `vocabSize` is one more than the highest id a
+ * setting may name.
  */
 export function resolveSettings(
   settings: GenerationSettings = {},
+  vocabSize: number = Number.MAX_SAFE_INTEGER,
 ): Effect.Effect<ResolvedSettings, PromptError> {
   for (const name of Object.keys(settings)) {
     if (!names.includes(name)) {
@@ -84,11 +107,17 @@ export function resolveSettings(
     topP: settings.topP ?? 1,
     minP: settings.minP ?? 0,
     repetitionPenalty: settings.repetitionPenalty ?? 1,
+    presencePenalty: settings.presencePenalty ?? 0,
+    frequencyPenalty: settings.frequencyPenalty ?? 0,
+    logitBias: settings.logitBias ?? {},
+    minNewTokens: settings.minNewTokens ?? 0,
+    ...(settings.logprobs === undefined ? {} : { logprobs: settings.logprobs }),
     seed: settings.seed ?? randomSeed(),
     stop: settings.stop ?? [],
   };
   for (const [name, range] of ranges) {
     const value: unknown = resolved[name];
+    if (value === undefined) continue;
     if (typeof value !== "number" || !range.holds(value)) {
       return wrong(name, value, range.text);
     }
@@ -107,7 +136,45 @@ export function resolveSettings(
       `a list of at most ${MAX_STOPS} strings, none of them empty`,
     );
   }
-  return Effect.succeed(resolved);
+  if (resolved.minNewTokens > resolved.maxNewTokens) {
+    return wrong(
+      "minNewTokens",
+      resolved.minNewTokens,
+      `at most maxNewTokens, ${resolved.maxNewTokens}`,
+    );
+  }
+  return Effect.as(checkBias(resolved.logitBias, vocabSize), resolved);
+}
+
+/** Fails where a bias is not a number in range for a token that there is. */
+function checkBias(
+  bias: unknown,
+  vocabSize: number,
+): Effect.Effect<void, PromptError> {
+  if (typeof bias !== "object" || bias === null || Array.isArray(bias)) {
+    return wrong("logitBias", bias, "an object of numbers by token id");
+  }
+  const entries = Object.entries(bias);
+  if (entries.length > MAX_BIASES) {
+    return wrong(
+      "logitBias",
+      entries.length,
+      `an object of at most ${MAX_BIASES} numbers`,
+    );
+  }
+  for (const [id, value] of entries) {
+    if (!/^\d{1,15}$/.test(id) || Number(id) >= vocabSize) {
+      return wrong(
+        "logitBias",
+        { [id]: value },
+        `by token id: a whole number below ${vocabSize}`,
+      );
+    }
+    if (!(typeof value === "number" && value >= -100 && value <= 100)) {
+      return wrong(`logitBias[${id}]`, value, "a number from -100 to 100");
+    }
+  }
+  return Effect.void;
 }
 
 function wrong(

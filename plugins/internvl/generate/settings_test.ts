@@ -14,6 +14,10 @@ Deno.test("defaults are those of the model card and Hugging Face", () => {
     topP: 1,
     minP: 0,
     repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: {},
+    minNewTokens: 0,
     stop: [],
   });
   const other = Effect.runSync(resolveSettings());
@@ -29,6 +33,11 @@ Deno.test("what is given is kept", () => {
     topP: 0.25,
     minP: 1,
     repetitionPenalty: 1.25,
+    presencePenalty: -2,
+    frequencyPenalty: 0.5,
+    logitBias: { 7: -100, 9: 1.5 },
+    minNewTokens: 3,
+    logprobs: 20,
     seed: Number.MAX_SAFE_INTEGER,
     stop: ["\n"],
   };
@@ -71,6 +80,35 @@ const wrong: readonly (readonly [object, string])[] = [
     { repetitionPenalty: Infinity },
     "repetitionPenalty is Infinity; it must be a number greater than 0",
   ],
+  [
+    { presencePenalty: 2.5 },
+    "presencePenalty is 2.5; it must be a number from -2 to 2",
+  ],
+  [
+    { frequencyPenalty: -3 },
+    "frequencyPenalty is -3; it must be a number from -2 to 2",
+  ],
+  [
+    { minNewTokens: 9, maxNewTokens: 8 },
+    "minNewTokens is 9; it must be at most maxNewTokens, 8",
+  ],
+  [{ logprobs: 21 }, "logprobs is 21; it must be a whole number from 0 to 20"],
+  [
+    { logitBias: [] },
+    "logitBias is []; it must be an object of numbers by token id",
+  ],
+  [
+    { logitBias: { "500": 1 } },
+    'logitBias is {"500":1}; it must be by token id: a whole number below 500',
+  ],
+  [
+    { logitBias: { "-1": 1 } },
+    'logitBias is {"-1":1}; it must be by token id: a whole number below 500',
+  ],
+  [
+    { logitBias: { 7: 101 } },
+    "logitBias[7] is 101; it must be a number from -100 to 100",
+  ],
   [{ seed: -1 }, "seed is -1; it must be a whole number from 0"],
   [{ seed: 2 ** 53 }, `seed is ${2 ** 53}; it must be a whole number from 0`],
   [{ doSample: 1 }, "doSample is 1; it must be true or false"],
@@ -86,7 +124,7 @@ const wrong: readonly (readonly [object, string])[] = [
 Deno.test("a setting out of range is named with what is allowed", () => {
   for (const [settings, message] of wrong) {
     const error = Effect.runSync(
-      Effect.flip(resolveSettings(settings as GenerationSettings)),
+      Effect.flip(resolveSettings(settings as GenerationSettings, 500)),
     );
     assert.equal(error._tag, "PromptError");
     assert.equal(error.message, `generation setting ${message}`);

@@ -64,6 +64,21 @@ for (const name of ["plain", "prefix", "llama", "no_bytes"]) {
         expected.sequencesDecodedSkippingSpecial[i],
       );
     }
+    for (const [i, ids] of expected.ids.entries()) {
+      const bytes = ids.flatMap((id) => [...tokenizer.bytesOf(id) ?? []]);
+      // The bytes of the middle of a text: at its start the decoder may drop the spaces.
+      const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+        Uint8Array.from(bytes),
+      );
+      const decoded = expected.decodedSkippingSpecial[i] ??
+        expected.decoded[i] ?? strings[i]!;
+      if (ids.includes(tokenizer.special.unk!)) continue;
+      assert.equal(text.replace(/^ +/, ""), decoded.replace(/^ +/, ""));
+    }
+    for (const text of tokenizer.specialTexts) {
+      assert.equal(tokenizer.bytesOf(tokenizer.idOf(text)!), undefined);
+    }
+    assert.equal(tokenizer.bytesOf(tokenizer.vocabSize), undefined);
   });
 }
 

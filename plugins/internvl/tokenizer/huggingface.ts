@@ -8,6 +8,7 @@ import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import { oneLine } from "../files.ts";
 import type { TokenizerSettings, TokenRole } from "./added.ts";
+import { pieceBytes } from "./byte_level.ts";
 import {
   type DecodeOptions,
   imageTokens,
@@ -68,6 +69,8 @@ export const makeHuggingFaceTokenizer: (
     for (const token of library.get_added_tokens_decoder().values()) {
       if (token.special) skipped.add(token.content);
     }
+    const addedIds = new Set(library.get_added_tokens_decoder().keys());
+    const bytesOfPiece = pieceBytes(json.decoder);
     const skippedIds = new Set<number>();
     for (const text of skipped) {
       const id = idOf(text);
@@ -135,6 +138,15 @@ export const makeHuggingFaceTokenizer: (
       },
       idOf,
       tokenOf: (id) => library.id_to_token(id),
+      bytesOf: (id) => {
+        const piece = library.id_to_token(id);
+        if (piece === undefined || skippedIds.has(id) || id === special.unk) {
+          return undefined;
+        }
+        return addedIds.has(id)
+          ? new TextEncoder().encode(piece)
+          : bytesOfPiece(piece);
+      },
     };
     return tokenizer;
   },

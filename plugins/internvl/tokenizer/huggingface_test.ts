@@ -182,6 +182,23 @@ Deno.test("a stream splits no character and joins to the decoded text", async ()
   }
 });
 
+Deno.test("the bytes of the tokens of a text are the text's", async () => {
+  const texts = ["ab ab", "é漢😀 \n\u0000ÿ", "a  a"];
+  for (const json of [byteLevel(), byteFallback()]) {
+    const tokenizer = await open(json);
+    for (const text of texts) {
+      const bytes = [...tokenizer.encode(text)]
+        .flatMap((id) => [...tokenizer.bytesOf(id)!]);
+      const joined = new TextDecoder().decode(Uint8Array.from(bytes));
+      assert.equal(joined.replace(/^ /, ""), text);
+    }
+    for (const text of special) {
+      assert.equal(tokenizer.bytesOf(tokenizer.idOf(text)!), undefined);
+    }
+    assert.equal(tokenizer.bytesOf(9999), undefined);
+  }
+});
+
 Deno.test("a file that is no tokenizer is refused", async () => {
   const refusal = (json: unknown) =>
     withFolder({ "tokenizer.json": JSON.stringify(json) }, async (dir) => {

@@ -11,8 +11,10 @@ import { stripEnd, stripStart } from "../text.ts";
 import type { AddedToken, TokenizerSettings, TokenRole } from "./added.ts";
 import { makeBpeEncoder } from "./bpe.ts";
 import { makePieceDecoders } from "./decode.ts";
-import { makeNormalizer, prefixMatcher } from "./normalize.ts";
-import type { SentencePieceModel } from "./sentencepiece.ts";
+import { makeNormalizer, prefixMatcher, spaceMarker } from "./normalize.ts";
+import { byteOfPiece, type SentencePieceModel } from "./sentencepiece.ts";
+
+const encoder = new TextEncoder();
 
 /** Ids with a part in prompts and generation; looked up by their text, never fixed. */
 export interface SpecialTokens {
@@ -79,6 +81,11 @@ export interface Tokenizer {
   readonly idOf: (token: string) => number | undefined;
   /** Text of a token by its id. */
   readonly tokenOf: (id: number) => string | undefined;
+  /**
+   * The bytes that a token adds to a text, other than at its very start (where a space may be dropped);
+   * `undefined` for special and unknown tokens, which add none or none of their own.
+   */
+  readonly bytesOf: (id: number) => Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** Finds `<img>`, `</img>`, `<IMG_CONTEXT>`; fails when the tokenizer lacks one. */
@@ -200,6 +207,23 @@ export const makeSentencePieceTokenizer: (
       streamDecoder,
       idOf,
       tokenOf: (id) => addedById.get(id)?.content ?? model.pieces[id]?.text,
+      bytesOf: (id) => {
+        const token = addedById.get(id);
+        if (token !== undefined) {
+          return token.special ? undefined : encoder.encode(token.content);
+        }
+        const piece = model.pieces[id];
+        switch (piece?.type) {
+          case undefined:
+          case "control":
+          case "unknown":
+            return undefined;
+          case "byte":
+            return Uint8Array.of(byteOfPiece(piece!.text)!);
+          default:
+            return encoder.encode(piece!.text.replaceAll(spaceMarker, " "));
+        }
+      },
     };
     return tokenizer;
   },
