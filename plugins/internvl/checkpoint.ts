@@ -21,7 +21,9 @@ import {
   readJsonObject,
   resolveInside,
 } from "./files.ts";
+import type { StoredTensor } from "./quantize/scheme.ts";
 import {
+  floatDTypes,
   readSafetensorsHeader,
   readTensorBytes,
   type SafetensorsHeader,
@@ -55,12 +57,7 @@ export interface Checkpoint {
 }
 
 /** A tensor that a graph needs. */
-export interface ExpectedTensor {
-  /** Name in the checkpoint. */
-  readonly name: string;
-  /** Extents, outermost first. */
-  readonly shape: readonly number[];
-}
+export type ExpectedTensor = StoredTensor;
 
 /** The weights' single file. */
 const singleFile = "model.safetensors";
@@ -162,15 +159,15 @@ export const openCheckpoint: (
 });
 
 /**
- * Checks that the checkpoint has the tensors a graph needs, in the right shapes. A wrong shape is named
- * with both shapes; of missing tensors the first few are named and all are counted.
+ * Checks that the checkpoint has the tensors a graph needs, in the right shapes and types. A wrong one
+ * is named with both; of missing tensors the first few are named and all are counted.
  */
 export function expectTensors(
   checkpoint: Pick<Checkpoint, "dir" | "tensors">,
   expected: Iterable<ExpectedTensor>,
 ): Effect.Effect<void, CheckpointError> {
   const missing: string[] = [];
-  for (const { name, shape } of expected) {
+  for (const { name, shape, dtypes = floatDTypes } of expected) {
     const entry = checkpoint.tensors.get(name);
     if (entry === undefined) {
       missing.push(name);
@@ -187,6 +184,18 @@ export function expectTensors(
           }: tensor ${name} has shape [${
             entry.shape.join(", ")
           }], config.json asks for [${shape.join(", ")}]`,
+        }),
+      );
+    } else if (!dtypes.includes(entry.dtype)) {
+      return Effect.fail(
+        new CheckpointError({
+          path: joinPath(checkpoint.dir, entry.file),
+          tensor: name,
+          message: `${
+            joinPath(checkpoint.dir, entry.file)
+          }: tensor ${name} is of type ${entry.dtype}, config.json asks for ${
+            dtypes.join(", ")
+          }`,
         }),
       );
     }
@@ -347,5 +356,9 @@ const readTensor = Effect.fnUntraced(function* (
       return hostTensor("float16", entry.shape, new Uint16Array(buffer));
     case "bfloat16":
       return hostTensor("bfloat16", entry.shape, new Uint16Array(buffer));
+    case "uint8":
+      return hostTensor("uint8", entry.shape, new Uint8Array(buffer));
+    case "int8":
+      return hostTensor("int8", entry.shape, new Int8Array(buffer));
   }
 });

@@ -7,6 +7,11 @@
 import { Effect, Result, Schema } from "effect";
 import { CheckpointError } from "../../nodes/errors.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
+import {
+  decodeQuantization,
+  type Quantization,
+  schemeText,
+} from "./quantize/scheme.ts";
 
 /** The vision tower: InternViT. */
 export interface VisionConfig {
@@ -108,6 +113,13 @@ export interface InternVLConfig {
   readonly forceImageSize: number | null;
   /** System message, when the checkpoint has one of its own; it rules over the template's. */
   readonly systemMessage?: string;
+  /** How the weights are quantized; absent where they are as they were trained. */
+  readonly quantization?: Quantization;
+}
+
+/** Layers of the tower that have to run: hidden state k of `select_layer` is the output of k layers. */
+export function visionLayersUsed(layers: number, selectLayer: number): number {
+  return selectLayer < 0 ? layers + 1 + selectLayer : selectLayer;
 }
 
 /** Edge of a tile in pixels. */
@@ -273,6 +285,16 @@ function check(value: unknown): InternVLConfig | string {
   if (file.use_backbone_lora !== 0 || file.use_llm_lora !== 0) {
     return "use_backbone_lora and use_llm_lora must be 0; merge the LoRA weights into the model first";
   }
+  const quantization = value.quantization_config == null
+    ? undefined
+    : decodeQuantization(value.quantization_config);
+  if (typeof quantization === "string") return quantization;
+  if (
+    quantization !== undefined && l.tie_word_embeddings &&
+    schemeText(quantization.head) !== schemeText(quantization.embedding)
+  ) {
+    return "quantization_config: head and embedding share their weights and must be alike";
+  }
   return {
     architecture: "InternVLChatModel",
     vision: {
@@ -319,6 +341,7 @@ function check(value: unknown): InternVLConfig | string {
     ...(file.system_message == null
       ? {}
       : { systemMessage: file.system_message }),
+    ...(quantization === undefined ? {} : { quantization }),
   };
 }
 

@@ -18,8 +18,18 @@ import {
   readBytes,
 } from "./files.ts";
 
-/** Element types a checkpoint's weights may have. */
-export type WeightDType = Extract<DType, "float32" | "float16" | "bfloat16">;
+/** Element types a checkpoint's weights may have: floats, and bytes where they are quantized. */
+export type WeightDType = Extract<
+  DType,
+  "float32" | "float16" | "bfloat16" | "uint8" | "int8"
+>;
+
+/** The element types of weights that are not quantized. */
+export const floatDTypes: readonly WeightDType[] = [
+  "float32",
+  "float16",
+  "bfloat16",
+];
 
 /** One tensor of a checkpoint: where its numbers lie. */
 export interface TensorEntry {
@@ -56,6 +66,8 @@ const dtypes: ReadonlyMap<string, readonly [WeightDType, number]> = new Map([
   ["F32", ["float32", 4]],
   ["F16", ["float16", 2]],
   ["BF16", ["bfloat16", 2]],
+  ["U8", ["uint8", 1]],
+  ["I8", ["int8", 1]],
 ]);
 
 /**
@@ -196,7 +208,9 @@ function parse(
     const known = typeof type === "string" ? dtypes.get(type) : undefined;
     if (known === undefined) {
       return fail(
-        `dtype ${quoted(String(type))} is not supported; F32, F16 and BF16 are`,
+        `dtype ${
+          quoted(String(type))
+        } is not supported; F32, F16, BF16, U8 and I8 are`,
         name,
       );
     }

@@ -8,6 +8,7 @@ import type { ModelSource } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import {
   cast,
+  embed,
   type Emitter,
   linear,
   microsoft,
@@ -82,14 +83,7 @@ export function languageGraph(
     ),
   };
 
-  // The table stays in its stored type: only the rows looked up are cast.
-  const table = weights.stored(`${prefix}.tok_embeddings.weight`);
-  const words = cast(
-    e,
-    graph.node("Gather", [table.value, ids]),
-    table.entry.dtype,
-    dtype,
-  );
+  const words = embed(e, ids, `${prefix}.tok_embeddings.weight`);
   let x = graph.node("ScatterND", [
     words,
     rows,
@@ -185,7 +179,7 @@ function feedForward(e: Emitter, x: GraphValue, prefix: string): GraphValue {
 }
 
 /** Rows of `wqkv` in the order [all queries, all keys, all values] that the operator wants. */
-function qkvOrder(config: LanguageConfig): Int32Array<ArrayBuffer> {
+export function qkvOrder(config: LanguageConfig): Int32Array<ArrayBuffer> {
   const { heads, kvHeads, headDim } = config;
   const group = heads / kvHeads;
   const order = new Int32Array((heads + 2 * kvHeads) * headDim);
@@ -224,13 +218,18 @@ function attention(
       weights.dtype,
     );
   };
-  const qkv = graph.node(
-    "Gemm",
-    config.bias
-      ? [x, inOrder(`${prefix}.wqkv.weight`), inOrder(`${prefix}.wqkv.bias`)]
-      : [x, inOrder(`${prefix}.wqkv.weight`)],
-    { attributes: { transB: attribute.int(1) }, name: `${prefix}.wqkv` },
-  );
+  const weight = `${prefix}.wqkv.weight`;
+  const bias = config.bias ? `${prefix}.wqkv.bias` : undefined;
+  const qkv = weights.scheme(weight).type === "float"
+    ? graph.node(
+      "Gemm",
+      bias === undefined
+        ? [x, inOrder(weight)]
+        : [x, inOrder(weight), inOrder(bias)],
+      { attributes: { transB: attribute.int(1) }, name: `${prefix}.wqkv` },
+    )
+    // Quantized weights and their bias are stored in the operator's order.
+    : linear(e, x, weight, bias);
   const names = cacheNames(layer);
   const cache = [1, kvHeads, "capacity", headDim];
   const dtype = weights.dtype;

@@ -7,6 +7,8 @@ import {
   type GraphBuilder,
   type GraphValue,
 } from "../../onnx/mod.ts";
+import { type BlockScheme, storedNames } from "../quantize/scheme.ts";
+import type { WeightDType } from "../safetensors.ts";
 import type { ComputeType, Weights } from "./weights.ts";
 
 /** ONNX Runtime's own operators. */
@@ -21,14 +23,32 @@ export interface Emitter {
 }
 
 /**
- * A linear layer on rows: [m, in] · [out, in]ᵀ (+ bias) → [m, out]. `Gemm` takes the weight as it is
- * stored and starts from the bias, so nothing is transposed or added afterwards.
+ * A linear layer on rows: [m, in] · [out, in]ᵀ (+ bias) → [m, out], by the operator that takes the
+ * weight as it is stored.
  */
 export function linear(
-  { graph, weights }: Emitter,
+  e: Emitter,
   x: GraphValue,
   weight: string,
   bias?: string,
+): GraphValue {
+  const scheme = e.weights.scheme(weight);
+  switch (scheme.type) {
+    case "float":
+      return floatLinear(e, x, weight, bias);
+    case "blocks":
+      return blockLinear(e, x, weight, bias, scheme);
+    case "w8a8":
+      return byteLinear(e, x, weight, bias);
+  }
+}
+
+/** `Gemm` starts from the bias, so nothing is transposed or added afterwards. */
+function floatLinear(
+  { graph, weights }: Emitter,
+  x: GraphValue,
+  weight: string,
+  bias: string | undefined,
 ): GraphValue {
   return graph.node(
     "Gemm",
@@ -39,6 +59,144 @@ export function linear(
     ].slice(0, bias === undefined ? 2 : 3),
     { attributes: { transB: attribute.int(1) }, name: `${weight}.linear` },
   );
+}
+
+/**
+ * Numbers of 4 or 8 bits with a scale for each block. On the CPU the activations of each row are
+ * quantized to int8, block by block, so that a row does not depend on its neighbours.
+ */
+function blockLinear(
+  { graph, weights }: Emitter,
+  x: GraphValue,
+  weight: string,
+  bias: string | undefined,
+  { bits, blockSize, symmetric }: BlockScheme,
+): GraphValue {
+  const { numbers, scales, zeros } = storedNames(weight);
+  const { value, entry } = weights.stored(numbers);
+  return graph.node(
+    "MatMulNBits",
+    trimmed([
+      x,
+      value,
+      weights.get(scales),
+      symmetric ? undefined : weights.stored(zeros).value,
+      undefined,
+      bias === undefined ? undefined : weights.get(bias),
+    ]),
+    {
+      domain: microsoft,
+      attributes: {
+        K: attribute.int(weights.columns(weight)),
+        N: attribute.int(entry.shape[0]!),
+        bits: attribute.int(bits),
+        block_size: attribute.int(blockSize),
+        accuracy_level: attribute.int(4),
+      },
+      name: `${weight}.linear`,
+    },
+  );
+}
+
+/**
+ * 8-bit weights times 8-bit activations. Each row of activations is scaled by its own largest number:
+ * one scale for all rows, as `DynamicQuantizeMatMul` takes it, would make a tile depend on the tiles
+ * it is computed with, and one row of large numbers spoil the others.
+ */
+function byteLinear(
+  e: Emitter,
+  x: GraphValue,
+  weight: string,
+  bias: string | undefined,
+): GraphValue {
+  const { graph, weights } = e;
+  const { numbers, scales } = storedNames(weight);
+  const { value } = weights.stored(numbers);
+  const name = `${weight}.linear`;
+  const plus = (y: GraphValue) =>
+    bias === undefined ? y : graph.node("Add", [y, weights.get(bias)]);
+  if (weights.dtype !== "float32") {
+    // No provider for 16-bit types multiplies bytes: the weight is unpacked while the model loads.
+    const unpacked = graph.node("DequantizeLinear", [
+      value,
+      weights.as(scales, "float32"),
+    ], { attributes: { axis: attribute.int(1) } });
+    const matrix = cast(e, unpacked, "float32", weights.dtype);
+    return plus(graph.node("MatMul", [x, matrix], { name }));
+  }
+  const scalar = (number: number) =>
+    graph.constant("float32", [], Float32Array.of(number));
+  const largest = graph.node("Max", [
+    graph.node("ReduceMax", [graph.node("Abs", [x])], {
+      attributes: { axes: attribute.ints([-1]), keepdims: attribute.int(1) },
+    }),
+    scalar(1e-30),
+  ]);
+  const step = scalar(1 / 127);
+  const middle = graph.constant("uint8", [], Uint8Array.of(128));
+  const bytes = graph.node("QuantizeLinear", [
+    graph.node("Div", [x, largest]),
+    step,
+    middle,
+  ]);
+  const product = graph.node("MatMulIntegerToFloat", [
+    bytes,
+    value,
+    step,
+    weights.as(scales, "float32"),
+    middle,
+  ], { domain: microsoft, name });
+  return plus(graph.node("Mul", [product, largest]));
+}
+
+/** Rows of the embedding table: ids [s] → [s, D] in the type of the computation. */
+export function embed(
+  e: Emitter,
+  ids: GraphValue,
+  weight: string,
+): GraphValue {
+  const { graph, weights } = e;
+  const scheme = weights.scheme(weight);
+  if (scheme.type !== "blocks") {
+    // The table stays in its stored type: only the rows looked up are cast.
+    const { value, entry } = weights.stored(weight);
+    const rows = graph.node("Gather", [value, ids]);
+    return cast(e, rows, entry.dtype, weights.dtype);
+  }
+  const { numbers, scales, zeros } = storedNames(weight);
+  const { shape: [rows, blocks, bytes] } = weights.stored(numbers).entry;
+  const words = graph.node(
+    "GatherBlockQuantized",
+    trimmed([
+      weights.stored(numbers, [rows!, blocks! * bytes!]).value,
+      ids,
+      weights.get(scales),
+      scheme.symmetric ? undefined : weights.stored(zeros).value,
+    ]),
+    {
+      domain: microsoft,
+      attributes: {
+        gather_axis: attribute.int(0),
+        quantize_axis: attribute.int(1),
+        block_size: attribute.int(scheme.blockSize),
+        bits: attribute.int(scheme.bits),
+      },
+    },
+  );
+  const width = weights.columns(weight);
+  return blocks! * scheme.blockSize === width ? words : graph.node("Slice", [
+    words,
+    graph.int64s([0]),
+    graph.int64s([width]),
+    graph.int64s([1]),
+  ]);
+}
+
+/** Inputs without the optional ones that are left out at the end. */
+function trimmed(
+  inputs: readonly (GraphValue | undefined)[],
+): readonly (GraphValue | undefined)[] {
+  return inputs.slice(0, inputs.findLastIndex((x) => x !== undefined) + 1);
 }
 
 /** RMSNorm over the last axis: x / sqrt(mean(x²) + eps) · weight. */
@@ -103,7 +261,7 @@ export function transpose(
 export function cast(
   { graph }: Emitter,
   x: GraphValue,
-  from: ComputeType,
+  from: WeightDType,
   to: ComputeType,
 ): GraphValue {
   return from === to

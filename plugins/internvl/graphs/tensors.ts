@@ -9,10 +9,10 @@ import {
   type InternVLConfig,
   type LanguageConfig,
   tileSize,
-  type VisionConfig,
+  visionLayersUsed,
 } from "../config.ts";
+import { schemeOf, storedTensors } from "../quantize/scheme.ts";
 import type { TensorEntry, WeightDType } from "../safetensors.ts";
-import { visionLayersUsed } from "./vision.ts";
 import type { ComputeType } from "./weights.ts";
 
 /** The parts of a model. */
@@ -29,9 +29,36 @@ export function expectedTensors(
   config: InternVLConfig,
   part: Part,
 ): readonly ExpectedTensor[] {
+  return partTensors(config, part).flatMap((tensor) =>
+    tensor.matrix
+      ? storedTensors(
+        tensor.name,
+        tensor.shape[0]!,
+        tensor.shape[1]!,
+        schemeOf(config.quantization, tensor.name),
+      )
+      : [tensor]
+  );
+}
+
+/** A tensor of the model itself, however it is stored. */
+export interface ModelTensor {
+  /** Name in a checkpoint that is not quantized. */
+  readonly name: string;
+  /** Extents, outermost first; of a matrix rows (outputs) and columns (inputs). */
+  readonly shape: readonly number[];
+  /** Whether it is a weight matrix, which may be quantized. */
+  readonly matrix?: true;
+}
+
+/** The tensors of a part as they are before any quantization. */
+export function partTensors(
+  config: InternVLConfig,
+  part: Part,
+): readonly ModelTensor[] {
   switch (part) {
     case "vision":
-      return visionTensors(config.vision, config.selectLayer);
+      return visionTensors(config);
     case "projector":
       return projectorTensors(config);
     case "language":
@@ -51,19 +78,22 @@ function linear(
   out: number,
   into: number,
   bias: boolean,
-): readonly ExpectedTensor[] {
-  const weight = { name: `${name}.weight`, shape: [out, into] };
+): readonly ModelTensor[] {
+  const weight: ModelTensor = {
+    name: `${name}.weight`,
+    shape: [out, into],
+    matrix: true,
+  };
   return bias ? [weight, { name: `${name}.bias`, shape: [out] }] : [weight];
 }
 
 function visionTensors(
-  vision: VisionConfig,
-  selectLayer: number,
-): readonly ExpectedTensor[] {
+  { vision, selectLayer }: InternVLConfig,
+): readonly ModelTensor[] {
   const { hiddenSize: width, intermediateSize, patchSize, imageSize } = vision;
   const positions = 1 + (imageSize / patchSize) ** 2;
   const top = "vision_model.embeddings";
-  const tensors: ExpectedTensor[] = [
+  const tensors: ModelTensor[] = [
     { name: `${top}.class_embedding`, shape: [1, 1, width] },
     { name: `${top}.position_embedding`, shape: [1, positions, width] },
     {
@@ -99,7 +129,7 @@ function visionTensors(
   return tensors;
 }
 
-function projectorTensors(config: InternVLConfig): readonly ExpectedTensor[] {
+function projectorTensors(config: InternVLConfig): readonly ModelTensor[] {
   const block = Math.round(1 / config.downsampleRatio);
   const inner = config.vision.hiddenSize * block * block;
   const hidden = config.language.hiddenSize;
@@ -111,11 +141,11 @@ function projectorTensors(config: InternVLConfig): readonly ExpectedTensor[] {
   ];
 }
 
-function languageTensors(language: LanguageConfig): readonly ExpectedTensor[] {
+function languageTensors(language: LanguageConfig): readonly ModelTensor[] {
   const { hiddenSize: width, intermediateSize, vocabSize, bias } = language;
   const { heads, kvHeads, headDim } = language;
   const top = "language_model.model";
-  const tensors: ExpectedTensor[] = [
+  const tensors: ModelTensor[] = [
     ...linear(`${top}.tok_embeddings`, vocabSize, width, false),
     { name: `${top}.norm.weight`, shape: [width] },
   ];
@@ -144,12 +174,12 @@ function languageTensors(language: LanguageConfig): readonly ExpectedTensor[] {
 
 /** What a part amounts to. */
 export interface PartSize {
-  /** Elements of its tensors. */
+  /** Numbers of the model: elements of its tensors, were they not quantized. */
   readonly parameters: number;
   /** Bytes in the checkpoint's files. */
   readonly bytes: number;
-  /** Elements by the type they are stored in. */
-  readonly byType: Readonly<Partial<Record<WeightDType, number>>>;
+  /** Parameters by the type they are stored in; scales and zero points count for none. */
+  readonly byType: Readonly<Partial<Record<WeightDType | "int4", number>>>;
 }
 
 /** Parameters and stored bytes by part. Tensors that the checkpoint lacks are not counted. */
@@ -160,14 +190,16 @@ export function partSizes(
   const size = (part: Part): PartSize => {
     let parameters = 0;
     let bytes = 0;
-    const byType: Partial<Record<WeightDType, number>> = {};
-    for (const { name } of expectedTensors(config, part)) {
-      const entry = tensors.get(name);
+    const byType: Partial<Record<WeightDType | "int4", number>> = {};
+    for (const expected of expectedTensors(config, part)) {
+      const entry = tensors.get(expected.name);
       if (entry === undefined) continue;
-      const count = elementCount(entry.shape);
+      const count = expected.parameters ?? elementCount(entry.shape);
       parameters += count;
       bytes += entry.length;
-      byType[entry.dtype] = (byType[entry.dtype] ?? 0) + count;
+      if (count === 0) continue;
+      const type = expected.stored ?? entry.dtype;
+      byType[type] = (byType[type] ?? 0) + count;
     }
     return { parameters, bytes, byType };
   };
@@ -187,7 +219,7 @@ export function cacheBytesPerToken(
   return 2 * layers * kvHeads * headDim * bytesPerElement[dtype];
 }
 
-/** Memory a loaded model needs, in bytes. */
+/** Memory a loaded model needs, in bytes. Quantized weights stay quantized; their scales take part in the computation. */
 export interface MemoryEstimate {
   /** Weights in the type of the computation, by part; the embedding table not among them. */
   readonly weights: Readonly<Record<Part, number>>;
@@ -223,15 +255,25 @@ export function memoryEstimate(
   const { language, vision } = config;
   const dtype = question.dtype ?? "float32";
   const width = bytesPerElement[dtype];
-  const sizes = partSizes(config, tensors);
-  const table = tensors.get("language_model.model.tok_embeddings.weight");
-  const tableCount = table === undefined ? 0 : elementCount(table.shape);
+  let embeddingTable = 0;
+  const loaded = (part: Part) => {
+    let bytes = 0;
+    for (const { name, dtypes } of expectedTensors(config, part)) {
+      const entry = tensors.get(name);
+      if (entry === undefined) continue;
+      const table = name.startsWith("language_model.model.tok_embeddings.");
+      if (table) embeddingTable += entry.length;
+      // A tied head is a copy of the table in the form it is computed with.
+      if (table && !language.tieWordEmbeddings) continue;
+      const bytewise = dtypes !== undefined && entry.dtype !== "float16";
+      bytes += bytewise ? entry.length : elementCount(entry.shape) * width;
+    }
+    return bytes;
+  };
   const weights = {
-    vision: sizes.vision.parameters * width,
-    projector: sizes.projector.parameters * width,
-    // A tied head is a copy of the table in the type of the computation.
-    language: (sizes.language.parameters -
-      (language.tieWordEmbeddings ? 0 : tableCount)) * width,
+    vision: loaded("vision"),
+    projector: loaded("projector"),
+    language: loaded("language"),
   };
   const cache = (question.contextLength ?? language.maxPositionEmbeddings) *
     cacheBytesPerToken(language, dtype);
@@ -241,7 +283,6 @@ export function memoryEstimate(
     (question.chunk ?? 256) *
       (3 * language.intermediateSize + 6 * language.hiddenSize),
   );
-  const embeddingTable = table?.length ?? 0;
   return {
     weights,
     embeddingTable,

@@ -5,7 +5,7 @@
  */
 import { attribute, GraphBuilder, type GraphValue } from "../../onnx/mod.ts";
 import type { ModelSource } from "../../onnx/mod.ts";
-import { tileSize, type VisionConfig } from "../config.ts";
+import { tileSize, type VisionConfig, visionLayersUsed } from "../config.ts";
 import {
   cast,
   type Emitter,
@@ -17,11 +17,6 @@ import {
   transpose,
 } from "./operators.ts";
 import { type GraphSettings, type GraphSource, Weights } from "./weights.ts";
-
-/** Layers that have to run for a `select_layer`: hidden state k is the output of k layers. */
-export function visionLayersUsed(layers: number, selectLayer: number): number {
-  return selectLayer < 0 ? layers + 1 + selectLayer : selectLayer;
-}
 
 /**
  * The vision tower: `pixel_values` float32 [n, 3, S, S] → `patch_features` float32 [n, 1 + g², Dv],

@@ -11,7 +11,9 @@ import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import type { InternVLConfig } from "../config.ts";
+import { type Scheme, schemeOf } from "../quantize/scheme.ts";
 import type { TensorEntry } from "../safetensors.ts";
+import { parts, partTensors } from "./tensors.ts";
 
 /** Element types a graph can compute in. The CPU provider has kernels for float32 only. */
 export type ComputeType = "float32" | "float16" | "bfloat16";
@@ -107,6 +109,7 @@ export class Weights {
   readonly #source: GraphSource;
   readonly #stored: Map<string, GraphValue> = new Map<string, GraphValue>();
   readonly #cast: Map<string, GraphValue> = new Map<string, GraphValue>();
+  #columns: ReadonlyMap<string, number> | undefined;
   /** Type of the computation. */
   readonly dtype: ComputeType;
 
@@ -115,6 +118,26 @@ export class Weights {
     this.#graph = graph;
     this.#source = source;
     this.dtype = dtype;
+  }
+
+  /** How a weight matrix is stored. */
+  scheme(name: string): Scheme {
+    return schemeOf(this.#source.config.quantization, name);
+  }
+
+  /** Inputs of a matrix, which the shape of packed numbers does not tell. */
+  columns(name: string): number {
+    this.#columns ??= new Map(
+      parts.flatMap((part) => partTensors(this.#source.config, part))
+        .flatMap(({ name, shape, matrix }) =>
+          matrix ? [[name, shape[1]!] as const] : []
+        ),
+    );
+    const columns = this.#columns.get(name);
+    if (columns === undefined) {
+      throw new RangeError(`graph: the model has no matrix ${name}`);
+    }
+    return columns;
   }
 
   /** The weight in the type of the computation. */
@@ -138,23 +161,25 @@ export class Weights {
     return cast;
   }
 
-  /** The weight as it is stored. */
+  /** The weight as it is stored, or the same bytes seen with another shape. */
   stored(
     name: string,
+    shape?: readonly number[],
   ): { readonly value: GraphValue; readonly entry: TensorEntry } {
     const entry = this.#source.tensors.get(name);
     if (entry === undefined) {
       throw new RangeError(`graph: the checkpoint has no tensor ${name}`);
     }
-    let value = this.#stored.get(name);
+    const key = shape === undefined ? name : `${name}|${shape.join()}`;
+    let value = this.#stored.get(key);
     if (value === undefined) {
       const location = this.#source.locations.get(entry.file) ?? entry.file;
-      value = this.#graph.external(name, entry.dtype, entry.shape, {
+      value = this.#graph.external(name, entry.dtype, shape ?? entry.shape, {
         location,
         offset: entry.offset,
         length: entry.length,
       });
-      this.#stored.set(name, value);
+      this.#stored.set(key, value);
     }
     return { value, entry };
   }

@@ -1,0 +1,270 @@
+/**
+ * How a quantized checkpoint stores its weight matrices: what `quantization_config` in its
+ * `config.json` says, and the tensors that take a matrix's place.
+ *
+ * Layouts are those of ONNX Runtime's operators, so that nothing is converted while a model loads:
+ * `blocks` is `MatMulNBits` and `GatherBlockQuantized` (ContribOperators.md), `w8a8` is the right-hand
+ * side of `MatMulIntegerToFloat`.
+ * @module
+ */
+import { Result, Schema } from "effect";
+import { isRecord, oneLine, quoted } from "../files.ts";
+import type { WeightDType } from "../safetensors.ts";
+
+/** As it was trained: nothing is quantized. */
+export interface FloatScheme {
+  /** The discriminator. */
+  readonly type: "float";
+}
+
+/** Numbers of few bits with a float16 scale for each block along a row. */
+export interface BlockScheme {
+  /** The discriminator. */
+  readonly type: "blocks";
+  /** Bits of a number. */
+  readonly bits: 4 | 8;
+  /** Numbers that share a scale. */
+  readonly blockSize: 32 | 64 | 128;
+  /** Whether zero is in the middle of the range; otherwise each block has a zero point. */
+  readonly symmetric: boolean;
+}
+
+/** int8 numbers with a float16 scale for each row, multiplied by activations in 8 bits. */
+export interface W8A8Scheme {
+  /** The discriminator. */
+  readonly type: "w8a8";
+}
+
+/** How one weight matrix is stored. */
+export type Scheme = FloatScheme | BlockScheme | W8A8Scheme;
+
+/** The groups of matrices that may be stored each in its own way. */
+export type Role = "vision" | "language" | "head" | "embedding";
+
+/**
+ * How a checkpoint is quantized, by group: the vision tower with the projector, the decoder's layers,
+ * the output head, the embedding table. Norms, biases and the patch embedding are never quantized.
+ */
+export type Quantization = { readonly [R in Role]: Scheme };
+
+/** All groups. */
+export const roles: readonly Role[] = [
+  "vision",
+  "language",
+  "head",
+  "embedding",
+];
+
+/** Which group a matrix belongs to, by its name in the original checkpoint. */
+export function roleOf(weight: string): Role {
+  if (!weight.startsWith("language_model.")) return "vision";
+  if (weight === "language_model.output.weight") return "head";
+  return weight.endsWith("tok_embeddings.weight") ? "embedding" : "language";
+}
+
+const float: FloatScheme = { type: "float" };
+
+/** How a matrix is stored. */
+export function schemeOf(
+  quantization: Quantization | undefined,
+  weight: string,
+): Scheme {
+  return quantization === undefined ? float : quantization[roleOf(weight)];
+}
+
+/** Largest number of a `w8a8` weight. */
+// x86 without VNNI adds pairs of products in 16 bits: 2 · 255 · 64 fits, 2 · 255 · 127 saturates.
+export const w8a8Limit = 64;
+
+/** A tensor in the place of a weight matrix. */
+export interface StoredTensor {
+  /** Name in the checkpoint. */
+  readonly name: string;
+  /** Extents, outermost first. */
+  readonly shape: readonly number[];
+  /** Element types it may have; default: float types. */
+  readonly dtypes?: readonly WeightDType[];
+  /** Numbers of the model it stands for, where that is not the product of its extents. */
+  readonly parameters?: number;
+  /** How a number is stored, where the element type does not tell. */
+  readonly stored?: "int4" | "int8";
+}
+
+/** Names of the tensors that take the place of `x.weight`. */
+export function storedNames(weight: string): {
+  readonly numbers: string;
+  readonly scales: string;
+  readonly zeros: string;
+} {
+  const base = weight.replace(/\.weight$/, "");
+  return {
+    numbers: `${base}.qweight`,
+    scales: `${base}.scales`,
+    zeros: `${base}.qzeros`,
+  };
+}
+
+/** Blocks along a row of so many numbers; the last one is filled up. */
+export function blocksOf(columns: number, scheme: BlockScheme): number {
+  return Math.ceil(columns / scheme.blockSize);
+}
+
+/** Bytes of the zero points of a row. */
+export function zeroBytes(blocks: number, bits: 4 | 8): number {
+  return Math.ceil(blocks * bits / 8);
+}
+
+/**
+ * What is stored for a matrix [rows, columns]:
+ * - `float`: `x.weight` as it was
+ * - `blocks`: `x.qweight` uint8 [rows, blocks, blockSize · bits / 8], the first of two 4-bit numbers in
+ *   the low half; `x.scales` float16 [rows, blocks]; unless symmetric `x.qzeros` uint8 [rows, …], packed
+ *   alike. A weight is (q - z) · scale, z being 8 or 128 where it is symmetric
+ * - `w8a8`: `x.qweight` int8 [columns, rows], from -64 to 64; `x.scales` float16 [rows]
+ */
+export function storedTensors(
+  weight: string,
+  rows: number,
+  columns: number,
+  scheme: Scheme,
+): readonly StoredTensor[] {
+  const names = storedNames(weight);
+  const count = rows * columns;
+  switch (scheme.type) {
+    case "float":
+      return [{ name: weight, shape: [rows, columns] }];
+    case "w8a8":
+      return [
+        {
+          name: names.numbers,
+          shape: [columns, rows],
+          dtypes: ["int8"],
+          parameters: count,
+          stored: "int8",
+        },
+        {
+          name: names.scales,
+          shape: [rows],
+          dtypes: ["float16"],
+          parameters: 0,
+        },
+      ];
+    case "blocks": {
+      const blocks = blocksOf(columns, scheme);
+      const tensors: StoredTensor[] = [
+        {
+          name: names.numbers,
+          shape: [rows, blocks, scheme.blockSize * scheme.bits / 8],
+          dtypes: ["uint8"],
+          parameters: count,
+          stored: scheme.bits === 4 ? "int4" : "int8",
+        },
+        {
+          name: names.scales,
+          shape: [rows, blocks],
+          dtypes: ["float16"],
+          parameters: 0,
+        },
+      ];
+      if (!scheme.symmetric) {
+        tensors.push({
+          name: names.zeros,
+          shape: [rows, zeroBytes(blocks, scheme.bits)],
+          dtypes: ["uint8"],
+          parameters: 0,
+        });
+      }
+      return tensors;
+    }
+  }
+}
+
+/** A scheme for people: `float`, `int4 block 32`, `int8 block 64 asymmetric`, `w8a8`. */
+export function schemeText(scheme: Scheme): string {
+  return scheme.type === "blocks"
+    ? `int${scheme.bits} block ${scheme.blockSize}${
+      scheme.symmetric ? "" : " asymmetric"
+    }`
+    : scheme.type;
+}
+
+/** What `quant_method` says in folders we write. */
+const METHOD = "tessera";
+/** Raised when older readers would compute something else. */
+const VERSION = 1;
+
+const FloatFile = Schema.Struct({ type: Schema.Literal("float") });
+const BlocksFile = Schema.Struct({
+  type: Schema.Literal("blocks"),
+  bits: Schema.Literals([4, 8]),
+  block_size: Schema.Literals([32, 64, 128]),
+  symmetric: Schema.Boolean,
+});
+const W8A8File = Schema.Struct({ type: Schema.Literal("w8a8") });
+const RoleFile = Schema.Union([FloatFile, BlocksFile]);
+const QuantizationFile = Schema.Struct({
+  vision: Schema.Union([FloatFile, BlocksFile, W8A8File]),
+  language: RoleFile,
+  head: RoleFile,
+  embedding: RoleFile,
+});
+
+/** Reads `quantization_config`; a text says what is wrong with it. */
+export function decodeQuantization(value: unknown): Quantization | string {
+  const where = "quantization_config";
+  if (!isRecord(value)) return `${where} must be an object`;
+  if (value.quant_method !== METHOD) {
+    return `${where} is of ${
+      typeof value.quant_method === "string"
+        ? quoted(value.quant_method)
+        : "an unknown method"
+    }; only what \`tessera quantize\` writes is supported`;
+  }
+  if (value.version !== VERSION) {
+    return `${where} has version ${
+      quoted(String(value.version))
+    }; this program reads version ${VERSION}`;
+  }
+  const decoded = Schema.decodeUnknownResult(QuantizationFile)(value);
+  if (Result.isFailure(decoded)) {
+    return `${where}: ${oneLine(decoded.failure.message)}`;
+  }
+  const read = (scheme: typeof QuantizationFile.Type[Role]): Scheme =>
+    scheme.type === "blocks"
+      ? {
+        type: "blocks",
+        bits: scheme.bits,
+        blockSize: scheme.block_size,
+        symmetric: scheme.symmetric,
+      }
+      : scheme;
+  const { vision, language, head, embedding } = decoded.success;
+  return {
+    vision: read(vision),
+    language: read(language),
+    head: read(head),
+    embedding: read(embedding),
+  };
+}
+
+/** `quantization_config` for a folder. */
+export function encodeQuantization(
+  quantization: Quantization,
+): Readonly<Record<string, unknown>> {
+  const write = (scheme: Scheme) =>
+    scheme.type === "blocks"
+      ? {
+        type: "blocks",
+        bits: scheme.bits,
+        block_size: scheme.blockSize,
+        symmetric: scheme.symmetric,
+      }
+      : { type: scheme.type };
+  return {
+    quant_method: METHOD,
+    version: VERSION,
+    ...Object.fromEntries(
+      roles.map((role) => [role, write(quantization[role])]),
+    ),
+  };
+}
