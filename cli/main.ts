@@ -13,6 +13,7 @@ import * as Command from "effect/cli/Command";
 import * as GlobalFlag from "effect/cli/GlobalFlag";
 import { batch } from "./batch.ts";
 import { chat } from "./chat.ts";
+import { dashboard } from "./dashboard.ts";
 import { doctor } from "./doctor.ts";
 import { describe, faultText, OutputError, Reported } from "./faults.ts";
 import { graph } from "./graph.ts";
@@ -39,6 +40,7 @@ export const tessera = Command.make("tessera").pipe(
     run,
     graph,
     runs,
+    dashboard,
     inspect,
     doctor,
   ]),

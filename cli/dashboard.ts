@@ -1,0 +1,183 @@
+/**
+ * `tessera dashboard`: the runs in the browser.
+ * @module
+ */
+import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
+import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
+import type { InternVL } from "../mod.ts";
+import { type Fault, fileReason, OutputError, UsageError } from "./faults.ts";
+import * as flags from "./flags.ts";
+import { attempt, defaultStore, embeddedModel } from "./models.ts";
+import { environment, Shell } from "./shell.ts";
+import { oneLine } from "./text.ts";
+
+const config = {
+  port: Flag.Int("port").pipe(
+    Flag.filter(
+      (value) => value >= 0 && value <= 65535,
+      (value) => `Expected 0 to 65535, got ${value}`,
+    ),
+    Flag.withMetavar("N"),
+    Flag.withDescription("Port; 0 takes a free one; default: 8420"),
+    Flag.withDefault(8420),
+  ),
+  host: flags.path("host").pipe(
+    Flag.withMetavar("ADDRESS"),
+    Flag.withDescription(
+      "Address to listen on; beyond this machine a token is required; default: 127.0.0.1",
+    ),
+    Flag.withDefault("127.0.0.1"),
+  ),
+  token: flags.path("token").pipe(
+    Flag.withMetavar("TEXT"),
+    Flag.withDescription(
+      "What people must know to come in, 16 characters or more; default: TESSERA_TOKEN, else a random one where --host needs it",
+    ),
+    Flag.optional,
+  ),
+  ...flags.modelFlags,
+};
+
+/** What the flags of `dashboard` parse to. */
+export type DashboardFlags = Command.Command.Config.Infer<typeof config>;
+
+const loopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+
+/** The token people must know, if they must. */
+function tokenOf(options: DashboardFlags): string | undefined {
+  const given = Option.getOrUndefined(options.token) ??
+    (environment("TESSERA_TOKEN") || undefined);
+  if (given !== undefined && given.length < 16) {
+    throw new UsageError("--token has fewer than 16 characters");
+  }
+  return given ??
+    (loopback(options.host)
+      ? undefined
+      : crypto.getRandomValues(new Uint8Array(18)).toBase64({
+        alphabet: "base64url",
+      }));
+}
+
+/** The run store's file, whose folder is made if it is not there. */
+function storeFile(given: string | undefined): string {
+  if (given === "memory" || given === "none") return ":memory:";
+  const file = given ?? defaultStore;
+  const folder = file.replace(/[^/\\]*$/, "");
+  try {
+    if (folder !== "") Deno.mkdirSync(folder, { recursive: true });
+    return file;
+  } catch (cause) {
+    throw new OutputError(
+      `cannot make the folder of the run store ${file}: ${fileReason(cause)}`,
+      { cause },
+    );
+  }
+}
+
+/** `dashboard` with its arguments parsed. */
+export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
+  options: DashboardFlags,
+) {
+  const shell = yield* Shell;
+  const { token, file } = yield* Effect.try({
+    try: () => ({
+      token: tokenOf(options),
+      file: storeFile(Option.getOrUndefined(options.store)),
+    }),
+    catch: (error) => error as Fault,
+  });
+  const { makeDashboard, makeServices, serve } = yield* Effect.promise(() =>
+    import("../dashboard/mod.ts")
+  );
+  const { layerSqlite } = yield* Effect.promise(() =>
+    import("../plugins/sqlite/mod.ts")
+  );
+  const choice = flags.modelChoice(options);
+  const loaded: InternVL[] = [];
+  const load = async () => {
+    const dir = choice.model ?? embeddedModel();
+    if (dir === undefined) {
+      throw new UsageError(
+        "no --model given, and the embedded one comes only with a checkout of Tessera",
+      );
+    }
+    const { InternVL } = await import("../mod.ts");
+    const model = await InternVL.load(dir, {
+      ...choice.options,
+      ...(file === ":memory:" ? {} : { store: file }),
+    });
+    loaded.push(model);
+    return model;
+  };
+  yield* Effect.addFinalizer(() =>
+    Effect.promise(async () => {
+      for (const model of loaded) await model[Symbol.asyncDispose]();
+    })
+  );
+  yield* Effect.gen(function* () {
+    const started = yield* serve({
+      host: options.host,
+      port: options.port,
+      make: (port) =>
+        Effect.map(
+          makeServices({
+            access: { port, ...(token === undefined ? {} : { token }) },
+            load,
+          }),
+          (services) =>
+            makeDashboard(services, {
+              onError: (error, req) =>
+                shell.warn(
+                  `tessera: ${req.method} ${new URL(req.url).pathname}: ${
+                    oneLine(error instanceof Error ? error.message : `${error}`)
+                  }\n${
+                    shell.debug && error instanceof Error
+                      ? `${error.stack}\n`
+                      : ""
+                  }`,
+                ),
+            }),
+        ),
+    });
+    const shown = options.host.includes(":")
+      ? `[${options.host}]`
+      : options.host === "0.0.0.0"
+      ? "127.0.0.1"
+      : options.host;
+    const address = `http://${shown}:${started.port}/`;
+    yield* shell.write(
+      token === undefined
+        ? `${address}\n`
+        : `${address}sign-in?token=${encodeURIComponent(token)}\n`,
+    );
+    if (shell.stderrIsTerminal) {
+      shell.warn(
+        `tessera: showing ${
+          file === ":memory:" ? "this process" : file
+        }; Ctrl-C ends it\n`,
+      );
+    }
+    return yield* attempt((signal) => started.finished(signal));
+  }).pipe(Effect.scoped, Effect.provide(layerSqlite(file)));
+}, Effect.scoped);
+
+/** The `dashboard` command. */
+export const dashboard = Command.make("dashboard", config, dashboardHandler)
+  .pipe(
+    Command.withDescription(
+      "Show the recorded runs in the browser: live, stage by stage.\n\n" +
+        "Prints its address and serves until Ctrl-C. Runs that other commands record in the same store " +
+        "appear while they run. On this machine's own address no token is needed.",
+    ),
+    Command.withShortDescription("Show the recorded runs in the browser"),
+    Command.withExamples([
+      { command: "tessera dashboard" },
+      {
+        command: "tessera dashboard --host 0.0.0.0 --store /data/runs.sqlite",
+        description: "For other machines, behind a token that it prints",
+      },
+    ]),
+  );

@@ -1,0 +1,218 @@
+/**
+ * Pages in a real browser, for tests: a server over a store in a folder of its own, and Chromium.
+ * @module
+ */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import axe from "axe-core";
+import { Cause, Effect, Exit, type Scope } from "effect";
+import type { Browser, BrowserType, Page } from "playwright-core";
+import { RunStore } from "../pipeline/mod.ts";
+import { makeSqliteStore } from "../plugins/sqlite/mod.ts";
+import {
+  makeDashboard,
+  makeServices,
+  serve,
+  type ServiceOptions,
+  type Services,
+} from "./mod.ts";
+
+/** Where Chromium is, if it is anywhere and may be started. */
+export function findChromium(): string | undefined {
+  if (Deno.permissions.querySync({ name: "run" }).state !== "granted") {
+    return undefined;
+  }
+  const found = [
+    "/usr/bin/chromium",
+    "/usr/bin/chromium-browser",
+    "/usr/bin/google-chrome",
+  ];
+  return found.find((path) => {
+    try {
+      return Deno.statSync(path).isFile;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Playwright looks into /proc as it loads, which Deno refuses to anything but all permissions. */
+async function loadChromium(): Promise<BrowserType> {
+  const { existsSync } = fs;
+  fs.existsSync = (path) => {
+    try {
+      return existsSync(path);
+    } catch {
+      return false;
+    }
+  };
+  return (await import("playwright-core")).chromium;
+}
+
+/** How a page is looked at. */
+export interface Look {
+  /** Dark in place of light. */
+  readonly dark?: boolean;
+  /** Width in pixels; default 1280. */
+  readonly width?: number;
+  /** Height in pixels; default 800. */
+  readonly height?: number;
+  /** Without scripts. */
+  readonly scriptless?: boolean;
+}
+
+/** A dashboard at work. */
+export interface Site {
+  /** Its address, without the last slash. */
+  readonly base: string;
+  /** File of its store. */
+  readonly file: string;
+  /** Its services. */
+  readonly services: Services;
+  /** Opens a page; what its console complains about fails the test. */
+  readonly open: (path: string, look?: Look) => Promise<Page>;
+}
+
+/** How a site is set up. */
+export interface SiteOptions extends Partial<ServiceOptions> {
+  /** Fills the store before anything is served. */
+  readonly fill?: (
+    store: RunStore,
+    file: string,
+  ) => Effect.Effect<void, unknown>;
+}
+
+/** A server over a store in a folder of its own. */
+export function makeSite(
+  options: SiteOptions = {},
+): Effect.Effect<
+  { readonly base: string; readonly file: string; readonly services: Services },
+  unknown,
+  Scope.Scope
+> {
+  return Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.promise(() => Deno.makeTempDir({ prefix: "tessera-dashboard-" })),
+      (path) => Effect.promise(() => Deno.remove(path, { recursive: true })),
+    );
+    const file = `${folder}/runs.sqlite`;
+    const store = yield* makeSqliteStore({ filename: file });
+    if (options.fill !== undefined) yield* options.fill(store, file);
+    let services: Services | undefined;
+    const { port } = yield* serve({
+      host: "127.0.0.1",
+      port: 0,
+      make: (port) =>
+        Effect.map(
+          Effect.provideService(
+            makeServices({ access: { port }, ...options }),
+            RunStore,
+            store,
+          ),
+          (made) =>
+            makeDashboard(services = made, {
+              onError: (error) => console.error(error),
+            }),
+        ),
+    });
+    return { base: `http://127.0.0.1:${port}`, file, services: services! };
+  });
+}
+
+/** A test in the browser; ignored, visibly, where there is none. */
+export function browserTest(
+  name: string,
+  options: SiteOptions,
+  body: (site: Site) => Promise<void>,
+): void {
+  const executablePath = findChromium();
+  Deno.test({
+    name: `browser: ${name}`,
+    ignore: executablePath === undefined,
+    fn: async () => {
+      const program = Effect.gen(function* () {
+        const site = yield* makeSite(options);
+        const browser = yield* Effect.acquireRelease(
+          Effect.promise(async () =>
+            (await loadChromium()).launch({
+              executablePath: executablePath!,
+              // The super-user of a container has no other sandbox.
+              args: ["--no-sandbox", "--disable-dev-shm-usage"],
+            })
+          ),
+          (browser) => Effect.promise(() => browser.close()),
+        );
+        const complaints: string[] = [];
+        yield* Effect.tryPromise({
+          try: () =>
+            body({
+              ...site,
+              open: (path, look) =>
+                openPage(browser, `${site.base}${path}`, look, complaints),
+            }),
+          catch: (error) => error,
+        });
+        assert.deepEqual(complaints, []);
+      });
+      const exit = await Effect.runPromiseExit(Effect.scoped(program));
+      if (Exit.isFailure(exit)) throw Cause.squash(exit.cause);
+    },
+  });
+}
+
+async function openPage(
+  browser: Browser,
+  address: string,
+  { dark = false, width = 1280, height = 800, scriptless = false }: Look = {},
+  complaints: string[],
+): Promise<Page> {
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: dark ? "dark" : "light",
+    javaScriptEnabled: !scriptless,
+    reducedMotion: "reduce",
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  await page.goto(address);
+  return page;
+}
+
+/** Fails with the violations that axe-core finds in a page, WCAG 2.2 AA among its rules. */
+export async function checkAccessible(page: Page): Promise<void> {
+  // Playwright's evaluate is not bound by the page's content security policy.
+  await page.evaluate(axe.source);
+  const violations = await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      readonly axe: {
+        run(): Promise<{
+          readonly violations: readonly {
+            readonly id: string;
+            readonly help: string;
+            readonly nodes: readonly { readonly html: string }[];
+          }[];
+        }>;
+      };
+    };
+    const result = await axe.run();
+    return result.violations.map(({ id, help, nodes }) =>
+      `${id}: ${help}: ${
+        nodes.slice(0, 3).map(({ html }) => html.slice(0, 200)).join(" | ")
+      }`
+    );
+  });
+  assert.deepEqual(violations, [], `${page.url()} has violations`);
+}
+
+/** Whether a page is wider than its window, which makes people scroll sideways. */
+export async function checkNoOverflow(page: Page): Promise<void> {
+  const [content, room] = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return [scrollWidth, clientWidth] as const;
+  });
+  assert.ok(content <= room, `${page.url()} is ${content} wide in ${room}`);
+}

@@ -1,0 +1,66 @@
+/**
+ * What stands behind the pages.
+ * @module
+ */
+import { Cause, Effect, Exit } from "effect";
+import { RunStore } from "../pipeline/mod.ts";
+import type { InternVL } from "../sdk/mod.ts";
+import { type Access, type AccessOptions, makeAccess } from "./access.ts";
+
+/** What stands behind the pages. */
+export interface Services {
+  /** The runs. */
+  readonly store: RunStore;
+  /** Runs an effect; rejects with its first failure. */
+  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>;
+  /** Who may come in. */
+  readonly access: Access;
+  /** The model that answers; loaded when it is first asked for, and only once. */
+  readonly model: () => Promise<InternVL>;
+}
+
+/** What a dashboard needs from those who start it. */
+export interface ServiceOptions {
+  /** Who may come in. */
+  readonly access: AccessOptions;
+  /** Loads the model; without it, pages only show. */
+  readonly load?: () => Promise<InternVL>;
+}
+
+/** Nothing here can answer. */
+export class NoModel extends Error {
+  /** The discriminator. */
+  readonly _tag = "NoModel" as const;
+}
+
+/** Makes the services over the run store in force. */
+export const makeServices: (
+  options: ServiceOptions,
+) => Effect.Effect<Services> = Effect.fn("dashboard.services")(
+  function* ({ access, load }: ServiceOptions) {
+    let model: Promise<InternVL> | undefined;
+    const store = yield* RunStore;
+    const context = yield* Effect.context<never>();
+    const services: Services = {
+      store,
+      run: async (effect) => {
+        const exit = await Effect.runPromiseExitWith(context)(effect);
+        if (Exit.isSuccess(exit)) return exit.value;
+        throw Cause.squash(exit.cause);
+      },
+      access: makeAccess(access),
+      model: () => {
+        if (load === undefined) {
+          return Promise.reject(new NoModel("this dashboard has no model"));
+        }
+        // A failure is not kept: the reason may go away.
+        model ??= load().catch((error) => {
+          model = undefined;
+          throw error;
+        });
+        return model;
+      },
+    };
+    return services;
+  },
+);
