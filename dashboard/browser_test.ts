@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { Effect } from "effect";
 import { eventsOf } from "../pipeline/store_contract.ts";
 import {
   browserTest,

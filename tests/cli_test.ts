@@ -674,6 +674,7 @@ Deno.test("help: the whole, and as narrow as 40 columns", async () => {
       "batch",
       "run",
       "graph",
+      "dashboard",
       "inspect",
       "doctor",
     ]
