@@ -14,7 +14,16 @@ import type { SqliteOptions } from "./client.ts";
 import { makeSqliteStore } from "./store.ts";
 
 export type { SqliteOptions } from "./client.ts";
-export { makeSqliteStore } from "./store.ts";
+export type {
+  Distribution,
+  LatencyQuery,
+  LatencyReport,
+  LatencyWindow,
+  Points,
+  StageReport,
+} from "./metrics/report.ts";
+export { latencyWindows } from "./metrics/report.ts";
+export { makeSqliteStore, type SqliteStore } from "./store.ts";
 
 /**
  * Provides a run store in a SQLite file, which is made if it is not there (its folder must be). Fails

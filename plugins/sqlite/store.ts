@@ -25,6 +25,17 @@ import {
   summaryOf,
 } from "../../pipeline/mod.ts";
 import { openSqlite, type SqliteOptions } from "./client.ts";
+import {
+  type LatencyQuery,
+  type LatencyReport,
+  readLatency,
+} from "./metrics/report.ts";
+import {
+  createMetrics,
+  type Figures,
+  MetricsWriter,
+  writeFigures,
+} from "./metrics/table.ts";
 import { makeWriter } from "./writer.ts";
 
 /** Versions of the tables; never change one that was published, add one. */
@@ -54,6 +65,7 @@ const migrations: Migrator.Loader = Migrator.fromRecord({
       PRIMARY KEY (run_id, seq)
     ) WITHOUT ROWID`;
   }),
+  "0002_metrics": createMetrics,
 });
 
 /** Events read at once, so that a long run does not hold up the event loop. */
@@ -72,10 +84,18 @@ interface RunRow {
   readonly attributes: string;
 }
 
+/** A run store that also adds up figures over time. */
+export interface SqliteStore extends RunStore {
+  /** Latency, throughput and use over time. They outlive the runs they come from. */
+  readonly latency: (
+    query: LatencyQuery,
+  ) => Effect.Effect<LatencyReport, StoreError>;
+}
+
 /** Opens a run store; closing the surrounding scope writes what is left and closes the file. */
 export function makeSqliteStore(
   options: SqliteOptions,
-): Effect.Effect<RunStore, StoreError, Scope.Scope> {
+): Effect.Effect<SqliteStore, StoreError, Scope.Scope> {
   const name = options.filename;
   const explain = <A, R>(
     effect: Effect.Effect<A, SqlError | Migrator.MigrationError, R>,
@@ -102,9 +122,11 @@ export function makeSqliteStore(
     )));
     // Summaries of the runs that this store is writing.
     const active = new Map<string, RunSummary>();
-    const writer = yield* makeWriter((batch) =>
-      explain(patiently(writeBatch(sql, active, batch)))
-    );
+    const metrics = new MetricsWriter();
+    const writer = yield* makeWriter((batch) => {
+      const figures = metrics.of(batch);
+      return explain(patiently(writeBatch(sql, active, batch, figures)));
+    });
     return {
       enabled: true,
       record: writer.record,
@@ -118,6 +140,7 @@ export function makeSqliteStore(
             yield* sql`DELETE FROM runs WHERE run_id = ${runId} RETURNING run_id`;
           return gone.length > 0;
         })))),
+      latency: (query) => explain(patiently(readLatency(sql, query))),
     };
   });
 }
@@ -126,6 +149,7 @@ function writeBatch(
   sql: SqlClient.SqlClient,
   active: Map<string, RunSummary>,
   batch: readonly RunEvent[],
+  figures: Figures,
 ): Effect.Effect<void, SqlError> {
   return Effect.suspend(() => {
     const changed = new Map<string, RunSummary>();
@@ -169,6 +193,7 @@ function writeBatch(
         if (Arr.isArrayNonEmpty(events)) {
           yield* sql`INSERT OR REPLACE INTO run_events ${sql.insert(events)}`;
         }
+        yield* writeFigures(sql, figures);
       })),
       () => {
         for (const [runId, run] of changed) {
