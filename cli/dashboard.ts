@@ -92,9 +92,10 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
   const { makeDashboard, makeServices, serve } = yield* Effect.promise(() =>
     import("../dashboard/mod.ts")
   );
-  const { layerSqlite } = yield* Effect.promise(() =>
+  const { makeSqliteStore } = yield* Effect.promise(() =>
     import("../plugins/sqlite/mod.ts")
   );
+  const store = yield* makeSqliteStore({ filename: file });
   const choice = flags.modelChoice(options);
   const loaded: InternVL[] = [];
   const load = async () => {
@@ -105,10 +106,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
       );
     }
     const { InternVL } = await import("../mod.ts");
-    const model = await InternVL.load(dir, {
-      ...choice.options,
-      ...(file === ":memory:" ? {} : { store: file }),
-    });
+    const model = await InternVL.load(dir, { ...choice.options, store });
     loaded.push(model);
     return model;
   };
@@ -124,6 +122,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
       make: (port) =>
         Effect.map(
           makeServices({
+            store,
             access: { port, ...(token === undefined ? {} : { token }) },
             load,
           }),
@@ -161,7 +160,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
       );
     }
     return yield* attempt((signal) => started.finished(signal));
-  }).pipe(Effect.scoped, Effect.provide(layerSqlite(file)));
+  }).pipe(Effect.scoped);
 }, Effect.scoped);
 
 /** The `dashboard` command. */

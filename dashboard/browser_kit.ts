@@ -7,8 +7,7 @@ import fs from "node:fs";
 import axe from "axe-core";
 import { Cause, Effect, Exit, type Scope } from "effect";
 import type { Browser, BrowserType, Page } from "playwright-core";
-import { RunStore } from "../pipeline/mod.ts";
-import { makeSqliteStore } from "../plugins/sqlite/mod.ts";
+import { makeSqliteStore, type SqliteStore } from "../plugins/sqlite/mod.ts";
 import {
   makeDashboard,
   makeServices,
@@ -77,7 +76,7 @@ export interface Site {
 export interface SiteOptions extends Partial<ServiceOptions> {
   /** Fills the store before anything is served. */
   readonly fill?: (
-    store: RunStore,
+    store: SqliteStore,
     file: string,
   ) => Effect.Effect<void, unknown>;
 }
@@ -104,11 +103,7 @@ export function makeSite(
       port: 0,
       make: (port) =>
         Effect.map(
-          Effect.provideService(
-            makeServices({ access: { port }, ...options }),
-            RunStore,
-            store,
-          ),
+          makeServices({ store, access: { port }, ...options }),
           (made) =>
             makeDashboard(services = made, {
               onError: (error) => console.error(error),

@@ -3,14 +3,14 @@
  * @module
  */
 import { Cause, Effect, Exit } from "effect";
-import { RunStore } from "../pipeline/mod.ts";
+import type { SqliteStore } from "../plugins/sqlite/mod.ts";
 import type { InternVL } from "../sdk/mod.ts";
 import { type Access, type AccessOptions, makeAccess } from "./access.ts";
 
 /** What stands behind the pages. */
 export interface Services {
-  /** The runs. */
-  readonly store: RunStore;
+  /** The runs, and figures about them. */
+  readonly store: SqliteStore;
   /** Runs an effect; rejects with its first failure. */
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>;
   /** Who may come in. */
@@ -21,6 +21,8 @@ export interface Services {
 
 /** What a dashboard needs from those who start it. */
 export interface ServiceOptions {
+  /** The runs; the model should record into the same. */
+  readonly store: SqliteStore;
   /** Who may come in. */
   readonly access: AccessOptions;
   /** Loads the model; without it, pages only show. */
@@ -33,13 +35,12 @@ export class NoModel extends Error {
   readonly _tag = "NoModel" as const;
 }
 
-/** Makes the services over the run store in force. */
+/** Makes the services. */
 export const makeServices: (
   options: ServiceOptions,
 ) => Effect.Effect<Services> = Effect.fn("dashboard.services")(
-  function* ({ access, load }: ServiceOptions) {
+  function* ({ store, access, load }: ServiceOptions) {
     let model: Promise<InternVL> | undefined;
-    const store = yield* RunStore;
     const context = yield* Effect.context<never>();
     const services: Services = {
       store,
