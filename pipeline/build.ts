@@ -12,7 +12,7 @@ import type {
   GraphBuilder,
   Handles,
   PipelineOptions,
-} from "./graph.ts";
+} from "./handles.ts";
 import type { Graph, GraphInput, NodeOptions, Source } from "./model.ts";
 import { type AnyKind, isName } from "./node.ts";
 import {

@@ -3,7 +3,7 @@
  * Every problem is found, not only the first, and each names its node and port.
  * @module
  */
-import type { AnyPipeline } from "./graph.ts";
+import { isPipeline } from "./handles.ts";
 import type { Graph, GraphInput, GraphNode, Source } from "./model.ts";
 import type { AnyKind } from "./node.ts";
 import { type AnyPort, list, type Ports } from "./port.ts";
@@ -327,11 +327,6 @@ export function checkGraph(
     },
     problems,
   };
-}
-
-/** Whether a kind is a pipeline. */
-export function isPipeline(kind: AnyKind): kind is AnyPipeline {
-  return (kind as { readonly _tag?: string })._tag === "Pipeline";
 }
 
 /** Nodes after those they depend on (Kahn's algorithm), and one cycle if there is any. */

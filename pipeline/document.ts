@@ -3,8 +3,7 @@
  * @module
  */
 import { Result, Schema } from "effect";
-import { isPipeline } from "./check.ts";
-import type { AnyPipeline, Pipeline } from "./graph.ts";
+import { type AnyPipeline, isPipeline, type Pipeline } from "./handles.ts";
 import {
   type Graph,
   type GraphNode,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Effect, Schema } from "effect";
 import { GraphError } from "./errors.ts";
-import { type AnyPipeline, type GraphBuilder, pipeline } from "./graph.ts";
+import { pipeline } from "./graph.ts";
+import type { AnyPipeline, GraphBuilder } from "./handles.ts";
 import { defineNode } from "./node.ts";
 import { definePort, list, Num, optional, Text } from "./port.ts";
 import { run } from "./run.ts";

@@ -5,7 +5,7 @@
 import { Effect, Result } from "effect";
 import { own } from "./check.ts";
 import type { GraphError } from "./errors.ts";
-import type { Pipeline } from "./graph.ts";
+import type { Pipeline } from "./handles.ts";
 import type { OutputValues, RunInputs } from "./node.ts";
 import { decodeWith, encodeWith } from "./params.ts";
 import type { AnyPort, Json, Ports } from "./port.ts";

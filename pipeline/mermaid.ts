@@ -2,8 +2,7 @@
  * A pipeline as a Mermaid flowchart.
  * @module
  */
-import { isPipeline } from "./check.ts";
-import type { Pipeline } from "./graph.ts";
+import { isPipeline, type Pipeline } from "./handles.ts";
 import type { Graph, Source } from "./model.ts";
 import type { AnyPort, Ports } from "./port.ts";
 import { oneLine } from "./problem.ts";

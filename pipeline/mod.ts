@@ -9,6 +9,7 @@ export * from "./io.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
 export * from "./graph.ts";
+export * from "./handles.ts";
 export {
   canonicalJson,
   previewList,

@@ -3,7 +3,7 @@
  * @module
  */
 import { Exit, Result, Schema } from "effect";
-import { isPipeline } from "./check.ts";
+import { isPipeline } from "./handles.ts";
 import { type NodeOptions, NodeOptionsSchema } from "./model.ts";
 import type { AnyKind, AnyNodeKind } from "./node.ts";
 import { schemaLine } from "./problem.ts";

@@ -2,7 +2,7 @@
  * A graph prepared for running: names resolved to places, options to numbers. Made once for each graph.
  * @module
  */
-import { isPipeline } from "./check.ts";
+import { isPipeline } from "./handles.ts";
 import { canonicalJson } from "./json.ts";
 import type { Graph, GraphNode, RetryOptions, Source } from "./model.ts";
 import type { AnyNodeKind } from "./node.ts";

@@ -4,7 +4,7 @@
  */
 import type { Layer } from "effect";
 import { graphError, type GraphProblem } from "./problem.ts";
-import type { AnyPipeline } from "./graph.ts";
+import type { AnyPipeline } from "./handles.ts";
 import { type AnyKind, type AnyNodeKind, isName, type Kind } from "./node.ts";
 import {
   type AnyPort,

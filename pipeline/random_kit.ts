@@ -3,7 +3,8 @@
  * @module
  */
 import { Effect, Schema } from "effect";
-import { type AnyHandle, type AnyPipeline, pipeline } from "./graph.ts";
+import { pipeline } from "./graph.ts";
+import type { AnyHandle, AnyPipeline } from "./handles.ts";
 import { type AnyNodeKind, defineNode } from "./node.ts";
 import { type AnyRegistry, definePlugin, makeRegistry } from "./plugin.ts";
 import { type AnyPort, Bool, Json, list, Num, optional, Text } from "./port.ts";

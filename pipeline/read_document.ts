@@ -13,7 +13,7 @@ import {
   type SourceDocument,
 } from "./document.ts";
 import type { CapacityError, GraphError } from "./errors.ts";
-import type { AnyPipeline, Pipeline } from "./graph.ts";
+import type { AnyPipeline, Pipeline } from "./handles.ts";
 import type { GraphInput, Source } from "./model.ts";
 import { type AnyKind, isName } from "./node.ts";
 import { decodeParams, decodeWith, optionProblems } from "./params.ts";

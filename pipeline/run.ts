@@ -9,7 +9,7 @@ import { toDocument } from "./document.ts";
 import type { GraphError, StoreError } from "./errors.ts";
 import { observe, type RunEvent, RunObserver } from "./events.ts";
 import { execute } from "./execute.ts";
-import type { Pipeline } from "./graph.ts";
+import type { Pipeline } from "./handles.ts";
 import { Lanes } from "./lanes.ts";
 import { MemoCache } from "./memo.ts";
 import type { Graph } from "./model.ts";

@@ -1,12 +1,8 @@
 // Checked by the compiler, never run: connections that must not compile.
 import { type Context, Effect, Schema, type Scope } from "effect";
 import type { CapacityError } from "../../pipeline/errors.ts";
-import {
-  type Handle,
-  type InputOf,
-  type Pipeline,
-  pipeline,
-} from "../../pipeline/graph.ts";
+import { pipeline } from "../../pipeline/graph.ts";
+import type { Handle, InputOf, Pipeline } from "../../pipeline/handles.ts";
 import {
   definePlugin,
   makeRegistry,

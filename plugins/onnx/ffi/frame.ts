@@ -6,13 +6,47 @@
 import { BackendError } from "../../../nodes/errors.ts";
 import type { HostTensor, Tensor } from "../../../nodes/tensor.ts";
 import type { ValueInfo } from "../backend.ts";
-import { checkFit, closedTensor, foreignOutput } from "../check.ts";
+import {
+  checkFit,
+  closedTensor,
+  foreignOutput,
+  type Signature,
+} from "../check.ts";
 import type { Pointer } from "./api.ts";
-import { NativeTensor } from "./memory.ts";
+import { type Block, NativeTensor } from "./memory.ts";
 import { hostCopy } from "./output.ts";
-import type { Plan, RunTarget } from "./plan.ts";
-import { LOG_FATAL } from "./runtime.ts";
+import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 import { HostSlot } from "./slot.ts";
+
+/** What a run needs to know of its session. */
+export interface RunTarget {
+  /** Names and types. */
+  readonly signature: Signature;
+  /** The environment. */
+  readonly runtime: OrtRuntime;
+  /** `OrtSession*`. */
+  readonly session: Pointer;
+  /** The names as C strings, kept here so that their addresses hold. */
+  readonly names: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Addresses of the names as C strings. */
+  readonly nameAddresses: ReadonlyMap<string, bigint>;
+  /** Whether tensors of this block may be fed as they are. */
+  readonly accepts: (block: Block) => boolean;
+}
+
+/** What is fed and made in a run, as all runs of one plan share it. */
+export interface RunNames {
+  /** Names fed, in the caller's order. */
+  readonly feedNames: readonly string[];
+  /** Outputs that are written into the caller's tensors. */
+  readonly intoNames: readonly string[];
+  /** Outputs that ONNX Runtime allocates. */
+  readonly freeNames: readonly string[];
+  /** `const char*` of the names fed. */
+  readonly inputNames: BigUint64Array<ArrayBuffer>;
+  /** `const char*` of the outputs: those written into first, then the free ones. */
+  readonly outputNames: BigUint64Array<ArrayBuffer>;
+}
 
 /** Thrown where a tensor lies in memory the session cannot use, and has to be read to the host first. */
 export class ForeignTensor extends Error {}
@@ -22,7 +56,8 @@ const noTensors: Readonly<Record<string, never>> = {};
 /** The arrays and handles of one run. */
 export class Frame {
   readonly #target: RunTarget;
-  readonly #plan: Plan;
+  readonly #plan: RunNames;
+  readonly #giveBack: (frame: Frame) => void;
   readonly #inputs: BigUint64Array<ArrayBuffer>;
   readonly #outputs: BigUint64Array<ArrayBuffer>;
   /** The native tensor of each input, then of each output written into. */
@@ -32,12 +67,17 @@ export class Frame {
   readonly #runOptions: Pointer;
   #terminated = false;
 
-  /** Makes the run options. Throws {@link BackendError}. */
-  constructor(target: RunTarget, plan: Plan) {
+  /** Makes the run options; `giveBack` takes the frame after each run. Throws {@link BackendError}. */
+  constructor(
+    target: RunTarget,
+    plan: RunNames,
+    giveBack: (frame: Frame) => void,
+  ) {
     const { runtime } = target;
     const feeds = plan.feedNames.length;
     this.#target = target;
     this.#plan = plan;
+    this.#giveBack = giveBack;
     this.#inputs = new BigUint64Array(Math.max(1, feeds));
     this.#outputs = new BigUint64Array(
       Math.max(1, plan.intoNames.length + plan.freeNames.length),
@@ -198,7 +238,7 @@ export class Frame {
       const { runtime } = this.#target;
       runtime.api.runOptionsUnsetTerminate(this.#runOptions);
     }
-    this.#plan.giveBack(this);
+    this.#giveBack(this);
   }
 
   /** Releases the handles. */

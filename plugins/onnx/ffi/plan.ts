@@ -6,49 +6,22 @@
  */
 import type { Tensor } from "../../../nodes/tensor.ts";
 import type { RunOptions, ValueInfo } from "../backend.ts";
-import { checkNames, type Signature } from "../check.ts";
-import type { Pointer } from "./api.ts";
-import { Frame } from "./frame.ts";
-import type { Block } from "./memory.ts";
-import type { OrtRuntime } from "./runtime.ts";
-
-/** What a run needs to know of its session. */
-export interface RunTarget {
-  /** Names and types. */
-  readonly signature: Signature;
-  /** The environment. */
-  readonly runtime: OrtRuntime;
-  /** `OrtSession*`. */
-  readonly session: Pointer;
-  /** The names as C strings, kept here so that their addresses hold. */
-  readonly names: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
-  /** Addresses of the names as C strings. */
-  readonly nameAddresses: ReadonlyMap<string, bigint>;
-  /** Whether tensors of this block may be fed as they are. */
-  readonly accepts: (block: Block) => boolean;
-}
+import { checkNames } from "../check.ts";
+import { Frame, type RunNames, type RunTarget } from "./frame.ts";
 
 const noNames: readonly string[] = [];
 
-/** Thrown where a tensor lies in memory the session cannot use, and has to be read to the host first. */
-export class ForeignTensor extends Error {}
-
 /** What runs with the same names share. */
-export class Plan {
-  /** Names fed, in the caller's order. */
+export class Plan implements RunNames {
   readonly feedNames: readonly string[];
-  /** Outputs that are written into the caller's tensors. */
   readonly intoNames: readonly string[];
-  /** Outputs that ONNX Runtime allocates. */
   readonly freeNames: readonly string[];
   /** The caller's choice, as it was given. */
   readonly chosen: readonly string[] | undefined;
   readonly #feedInfos: readonly ValueInfo[];
   readonly #intoInfos: readonly ValueInfo[];
   readonly #target: RunTarget;
-  /** `const char*` of the names. */
   readonly inputNames: BigUint64Array<ArrayBuffer>;
-  /** `const char*` of the names: those written into first, then the free ones. */
   readonly outputNames: BigUint64Array<ArrayBuffer>;
   readonly #idle: Frame[] = [];
   #closed = false;
@@ -94,7 +67,8 @@ export class Plan {
     feeds: Readonly<Record<string, Tensor>>,
     into: Readonly<Record<string, Tensor>>,
   ): Frame {
-    const frame = this.#idle.pop() ?? new Frame(this.#target, this);
+    const frame = this.#idle.pop() ??
+      new Frame(this.#target, this, (used) => this.#giveBack(used));
     try {
       frame.load(feeds, into, this.#feedInfos, this.#intoInfos);
       return frame;
@@ -105,7 +79,7 @@ export class Plan {
   }
 
   /** Takes a frame back after its run. */
-  giveBack(frame: Frame): void {
+  #giveBack(frame: Frame): void {
     if (this.#closed) frame.close();
     else this.#idle.push(frame);
   }

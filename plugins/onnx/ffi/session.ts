@@ -25,8 +25,8 @@ import { toCString } from "./library.ts";
 import { addressOf, allocateHost, attempt, NativeTensor } from "./memory.ts";
 import { copyModel, DeviceMemory } from "./device.ts";
 import { appendProvider } from "./providers.ts";
-import { ForeignTensor, type Frame } from "./frame.ts";
-import { Plans, type RunTarget } from "./plan.ts";
+import { ForeignTensor, type Frame, type RunTarget } from "./frame.ts";
+import { Plans } from "./plan.ts";
 import { valueInfos } from "./signature.ts";
 import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 
