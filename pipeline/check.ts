@@ -5,7 +5,6 @@
  */
 import { isPipeline } from "./handles.ts";
 import type { Graph, GraphInput, GraphNode, Source } from "./model.ts";
-import type { AnyKind } from "./node.ts";
 import { type AnyPort, list, type Ports } from "./port.ts";
 import { type GraphProblem, suggestion } from "./problem.ts";
 
