@@ -5,8 +5,11 @@ import * as r2 from "../../routes/_app.tsx";
 import * as r3 from "../../routes/_layout.tsx";
 import * as r4 from "../../routes/_middleware.ts";
 import * as r5 from "../../routes/index.tsx";
-import * as r6 from "../../routes/sign-in.tsx";
-import * as i0 from "../../islands/RunTable.tsx";
+import * as r6 from "../../routes/latency/data.ts";
+import * as r7 from "../../routes/latency/index.tsx";
+import * as r8 from "../../routes/sign-in.tsx";
+import * as i0 from "../../islands/LatencyBoard.tsx";
+import * as i1 from "../../islands/RunTable.tsx";
 import type { IslandFiles } from "../host/islands.ts";
 import type { RouteFiles } from "../host/router.ts";
 
@@ -17,9 +20,12 @@ export const routes: RouteFiles = {
   "_layout.tsx": r3,
   "_middleware.ts": r4,
   "index.tsx": r5,
-  "sign-in.tsx": r6,
+  "latency/data.ts": r6,
+  "latency/index.tsx": r7,
+  "sign-in.tsx": r8,
 };
 
 export const islands: IslandFiles = {
-  "RunTable.tsx": i0,
+  "LatencyBoard.tsx": i0,
+  "RunTable.tsx": i1,
 };

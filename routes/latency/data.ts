@@ -1,0 +1,9 @@
+import { latencyQuery, latencyReport } from "../../dashboard/latency.ts";
+import type { Handlers } from "../../dashboard/state.ts";
+
+export const handler: Handlers = {
+  async GET(ctx) {
+    const query = latencyQuery(ctx.url.searchParams);
+    return Response.json(await latencyReport(ctx.state.services, query));
+  },
+};
