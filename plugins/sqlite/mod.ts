@@ -15,6 +15,16 @@ import { makeSqliteStore } from "./store.ts";
 
 export type { SqliteOptions } from "./client.ts";
 export type {
+  BatchComparison,
+  Batches,
+  BatchItem,
+  BatchSummary,
+  ItemPage,
+  ItemPair,
+  ItemQuery,
+  ItemStatus,
+} from "./batches/read.ts";
+export type {
   Distribution,
   LatencyQuery,
   LatencyReport,

@@ -25,17 +25,15 @@ import {
   summaryOf,
 } from "../../pipeline/mod.ts";
 import { openSqlite, type SqliteOptions } from "./client.ts";
+import { BatchObserver } from "./batches/observe.ts";
+import { type Batches, readBatches } from "./batches/read.ts";
+import { createBatches, writeBatches } from "./batches/table.ts";
 import {
   type LatencyQuery,
   type LatencyReport,
   readLatency,
 } from "./metrics/report.ts";
-import {
-  createMetrics,
-  type Figures,
-  MetricsWriter,
-  writeFigures,
-} from "./metrics/table.ts";
+import { createMetrics, MetricsWriter, writeFigures } from "./metrics/table.ts";
 import { makeWriter } from "./writer.ts";
 
 /** Versions of the tables; never change one that was published, add one. */
@@ -66,6 +64,7 @@ const migrations: Migrator.Loader = Migrator.fromRecord({
     ) WITHOUT ROWID`;
   }),
   "0002_metrics": createMetrics,
+  "0004_batches": createBatches,
 });
 
 /** Events read at once, so that a long run does not hold up the event loop. */
@@ -84,12 +83,14 @@ interface RunRow {
   readonly attributes: string;
 }
 
-/** A run store that also adds up figures over time. */
+/** A run store that also adds up figures over time and knows what belongs together. */
 export interface SqliteStore extends RunStore {
   /** Latency, throughput and use over time. They outlive the runs they come from. */
   readonly latency: (
     query: LatencyQuery,
   ) => Effect.Effect<LatencyReport, StoreError>;
+  /** Questions that belong together. */
+  readonly batches: Batches<StoreError>;
 }
 
 /** Opens a run store; closing the surrounding scope writes what is left and closes the file. */
@@ -123,10 +124,20 @@ export function makeSqliteStore(
     // Summaries of the runs that this store is writing.
     const active = new Map<string, RunSummary>();
     const metrics = new MetricsWriter();
+    const batchObserver = new BatchObserver();
     const writer = yield* makeWriter((batch) => {
+      // Once for each event, and not at every attempt to write it.
       const figures = metrics.of(batch);
-      return explain(patiently(writeBatch(sql, active, batch, figures)));
+      const changes = batchObserver.of(batch);
+      const more = Effect.andThen(
+        writeFigures(sql, figures),
+        writeBatches(sql, changes),
+      );
+      return explain(patiently(writeBatch(sql, active, batch, more)));
     });
+    const batches = readBatches(sql);
+    const ask = <A>(effect: Effect.Effect<A, SqlError>) =>
+      readable(explain(patiently(effect)));
     return {
       enabled: true,
       record: writer.record,
@@ -140,7 +151,15 @@ export function makeSqliteStore(
             yield* sql`DELETE FROM runs WHERE run_id = ${runId} RETURNING run_id`;
           return gone.length > 0;
         })))),
-      latency: (query) => explain(patiently(readLatency(sql, query))),
+      latency: (query) => ask(readLatency(sql, query)),
+      batches: {
+        list: (limit) => ask(batches.list(limit)),
+        get: (batchId) => ask(batches.get(batchId)),
+        items: (batchId, query) => ask(batches.items(batchId, query)),
+        alike: (batchId) => ask(batches.alike(batchId)),
+        compare: (a, b, query) => ask(batches.compare(a, b, query)),
+        runIds: (batchId) => ask(batches.runIds(batchId)),
+      },
     };
   });
 }
@@ -149,7 +168,7 @@ function writeBatch(
   sql: SqlClient.SqlClient,
   active: Map<string, RunSummary>,
   batch: readonly RunEvent[],
-  figures: Figures,
+  more: Effect.Effect<void, SqlError>,
 ): Effect.Effect<void, SqlError> {
   return Effect.suspend(() => {
     const changed = new Map<string, RunSummary>();
@@ -193,7 +212,7 @@ function writeBatch(
         if (Arr.isArrayNonEmpty(events)) {
           yield* sql`INSERT OR REPLACE INTO run_events ${sql.insert(events)}`;
         }
-        yield* writeFigures(sql, figures);
+        yield* more;
       })),
       () => {
         for (const [runId, run] of changed) {

@@ -26,6 +26,10 @@ export interface Answered {
   readonly reused?: number;
   /** Whether it fails after loading. */
   readonly failed?: boolean;
+  /** Default `What is it?`. */
+  readonly question?: string;
+  /** Default `A circle.`. */
+  readonly answer?: string | undefined;
   /** Default 1e8. */
   readonly rssBytes?: number;
   /** What its caller attached. */
@@ -63,7 +67,7 @@ export function answered(runId: string, answer: Answered): RunEvent[] {
       _tag: "RunStarted",
       ...base(0),
       pipeline: "chat",
-      inputs: { question: "What is it?", images: ["a.png"] },
+      inputs: { question: answer.question ?? "What is it?", images: ["a.png"] },
       attributes: { ...answer.attributes, model },
     },
     {
@@ -96,7 +100,7 @@ export function answered(runId: string, answer: Answered): RunEvent[] {
     return events;
   }
   const completion = {
-    text: "A circle.",
+    text: answer.answer ?? "A circle.",
     finishReason: "stop",
     usage: {
       promptTokens: 100,
