@@ -90,6 +90,8 @@ export interface Inspection {
   readonly special_tokens: Readonly<Record<string, number>>;
   /** Ids of the tokenizer. */
   readonly vocabulary: number | null;
+  /** How each group of weights is stored; nothing where they are as they were trained. */
+  readonly quantization: Readonly<Record<string, string>> | null;
   /** Weight files. */
   readonly files: readonly string[];
   /** Identity of the content. */
@@ -118,9 +120,9 @@ export const inspectCheckpoint: (
     const notes: string[] = [];
 
     const wanted = new Map(
-      plugin.allExpectedTensors(config).map(({ name, shape }) => [name, shape]),
+      plugin.allExpectedTensors(config).map((tensor) => [tensor.name, tensor]),
     );
-    for (const [name, shape] of wanted) {
+    for (const [name, { shape, dtypes = plugin.floatDTypes }] of wanted) {
       const entry = tensors.get(name);
       if (entry === undefined) problems.push(`${name} is missing`);
       else if (entry.shape.join() !== shape.join()) {
@@ -128,6 +130,12 @@ export const inspectCheckpoint: (
           `${name} (${entry.file}) has shape [${
             entry.shape.join(", ")
           }], config.json asks for [${shape.join(", ")}]`,
+        );
+      } else if (!dtypes.includes(entry.dtype)) {
+        problems.push(
+          `${name} (${entry.file}) is of type ${entry.dtype}, config.json asks for ${
+            dtypes.join(", ")
+          }`,
         );
       }
     }
@@ -213,6 +221,13 @@ export const inspectCheckpoint: (
         Object.entries(special).sort(([, a], [, b]) => a - b),
       ),
       vocabulary,
+      quantization: config.quantization === undefined
+        ? null
+        : Object.fromEntries(
+          Object.entries(config.quantization).map((
+            [role, scheme],
+          ) => [role, plugin.schemeText(scheme)]),
+        ),
       files: checkpoint.files,
       digest: checkpoint.digest,
       parts: Object.fromEntries(
@@ -297,6 +312,14 @@ export function inspectionText(found: Inspection, columns: number): string {
   fact("context", `${count(found.context_length)} tokens`);
   fact("template", found.template);
   if (found.system_message !== null) fact("system", found.system_message);
+  if (found.quantization !== null) {
+    fact(
+      "quantized",
+      Object.entries(found.quantization).map(([role, scheme]) =>
+        `${role} ${scheme}`
+      ).join(", "),
+    );
+  }
   fact(
     "weights",
     `${

@@ -20,6 +20,7 @@ import { graph } from "./graph.ts";
 import { helpText } from "./help.ts";
 import { inspect } from "./inspect.ts";
 import type { Models } from "./models.ts";
+import { quantize } from "./quantize.ts";
 import { run } from "./run.ts";
 import { runs } from "./runs.ts";
 import { services } from "./services.ts";
@@ -42,6 +43,7 @@ export const tessera = Command.make("tessera").pipe(
     runs,
     dashboard,
     inspect,
+    quantize,
     doctor,
   ]),
   Command.withExamples([

@@ -2,14 +2,7 @@
  * The promise face: a loaded model for plain scripts.
  * @module
  */
-import {
-  Cause,
-  type Effect,
-  Exit,
-  Layer,
-  Logger,
-  ManagedRuntime,
-} from "effect";
+import { Cause, Effect, Exit, Layer, Logger, ManagedRuntime } from "effect";
 import type { BackendError, CheckpointError } from "../nodes/errors.ts";
 import { ModelInfo } from "../nodes/services.ts";
 import {
@@ -27,6 +20,11 @@ import {
   watched,
   type WatchOptions,
 } from "./ask.ts";
+import {
+  quantize,
+  type QuantizeResult,
+  type QuantizeSettings,
+} from "../plugins/internvl/mod.ts";
 import { modelLayer } from "./layers.ts";
 import type {
   AskOptions,
@@ -103,6 +101,35 @@ export class InternVL implements AsyncDisposable {
       await runtime.dispose();
       throw error;
     }
+  }
+
+  /**
+   * Writes a smaller copy of a checkpoint folder, to be loaded as any other; see {@link quantize}. An
+   * aborted one leaves a folder that `resume` goes on with.
+   *
+   * ```ts
+   * import { InternVL } from "@tessera/sdk";
+   * import assert from "node:assert/strict";
+   *
+   * const out = await Deno.makeTempDir();
+   * await InternVL.quantize("models/nano", out, { weights: "int8" });
+   * await using model = await InternVL.load(out);
+   * const { response } = await model.chat({ question: "Hello!" });
+   * assert.ok(response.length > 0);
+   * await Deno.remove(out, { recursive: true });
+   * ```
+   */
+  static async quantize(
+    dir: string,
+    out: string,
+    settings: QuantizeSettings & { readonly signal?: AbortSignal },
+  ): Promise<QuantizeResult> {
+    const { signal } = settings;
+    signal?.throwIfAborted();
+    const exit = await Effect.runPromiseExit(quantize(dir, out, settings), {
+      signal,
+    });
+    return settled(exit, signal);
   }
 
   /**
@@ -308,7 +335,14 @@ async function settle<A, E, R>(
   signal: AbortSignal | undefined,
 ): Promise<A> {
   signal?.throwIfAborted();
-  const exit = await runtime.runPromiseExit(effect, { signal });
+  return settled(await runtime.runPromiseExit(effect, { signal }), signal);
+}
+
+/** The value of an effect that has ended, or what a promise rejects with. */
+function settled<A, E>(
+  exit: Exit.Exit<A, E>,
+  signal: AbortSignal | undefined,
+): A {
   if (Exit.isSuccess(exit)) return exit.value;
   if (signal?.aborted && Cause.hasInterruptsOnly(exit.cause)) {
     throw signal.reason;

@@ -21,7 +21,7 @@ import {
   readJsonObject,
   resolveInside,
 } from "./files.ts";
-import type { StoredTensor } from "./quantize/scheme.ts";
+import { journalFile, type StoredTensor } from "./quantize/scheme.ts";
 import {
   floatDTypes,
   readSafetensorsHeader,
@@ -102,6 +102,13 @@ export const openCheckpoint: (
   const configPath = joinPath(dir, "config.json");
   const configFile = yield* readJsonObject(configPath, configLimit);
   if (configFile === undefined) {
+    if ((yield* fileFacts(joinPath(dir, journalFile))) !== undefined) {
+      return yield* new CheckpointError({
+        path: dir,
+        message:
+          `${dir} holds an unfinished quantization; resume it before it is used`,
+      });
+    }
     return yield* new CheckpointError({
       path: configPath,
       message:

@@ -7,11 +7,8 @@
 import { Effect, Result, Schema } from "effect";
 import { CheckpointError } from "../../nodes/errors.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
-import {
-  decodeQuantization,
-  type Quantization,
-  schemeText,
-} from "./quantize/scheme.ts";
+import { decodeQuantization } from "./quantize/config.ts";
+import { type Quantization, schemeText } from "./quantize/scheme.ts";
 
 /** The vision tower: InternViT. */
 export interface VisionConfig {

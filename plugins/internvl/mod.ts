@@ -164,10 +164,16 @@ export function internvl(
 
 export * from "./checkpoint.ts";
 export * from "./config.ts";
-export type { TensorEntry, WeightDType } from "./safetensors.ts";
+export {
+  floatDTypes,
+  type TensorEntry,
+  type WeightDType,
+} from "./safetensors.ts";
 export { openTokenizer } from "./tokenizer/load.ts";
 export type { SpecialTokens, Tokenizer } from "./tokenizer/tokenizer.ts";
 export * from "./graphs/tensors.ts";
+export * from "./quantize/mod.ts";
+export { schemeText } from "./quantize/scheme.ts";
 export { checkpointTemplate } from "./prompt/conversation_file.ts";
 export type { Template } from "./prompt/template.ts";
 export type { ComputeType } from "./graphs/weights.ts";

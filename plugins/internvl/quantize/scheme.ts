@@ -1,14 +1,11 @@
 /**
- * How a quantized checkpoint stores its weight matrices: what `quantization_config` in its
- * `config.json` says, and the tensors that take a matrix's place.
+ * How a quantized checkpoint stores its weight matrices, and the tensors that take a matrix's place.
  *
  * Layouts are those of ONNX Runtime's operators, so that nothing is converted while a model loads:
  * `blocks` is `MatMulNBits` and `GatherBlockQuantized` (ContribOperators.md), `w8a8` is the right-hand
  * side of `MatMulIntegerToFloat`.
  * @module
  */
-import { Result, Schema } from "effect";
-import { isRecord, oneLine, quoted } from "../files.ts";
 import type { WeightDType } from "../safetensors.ts";
 
 /** As it was trained: nothing is quantized. */
@@ -63,6 +60,12 @@ export function roleOf(weight: string): Role {
 }
 
 const float: FloatScheme = { type: "float" };
+
+/**
+ * The file by which a folder is known whose quantization has not ended: one JSON object a line, the first
+ * one of the whole work, then one for each weight file that is whole.
+ */
+export const journalFile = "quantize.journal";
 
 /** How a matrix is stored. */
 export function schemeOf(
@@ -186,85 +189,4 @@ export function schemeText(scheme: Scheme): string {
       scheme.symmetric ? "" : " asymmetric"
     }`
     : scheme.type;
-}
-
-/** What `quant_method` says in folders we write. */
-const METHOD = "tessera";
-/** Raised when older readers would compute something else. */
-const VERSION = 1;
-
-const FloatFile = Schema.Struct({ type: Schema.Literal("float") });
-const BlocksFile = Schema.Struct({
-  type: Schema.Literal("blocks"),
-  bits: Schema.Literals([4, 8]),
-  block_size: Schema.Literals([32, 64, 128]),
-  symmetric: Schema.Boolean,
-});
-const W8A8File = Schema.Struct({ type: Schema.Literal("w8a8") });
-const RoleFile = Schema.Union([FloatFile, BlocksFile]);
-const QuantizationFile = Schema.Struct({
-  vision: Schema.Union([FloatFile, BlocksFile, W8A8File]),
-  language: RoleFile,
-  head: RoleFile,
-  embedding: RoleFile,
-});
-
-/** Reads `quantization_config`; a text says what is wrong with it. */
-export function decodeQuantization(value: unknown): Quantization | string {
-  const where = "quantization_config";
-  if (!isRecord(value)) return `${where} must be an object`;
-  if (value.quant_method !== METHOD) {
-    return `${where} is of ${
-      typeof value.quant_method === "string"
-        ? quoted(value.quant_method)
-        : "an unknown method"
-    }; only what \`tessera quantize\` writes is supported`;
-  }
-  if (value.version !== VERSION) {
-    return `${where} has version ${
-      quoted(String(value.version))
-    }; this program reads version ${VERSION}`;
-  }
-  const decoded = Schema.decodeUnknownResult(QuantizationFile)(value);
-  if (Result.isFailure(decoded)) {
-    return `${where}: ${oneLine(decoded.failure.message)}`;
-  }
-  const read = (scheme: typeof QuantizationFile.Type[Role]): Scheme =>
-    scheme.type === "blocks"
-      ? {
-        type: "blocks",
-        bits: scheme.bits,
-        blockSize: scheme.block_size,
-        symmetric: scheme.symmetric,
-      }
-      : scheme;
-  const { vision, language, head, embedding } = decoded.success;
-  return {
-    vision: read(vision),
-    language: read(language),
-    head: read(head),
-    embedding: read(embedding),
-  };
-}
-
-/** `quantization_config` for a folder. */
-export function encodeQuantization(
-  quantization: Quantization,
-): Readonly<Record<string, unknown>> {
-  const write = (scheme: Scheme) =>
-    scheme.type === "blocks"
-      ? {
-        type: "blocks",
-        bits: scheme.bits,
-        block_size: scheme.blockSize,
-        symmetric: scheme.symmetric,
-      }
-      : { type: scheme.type };
-  return {
-    quant_method: METHOD,
-    version: VERSION,
-    ...Object.fromEntries(
-      roles.map((role) => [role, write(quantization[role])]),
-    ),
-  };
 }

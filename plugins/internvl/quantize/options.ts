@@ -1,0 +1,68 @@
+/**
+ * What a person asks for when quantizing, and what it means for each group of matrices.
+ * @module
+ */
+import { Result, Schema } from "effect";
+import type { InternVLConfig } from "../config.ts";
+import { oneLine } from "../files.ts";
+import type { Quantization, Scheme } from "./scheme.ts";
+
+/** How a checkpoint is to be quantized. */
+export interface QuantizeOptions {
+  /** Bits of the decoder's weights. */
+  readonly weights: "int4" | "int8";
+  /** Numbers that share a scale. Default 32. */
+  readonly blockSize?: 32 | 64 | 128;
+  /** Whether blocks have no zero point. Default `true`. */
+  readonly symmetric?: boolean;
+  /**
+   * Vision tower and projector: `w8a8` computes in 8 bits and is the fastest on a CPU, `int8` and `int4`
+   * only save memory. Default `"w8a8"`.
+   */
+  readonly vision?: "w8a8" | "int8" | "int4" | "float";
+  /** Output head. Default: as {@link weights}; where it shares the embedding's weights, as that. */
+  readonly head?: "int4" | "int8" | "float";
+  /** Embedding table. Default `"int8"`: only rows are looked up, so bits cost no time. */
+  readonly embedding?: "int4" | "int8" | "float";
+}
+
+/** What {@link QuantizeOptions} may hold, for callers whose types nobody has checked. */
+const Options = Schema.Struct({
+  weights: Schema.Literals(["int4", "int8"]),
+  blockSize: Schema.optional(Schema.Literals([32, 64, 128])),
+  symmetric: Schema.optional(Schema.Boolean),
+  vision: Schema.optional(Schema.Literals(["w8a8", "int8", "int4", "float"])),
+  head: Schema.optional(Schema.Literals(["int4", "int8", "float"])),
+  embedding: Schema.optional(Schema.Literals(["int4", "int8", "float"])),
+});
+
+/** The scheme of every group, or what is wrong with the options. */
+export function resolveQuantization(
+  options: QuantizeOptions,
+  config: Pick<InternVLConfig, "language">,
+): Quantization | string {
+  const checked = Schema.decodeUnknownResult(Options)(options);
+  if (Result.isFailure(checked)) {
+    return `quantize: ${oneLine(checked.failure.message)}`;
+  }
+  const { weights, blockSize = 32, symmetric = true } = options;
+  const scheme = (kind: "w8a8" | "int8" | "int4" | "float"): Scheme =>
+    kind === "float" || kind === "w8a8"
+      ? { type: kind }
+      : { type: "blocks", bits: kind === "int4" ? 4 : 8, blockSize, symmetric };
+  const tied = config.language.tieWordEmbeddings;
+  const { head, embedding } = options;
+  if (tied && head !== undefined && embedding !== undefined) {
+    if (head !== embedding) {
+      return `this model's head is its embedding table (tie_word_embeddings): head ${head} and embedding ${embedding} cannot both be had`;
+    }
+  }
+  // A tied table is read whole for every token, as a head is.
+  const table = embedding ?? (tied ? head ?? weights : "int8");
+  return {
+    vision: scheme(options.vision ?? "w8a8"),
+    language: scheme(weights),
+    head: scheme(tied ? table : head ?? weights),
+    embedding: scheme(table),
+  };
+}
