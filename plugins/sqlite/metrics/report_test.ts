@@ -133,20 +133,33 @@ check(
       Effect.promise(() => Deno.makeTempFile({ prefix: "tessera-latency-" })),
       (path) => Effect.promise(() => Deno.remove(path)),
     );
-    yield* Effect.scoped(filled([{ at: now - minute }], filename));
-    const db = new DatabaseSync(filename);
-    const back = (): void =>
-      db.exec(`DROP TABLE metrics; DROP TABLE metric_series;
-        DELETE FROM tessera_migrations WHERE name = 'metrics'`);
-    back();
+    const before = (damaged: boolean): void => {
+      Deno.truncateSync(filename);
+      const db = new DatabaseSync(filename);
+      db.exec(
+        `CREATE TABLE tessera_migrations (migration_id INTEGER PRIMARY KEY NOT NULL,
+          created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, name VARCHAR(255) NOT NULL);
+        INSERT INTO tessera_migrations (migration_id, name) VALUES (1, 'runs');
+        CREATE TABLE runs (run_id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, status TEXT NOT NULL,
+          started_at REAL NOT NULL, updated_at REAL NOT NULL, ms REAL, error TEXT, inputs TEXT NOT NULL,
+          outputs TEXT, attributes TEXT NOT NULL, search TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE run_events (run_id TEXT NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL,
+          PRIMARY KEY (run_id, seq)) WITHOUT ROWID`,
+      );
+      const insert = db.prepare("INSERT INTO run_events VALUES (?, ?, ?)");
+      for (const event of answered("r0", { at: now - minute })) {
+        const body = damaged && event.seq === 2 ? "{" : JSON.stringify(event);
+        insert.run("r0", event.seq, body);
+      }
+      db.close();
+    };
     const runs = Effect.scoped(Effect.gen(function* () {
       const store = yield* makeSqliteStore({ filename });
       return (yield* store.latency({ window: "hour", now })).runs.n;
     }));
+    before(false);
     assert.equal(yield* runs, 1);
-    back();
-    db.exec("UPDATE run_events SET body = '{' WHERE seq = 2");
-    db.close();
+    before(true);
     assert.equal(yield* runs, 0);
   }),
   !mayWrite,
