@@ -52,9 +52,13 @@ export interface BackendTensor<D extends DType = DType> extends Tensor<D> {
    * tensor of one dtype is assignable to {@link RunOptions.into}.)
    */
   write(data: HostArrays[D]): Effect.Effect<void, BackendError>;
-  /** The same memory seen with another shape (at most as many elements); owned by the same scope. */
+  /**
+   * The same memory seen with another shape, from element `offset` of this tensor on (default 0; WebGPU
+   * knows no other), within the memory that was allocated; owned by the same scope.
+   */
   readonly view: (
     shape: readonly number[],
+    offset?: number,
   ) => Effect.Effect<BackendTensor<D>, BackendError>;
 }
 

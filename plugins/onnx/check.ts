@@ -3,9 +3,9 @@
  * @module
  */
 import { BackendError } from "../../nodes/errors.ts";
-import type { DType, Tensor } from "../../nodes/tensor.ts";
+import { type DType, elementCount, type Tensor } from "../../nodes/tensor.ts";
 import type { RunOptions, ValueInfo } from "./backend.ts";
-import { showShape } from "./dtype.ts";
+import { byteLength, showShape } from "./dtype.ts";
 
 /** Names and types of a session's inputs and outputs. */
 export interface Signature {
@@ -155,18 +155,29 @@ export function writeFault(
   });
 }
 
-/** The error for a view that is larger than its tensor or has no proper shape. */
+/**
+ * The error for a view that is larger than its tensor's memory or has no proper shape, if it is one.
+ * `start` is its first byte in the memory, `room` the memory's bytes.
+ */
 export function viewFault(
   dtype: DType,
   shape: readonly number[],
-  fault: string | undefined,
-  needed: number,
+  offset: number,
+  start: number,
   room: number,
-): BackendError {
+): BackendError | undefined {
+  const wrong = shapeFault(shape) ??
+    (Number.isSafeInteger(offset) && offset >= 0
+      ? undefined
+      : `from element ${offset}: not a whole number from 0`);
+  const end = wrong === undefined
+    ? start + byteLength(dtype, elementCount(shape))
+    : 0;
+  if (wrong === undefined && end <= room) return undefined;
   return new BackendError({
-    message: `view: ${dtype} ${showShape(shape)} ${
-      fault ?? `needs ${needed} bytes, the tensor was allocated with ${room}`
-    }`,
+    message: `view: ${dtype} ${showShape(shape)}${
+      wrong === undefined && offset > 0 ? ` from element ${offset}` : ""
+    } ${wrong ?? `needs ${end} bytes, the tensor was allocated with ${room}`}`,
   });
 }
 

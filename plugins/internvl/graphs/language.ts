@@ -37,22 +37,25 @@ interface Shared {
   readonly cos: GraphValue;
   readonly sin: GraphValue;
   readonly order: GraphValue;
+  /** int64 [3]: b, s and the width of packed queries, keys and values. */
+  readonly packed: GraphValue;
 }
 
 /**
- * The language model for one sequence, fed in chunks of any length s (1 while decoding).
+ * The language model for b sequences, each fed s tokens (1 while decoding) behind what its cache holds.
  *
  * Inputs, T being the computation's type:
- * - `input_ids` int64 [s]
- * - `visual_embeds` float32 [m, D] and `visual_rows` int64 [m, 1]: row `visual_rows[i]` of the chunk's
+ * - `input_ids` int64 [b, s]
+ * - `visual_embeds` float32 [m, D] and `visual_rows` int64 [m, 1]: row `visual_rows[i]` of the b · s
  *   embeddings is overwritten by `visual_embeds[i]`; m may be 0
- * - `seqlens_k` int32 [1]: tokens in the cache after this chunk, less one
- * - `total_sequence_length` int32 []: tokens in the cache after this chunk
+ * - `logit_rows` int64 [r]: which of the b · s rows logits are wanted of
+ * - `seqlens_k` int32 [b]: tokens in a sequence's cache after this run, less one
+ * - `total_sequence_length` int32 []: tokens in the fullest cache after this run
  * - `cos`, `sin` T [positions, headDim / 2]: the rotary table; at least `total_sequence_length` rows
- * - `past_key.N`, `past_value.N` T [1, kvHeads, capacity, headDim]
+ * - `past_key.N`, `past_value.N` T [b, kvHeads, capacity, headDim]
  *
- * Outputs: `logits` float32 [1, vocabulary] of the chunk's last token, and `present_key.N`,
- * `present_value.N`, which are meant to be the same memory as the past.
+ * Outputs: `logits` float32 [r, vocabulary], and `present_key.N`, `present_value.N`, which are meant to
+ * be the same memory as the past.
  */
 export function languageGraph(
   source: GraphSource,
@@ -66,12 +69,13 @@ export function languageGraph(
   const e: Emitter = { graph, weights };
   const prefix = "language_model.model";
 
-  const ids = graph.input("input_ids", "int64", ["s"]);
+  const ids = graph.input("input_ids", "int64", ["b", "s"]);
   const visual = graph.input("visual_embeds", "float32", ["m", width]);
   const rows = graph.input("visual_rows", "int64", ["m", 1]);
+  const wanted = graph.input("logit_rows", "int64", ["r"]);
   const rotary = ["positions", config.headDim / 2];
   const shared: Shared = {
-    seqlens: graph.input("seqlens_k", "int32", [1]),
+    seqlens: graph.input("seqlens_k", "int32", ["b"]),
     total: graph.input("total_sequence_length", "int32", []),
     cos: graph.input("cos", dtype, rotary),
     sin: graph.input("sin", dtype, rotary),
@@ -81,9 +85,13 @@ export function languageGraph(
       qkvOrder(config),
       "qkv_order",
     ),
+    packed: graph.node("Concat", [
+      graph.node("Shape", [ids]),
+      graph.int64s([(config.heads + 2 * config.kvHeads) * config.headDim]),
+    ], { attributes: { axis: attribute.int(0) } }),
   };
 
-  const words = embed(e, ids, `${prefix}.tok_embeddings.weight`);
+  const words = embed(e, reshape(e, ids, [-1]), `${prefix}.tok_embeddings.weight`);
   let x = graph.node("ScatterND", [
     words,
     rows,
@@ -100,9 +108,9 @@ export function languageGraph(
     const last = i === config.layers - 1;
     let mixed = attention(e, normed, i, config, shared);
     if (last) {
-      // Only the last token's logits are wanted: what follows needs one row.
-      mixed = lastRow(e, mixed);
-      x = lastRow(e, x);
+      // Nothing that follows looks at other rows.
+      mixed = graph.node("Gather", [mixed, wanted]);
+      x = graph.node("Gather", [x, wanted]);
     }
     mixed = linear(
       e,
@@ -131,18 +139,8 @@ export function languageGraph(
     ? `${prefix}.tok_embeddings.weight`
     : "language_model.output.weight";
   const logits = cast(e, linear(e, normed, head), dtype, "float32");
-  graph.output("logits", logits, "float32", [1, config.vocabSize]);
+  graph.output("logits", logits, "float32", ["r", config.vocabSize]);
   return { bytes: graph.build(), externalDataFolder: source.folder };
-}
-
-/** [s, D] → [1, D]. */
-function lastRow({ graph }: Emitter, x: GraphValue): GraphValue {
-  return graph.node("Slice", [
-    x,
-    graph.int64s([-1]),
-    graph.int64s([2 ** 31 - 1]),
-    graph.int64s([0]),
-  ]);
 }
 
 /** x + branch, and its RMSNorm: [norm(x + branch), x + branch]. */
@@ -231,12 +229,12 @@ function attention(
     // Quantized weights and their bias are stored in the operator's order.
     : linear(e, x, weight, bias);
   const names = cacheNames(layer);
-  const cache = [1, kvHeads, "capacity", headDim];
+  const cache = ["b", kvHeads, "capacity", headDim];
   const dtype = weights.dtype;
   const [mixed, presentKey, presentValue] = graph.nodes(
     "GroupQueryAttention",
     [
-      reshape(e, qkv, [1, -1, (heads + 2 * kvHeads) * headDim]),
+      graph.node("Reshape", [qkv, shared.packed]),
       undefined,
       undefined,
       graph.input(names.pastKey, dtype, cache),

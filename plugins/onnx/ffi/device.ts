@@ -181,7 +181,7 @@ function deviceCopier(
   // A WebGPU "address" is a buffer's handle: no arithmetic, so one piece.
   const step = device === "webgpu" ? Number.MAX_SAFE_INTEGER : CHUNK_BYTES;
   return {
-    write: (target, data) =>
+    write: (target, data, offset) =>
       Effect.gen(function* () {
         const session = yield* copySession;
         const whole = device === "webgpu"
@@ -191,18 +191,18 @@ function deviceCopier(
           const part = whole.subarray(at, at + step);
           const x = hostTensor("uint8", [part.length], part);
           const y = yield* attempt(() =>
-            target.view("uint8", [part.length], at)
+            target.view("uint8", [part.length], offset + at)
           );
           yield* session.run({ x }, { into: { y } });
         }
       }),
-    read: (source, target) =>
+    read: (source, target, offset) =>
       Effect.gen(function* () {
         const session = yield* copySession;
         for (let at = 0; at < target.length; at += step) {
           const part = target.subarray(at, at + step);
           const x = yield* attempt(() =>
-            source.view("uint8", [part.length], at)
+            source.view("uint8", [part.length], offset + at)
           );
           const { y } = yield* session.run({ x });
           part.set(yield* y.read as Effect.Effect<Uint8Array<ArrayBuffer>>);
@@ -239,5 +239,5 @@ function zero(
 ): Effect.Effect<void, BackendError> {
   return block.bytes === 0
     ? Effect.void
-    : copier.write(block, new Uint8Array(block.bytes));
+    : copier.write(block, new Uint8Array(block.bytes), 0);
 }

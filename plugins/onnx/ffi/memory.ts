@@ -15,7 +15,7 @@ import {
   type HostArrays,
 } from "../../../nodes/tensor.ts";
 import type { BackendTensor, Device } from "../backend.ts";
-import { closedTensor, shapeFault, viewFault, writeFault } from "../check.ts";
+import { closedTensor, viewFault, writeFault } from "../check.ts";
 import {
   arrayOver,
   byteLength,
@@ -29,15 +29,17 @@ import type { OrtRuntime } from "./runtime.ts";
 
 /** Copies between host memory and memory that the host cannot address. */
 export interface DeviceCopier {
-  /** Overwrites the start of a block. */
+  /** Overwrites a block from byte `offset` on. */
   readonly write: (
     target: Block,
     data: Uint8Array<ArrayBuffer>,
+    offset: number,
   ) => Effect.Effect<void, BackendError>;
-  /** Fills a host array from the start of a block. */
+  /** Fills a host array from a block's byte `offset` on. */
   readonly read: (
     source: Block,
     target: Uint8Array<ArrayBuffer>,
+    offset: number,
   ) => Effect.Effect<void, BackendError>;
 }
 
@@ -123,7 +125,7 @@ export class Block {
       dtype,
       shape,
     );
-    const made = new NativeTensor(this, dtype, [...shape], value);
+    const made = new NativeTensor(this, dtype, [...shape], value, offset);
     this.views.set(key, made);
     return made;
   }
@@ -149,6 +151,8 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
     readonly shape: readonly number[],
     /** `OrtValue*`. */
     readonly value: Pointer,
+    /** Byte in the block where it begins. */
+    readonly offset: number,
   ) {
     this.valueAddress = Deno.UnsafePointer.value(value);
     this.read = Effect.suspend(() => this.#read());
@@ -156,30 +160,30 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
       this.host = arrayOver(
         dtype,
         block.buffer,
-        block.offset,
+        block.offset + offset,
         elementCount(shape),
       ) as HostArrays[D];
     }
   }
 
   #read(): Effect.Effect<HostArrays[D], BackendError> {
-    const { block, dtype, shape } = this;
+    const { block, dtype, shape, offset } = this;
     if (block.closed) return Effect.fail(closedTensor(dtype, shape));
     const count = elementCount(shape);
     if (block.copier === undefined) {
       return Effect.succeed(
-        arrayOver(dtype, block.buffer!, block.offset, count)
+        arrayOver(dtype, block.buffer!, block.offset + offset, count)
           .slice() as HostArrays[D],
       );
     }
     const result = newArray(dtype, count);
-    return Effect.as(block.copier.read(block, bytesOf(result)), result);
+    return Effect.as(block.copier.read(block, bytesOf(result), offset), result);
   }
 
   /** See {@link BackendTensor.write}. */
   write(data: HostArrays[D]): Effect.Effect<void, BackendError> {
     return Effect.suspend(() => {
-      const { block, dtype, shape } = this;
+      const { block, dtype, shape, offset } = this;
       if (block.closed) return Effect.fail(closedTensor(dtype, shape));
       const room = elementCount(shape);
       if (!holds(dtype, data) || data.length > room) {
@@ -188,10 +192,15 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
       }
       if (data.length === 0) return Effect.void;
       if (block.copier !== undefined) {
-        return block.copier.write(block, bytesOf(data));
+        return block.copier.write(block, bytesOf(data), offset);
       }
-      (arrayOver(dtype, block.buffer!, block.offset, data.length) as Uint8Array)
-        .set(data as Uint8Array);
+      const target = arrayOver(
+        dtype,
+        block.buffer!,
+        block.offset + offset,
+        data.length,
+      );
+      (target as Uint8Array).set(data as Uint8Array);
       return Effect.void;
     });
   }
@@ -199,18 +208,22 @@ export class NativeTensor<D extends DType = DType> implements BackendTensor<D> {
   /** See {@link BackendTensor.view}. */
   readonly view = (
     shape: readonly number[],
+    offset = 0,
   ): Effect.Effect<BackendTensor<D>, BackendError> =>
     Effect.suspend(() => {
       const { block, dtype } = this;
       if (block.closed) return Effect.fail(closedTensor(dtype, this.shape));
-      const fault = shapeFault(shape);
-      const bytes = byteLength(dtype, elementCount(shape));
-      if (fault !== undefined || bytes > block.bytes) {
+      const start = this.offset + byteLength(dtype, offset);
+      const fault = viewFault(dtype, shape, offset, start, block.bytes);
+      if (fault !== undefined) return Effect.fail(fault);
+      if (block.device === "webgpu" && start > 0) {
         return Effect.fail(
-          viewFault(dtype, shape, fault, bytes, block.bytes),
+          new BackendError({
+            message: "view: a WebGPU buffer can be seen from its start only",
+          }),
         );
       }
-      return attempt(() => block.view(dtype, shape));
+      return attempt(() => block.view(dtype, shape, start));
     });
 }
 

@@ -24,6 +24,8 @@ export interface WireHandle {
   readonly dtype: DType;
   /** Extents. */
   readonly shape: readonly number[];
+  /** Byte in the tensor's memory where it begins. */
+  readonly offset: number;
 }
 
 /** A request to the worker. */
@@ -47,11 +49,13 @@ export type Request =
   | {
     readonly op: "write";
     readonly tensor: number;
+    readonly offset: number;
     readonly data: Uint8Array<ArrayBuffer>;
   }
   | {
     readonly op: "read";
     readonly tensor: number;
+    readonly offset: number;
     readonly bytes: number;
   }
   | {

@@ -212,9 +212,9 @@ function toWire(
 }
 
 function handle(tensor: WorkerTensor): WireHandle {
-  const { block, dtype, shape } = tensor;
+  const { block, dtype, shape, offset } = tensor;
   if (block.closed) throw closedTensor(dtype, shape);
-  return { tensor: block.tensor, dtype, shape };
+  return { tensor: block.tensor, dtype, shape, offset };
 }
 
 function copy(tensor: Tensor, data: HostArrays[DType]): HostArrays[DType] {

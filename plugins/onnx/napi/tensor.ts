@@ -10,7 +10,7 @@ import {
   type HostArrays,
 } from "../../../nodes/tensor.ts";
 import type { BackendTensor } from "../backend.ts";
-import { closedTensor, shapeFault, viewFault, writeFault } from "../check.ts";
+import { closedTensor, viewFault, writeFault } from "../check.ts";
 import { arrayOver, byteLength, holds, newArray } from "../dtype.ts";
 import { acquired, released } from "../handles.ts";
 import type { WorkerClient } from "./client.ts";
@@ -41,6 +41,8 @@ export class WorkerTensor<D extends DType = DType> implements BackendTensor<D> {
     readonly dtype: D,
     /** Extents. */
     readonly shape: readonly number[],
+    /** Byte in the memory where it begins. */
+    readonly offset: number,
   ) {
     this.read = Effect.suspend(() => {
       if (block.closed) return Effect.fail(closedTensor(dtype, shape));
@@ -50,6 +52,7 @@ export class WorkerTensor<D extends DType = DType> implements BackendTensor<D> {
           request: {
             op: "read",
             tensor: block.tensor,
+            offset,
             bytes: byteLength(dtype, count),
           },
         })),
@@ -61,7 +64,7 @@ export class WorkerTensor<D extends DType = DType> implements BackendTensor<D> {
   /** See {@link BackendTensor.write}. */
   write(data: HostArrays[D]): Effect.Effect<void, BackendError> {
     return Effect.suspend(() => {
-      const { block, dtype, shape } = this;
+      const { block, dtype, shape, offset } = this;
       if (block.closed) return Effect.fail(closedTensor(dtype, shape));
       if (!holds(dtype, data) || data.length > elementCount(shape)) {
         const expected = newArray(dtype, 0).constructor.name;
@@ -74,7 +77,7 @@ export class WorkerTensor<D extends DType = DType> implements BackendTensor<D> {
           data.byteLength,
         ).slice();
         return {
-          request: { op: "write", tensor: block.tensor, data: bytes },
+          request: { op: "write", tensor: block.tensor, offset, data: bytes },
           transfer: [bytes.buffer],
         };
       });
@@ -84,16 +87,15 @@ export class WorkerTensor<D extends DType = DType> implements BackendTensor<D> {
   /** See {@link BackendTensor.view}. */
   readonly view = (
     shape: readonly number[],
+    offset = 0,
   ): Effect.Effect<BackendTensor<D>, BackendError> =>
     Effect.suspend(() => {
       const { block, dtype } = this;
       if (block.closed) return Effect.fail(closedTensor(dtype, this.shape));
-      const fault = shapeFault(shape);
-      const bytes = byteLength(dtype, elementCount(shape));
-      if (fault !== undefined || bytes > block.bytes) {
-        return Effect.fail(viewFault(dtype, shape, fault, bytes, block.bytes));
-      }
-      return Effect.succeed(new WorkerTensor(block, dtype, [...shape]));
+      const start = this.offset + byteLength(dtype, offset);
+      const fault = viewFault(dtype, shape, offset, start, block.bytes);
+      if (fault !== undefined) return Effect.fail(fault);
+      return Effect.succeed(new WorkerTensor(block, dtype, [...shape], start));
     });
 }
 
@@ -115,7 +117,7 @@ export function allocateInWorker<D extends DType>(
         const block: WorkerBlock = { client, tensor, bytes, closed: false };
         blocks.add(block);
         acquired("workerTensor");
-        return new WorkerTensor(block, dtype, [...shape]);
+        return new WorkerTensor(block, dtype, [...shape], 0);
       },
     ),
     ({ block }) =>

@@ -72,11 +72,14 @@ async function handle(
       tensors.delete(request.tensor);
       return undefined;
     case "write":
-      new Uint8Array(memory(request.tensor)).set(request.data);
+      new Uint8Array(memory(request.tensor)).set(request.data, request.offset);
       return undefined;
     case "read": {
-      const copy = new Uint8Array(memory(request.tensor), 0, request.bytes)
-        .slice();
+      const copy = new Uint8Array(
+        memory(request.tensor),
+        request.offset,
+        request.bytes,
+      ).slice();
       transfer.push(copy.buffer);
       return copy;
     }
@@ -164,9 +167,12 @@ function valueInfo(info: ort.InferenceSession.ValueMetadata): ValueInfo {
 /** onnxruntime-common's view of a wire tensor. */
 function toOrt(tensor: WireTensor | WireHandle): ort.Tensor {
   const { dtype, shape } = tensor;
-  const data = "data" in tensor
-    ? tensor.data
-    : arrayOver(dtype, memory(tensor.tensor), 0, countElements(shape));
+  const data = "data" in tensor ? tensor.data : arrayOver(
+    dtype,
+    memory(tensor.tensor),
+    tensor.offset,
+    countElements(shape),
+  );
   if (dtype !== "float16") {
     return new tensorClass(
       dtype as "float32",
@@ -250,6 +256,7 @@ function keep(output: ort.Tensor, target: WireHandle): void {
   } else {
     new Uint8Array(room).set(
       new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
+      target.offset,
     );
   }
 }

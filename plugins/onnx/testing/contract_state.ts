@@ -42,6 +42,33 @@ export function stateContract({ device, test }: Part): void {
         yield* message(tensor.view([7])),
         /view: float32 \[7\] needs 28 bytes, the tensor was allocated with 24/,
       );
+      if (device === "webgpu") {
+        assert.match(
+          yield* message(tensor.view([1], 1)),
+          /from its start only/,
+        );
+      } else {
+        // From an element on, and from an element of that on.
+        const tail = yield* tensor.view([4], 2);
+        assert.deepEqual(yield* tail.read, new Float32Array([0, 7, 5, 6]));
+        const last = yield* tail.view([1, 2], 2);
+        yield* last.write(new Float32Array([8, 9]));
+        assert.deepEqual(
+          yield* tensor.read,
+          new Float32Array([0, 0, 0, 7, 8, 9]),
+        );
+        if (last.host !== undefined) {
+          assert.deepEqual(last.host, new Float32Array([8, 9]));
+        }
+        assert.match(
+          yield* message(tail.view([3], 2)),
+          /view: float32 \[3\] from element 2 needs 28 bytes, .* with 24/,
+        );
+        assert.match(
+          yield* message(tensor.view([1], 0.5)),
+          /from element 0\.5: not a whole number from 0/,
+        );
+      }
       assert.match(
         yield* message(tensor.view([2, -1])),
         /not a whole number/,
@@ -107,6 +134,15 @@ export function stateContract({ device, test }: Part): void {
         yield* large.read,
         new Float32Array([2, 3, 4, 5, 5, 5]),
       );
+      // So does one from the middle on.
+      if (device !== "webgpu") {
+        const tail = yield* large.view([3], 3);
+        yield* session.run({ x, state: tail }, { into: { next: tail } });
+        assert.deepEqual(
+          yield* large.read,
+          new Float32Array([2, 3, 4, 6, 7, 8]),
+        );
+      }
       // Into another tensor than the one fed.
       const other = yield* session.allocate("float32", [3]);
       yield* session.run({ x, state }, { into: { next: other } });

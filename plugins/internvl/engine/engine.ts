@@ -1,0 +1,441 @@
+/**
+ * The engine: one loop that owns the language model's session and computes all requests together.
+ *
+ * Each turn of the loop admits what there is room for, computes one chunk of one prompt, and then one
+ * token of every sequence that is past its prompt. So a long prompt delays the others by one chunk a
+ * turn, and sequences join and leave between steps. Nothing here is an Effect: a fiber that lived as
+ * long as the engine would keep something of every step.
+ * @module
+ */
+import { BackendError } from "../../../nodes/errors.ts";
+import type { EngineStats } from "../../../nodes/services.ts";
+import { CapacityError } from "../../../pipeline/errors.ts";
+import type { Job } from "./job.ts";
+import { bytesPerToken, KvPool, type PoolParts } from "./pool.ts";
+import { empty, type Slot, SlotTable } from "./slots.ts";
+import { type DecodeRow, Steps, Stopped } from "./steps.ts";
+
+/** How much an engine takes on. */
+export interface EngineOptions {
+  /** Sequences computed at once. */
+  readonly slots: number;
+  /** Memory of the key-value cache. */
+  readonly kvCacheBytes: number;
+  /** Prompt tokens computed at once. */
+  readonly chunk: number;
+  /** Requests that may wait. */
+  readonly queue: number;
+  /** Whether keys and values of generated tokens serve later prompts. */
+  readonly reuseAnswers: boolean;
+  /** Longest sequence. */
+  readonly contextLength: number;
+}
+
+/** A job on its way. */
+class Sequence {
+  slot: Slot | undefined;
+  /** Tokens of the prompt computed. */
+  done = 0;
+  /** The token to feed next, once the prompt is computed. */
+  next = -1;
+  cancelled = false;
+
+  constructor(readonly job: Job) {}
+
+  get remaining(): number {
+    return this.job.ids.length - this.done;
+  }
+}
+
+/** Capacities are multiples of this. */
+const STEP = 64;
+
+const roundUp = (tokens: number) => Math.ceil(tokens / STEP) * STEP;
+
+/** See the module. */
+export class Engine {
+  readonly #options: EngineOptions;
+  readonly #pool: KvPool;
+  readonly #steps: Steps;
+  readonly #table = new SlotTable();
+  /** Tokens the memory is for, all slots together. */
+  readonly #tokens: number;
+  readonly #waiting: Sequence[] = [];
+  /** Admitted, oldest first. */
+  readonly #active: Sequence[] = [];
+  /** Takes part in the run under way. */
+  #inRun: readonly Sequence[] = [];
+  #loop: Promise<void> | undefined;
+  #closed = false;
+  #oldestFirst = true;
+  #counts = {
+    hits: 0,
+    misses: 0,
+    tokensReused: 0,
+    prefill: 0,
+    decode: 0,
+    tokensPrefilled: 0,
+    tokensDecoded: 0,
+  };
+
+  /** An engine with nothing to do; it allocates when the first job comes. */
+  constructor(parts: PoolParts, options: EngineOptions) {
+    this.#options = options;
+    this.#pool = new KvPool(parts);
+    this.#steps = new Steps(parts.session, parts.config);
+    this.#tokens = Math.floor(
+      options.kvCacheBytes / bytesPerToken(parts.config, parts.dtype),
+    );
+  }
+
+  /**
+   * Takes a job on; its end comes through `onEnd`. The function returned cancels it: it then ends within
+   * a step. Throws {@link CapacityError} when the queue is full or the memory too small for the job.
+   */
+  submit(job: Job): () => void {
+    if (this.#closed) {
+      throw new BackendError({ message: "the language model was closed" });
+    }
+    if (roundUp(job.room) > this.#tokens) {
+      throw new CapacityError({
+        kind: "memory",
+        message:
+          `prompt and answer need ${job.room} tokens of the key-value cache, which holds ${this.#tokens}; ask for fewer new tokens, or raise kvCacheBytes`,
+      });
+    }
+    const { slots, queue } = this.#options;
+    const ahead = this.#waiting.length;
+    const free = ahead === 0 && this.#active.length < slots;
+    if (!free && ahead >= queue) {
+      throw new CapacityError({
+        kind: "queue",
+        message:
+          `${this.#active.length} requests are being computed and ${ahead} wait, as many as the queue holds; try again later`,
+      });
+    }
+    const sequence = new Sequence(job);
+    const at = this.#waiting.findIndex((other) =>
+      other.job.priority < job.priority
+    );
+    this.#waiting.splice(at < 0 ? ahead : at, 0, sequence);
+    if (!free) job.onQueued?.(at < 0 ? ahead : at);
+    this.#loop ??= this.#work();
+    return () => this.#cancel(sequence);
+  }
+
+  /** What it holds and has done; the ends of requests are counted elsewhere. */
+  stats(): Omit<EngineStats, "finished" | "cancelled" | "failed"> {
+    const { hits, misses, tokensReused, ...steps } = this.#counts;
+    return {
+      running: this.#active.length,
+      waiting: this.#waiting.length,
+      slots: this.#options.slots,
+      kvTokensUsed: this.#table.tokens,
+      kvTokensCapacity: this.#tokens,
+      prefix: {
+        hits,
+        misses,
+        tokensReused,
+        tokensComputed: steps.tokensPrefilled,
+      },
+      steps,
+    };
+  }
+
+  /** Drops everything that is under way and gives all memory back. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const sequence of [...this.#waiting, ...this.#active]) {
+      sequence.cancelled = true;
+    }
+    this.#steps.stop();
+    await this.#loop;
+    await this.#steps.close();
+    await this.#pool.close();
+  }
+
+  #cancel(sequence: Sequence): void {
+    sequence.cancelled = true;
+    const at = this.#waiting.indexOf(sequence);
+    if (at >= 0) {
+      this.#waiting.splice(at, 1);
+      sequence.job.onEnd({ kind: "dropped" });
+    } else if (this.#inRun.every(({ cancelled }) => cancelled)) {
+      // Nobody waits for this run.
+      this.#steps.stop();
+    }
+  }
+
+  async #work(): Promise<void> {
+    // Jobs that come in the same turn of the event loop start together.
+    await Promise.resolve();
+    try {
+      for (;;) {
+        this.#sweep();
+        await this.#admit();
+        if (this.#active.length === 0) break;
+        const prompt = this.#nextPrompt();
+        if (prompt !== undefined) await this.#guard([prompt], this.#prefill);
+        const rows = this.#active.filter(({ next }) => next >= 0);
+        if (rows.length > 0) await this.#guard(rows, this.#decode);
+      }
+    } finally {
+      this.#loop = undefined;
+    }
+  }
+
+  /** Ends what was cancelled. */
+  #sweep(): void {
+    for (const list of [this.#waiting, this.#active]) {
+      for (const sequence of list.filter(({ cancelled }) => cancelled)) {
+        this.#end(sequence, { kind: "dropped" });
+      }
+    }
+  }
+
+  #end(sequence: Sequence, outcome: Parameters<Job["onEnd"]>[0]): void {
+    for (const list of [this.#waiting, this.#active]) {
+      const at = list.indexOf(sequence);
+      if (at >= 0) list.splice(at, 1);
+    }
+    const { slot, job } = sequence;
+    if (slot !== undefined) {
+      if (job.rotary !== undefined) empty(slot);
+      this.#table.leave(slot);
+      sequence.slot = undefined;
+    }
+    job.onEnd(outcome);
+  }
+
+  /** Lets in those that wait, in order, as far as there is room. */
+  async #admit(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const head = this.#waiting[0];
+      const { slots: most } = this.#options;
+      const count = this.#active.length + 1;
+      if (count > most) return;
+      const fits = head.job.room <= this.#pool.capacity &&
+        count <= this.#pool.slots;
+      if (!fits) {
+        const shape = this.#shapeFor(head, count);
+        if (shape === undefined) return;
+        try {
+          await this.#resize(...shape);
+        } catch (cause) {
+          // The pool is empty now: whoever was in it has lost what was computed.
+          for (const sequence of [...this.#active, head]) {
+            this.#end(sequence, { kind: "failed", cause });
+          }
+          continue;
+        }
+        // Others may have gone, or come before it, meanwhile.
+        if (this.#waiting[0] !== head || head.cancelled) continue;
+      }
+      this.#waiting.shift();
+      this.#active.push(head);
+    }
+  }
+
+  /** The pool's shape with room for `count` sequences, one more than now; `undefined` when it must wait. */
+  #shapeFor(
+    head: Sequence,
+    count: number,
+  ): readonly [slots: number, capacity: number] | undefined {
+    const { slots: most, contextLength } = this.#options;
+    const pool = this.#pool;
+    if (this.#active.length > 0 && !pool.copies) return undefined;
+    const slotsAt = (capacity: number) =>
+      Math.min(most, Math.floor(this.#tokens / capacity));
+    let need = roundUp(head.job.room);
+    for (const { job } of this.#active) {
+      need = Math.max(need, roundUp(job.room));
+    }
+    if (slotsAt(need) < count) return undefined;
+    // Half as much again, so that growing sequences do not move every time, if that costs no slot.
+    const generous = Math.min(
+      roundUp(contextLength),
+      Math.max(need, roundUp(1.5 * pool.capacity)),
+    );
+    const capacity = slotsAt(generous) === slotsAt(need) ? generous : need;
+    return [slotsAt(capacity), capacity];
+  }
+
+  async #resize(slots: number, capacity: number): Promise<void> {
+    this.#steps.forget();
+    const moves = this.#table.resize(slots, capacity, this.#pool.copies);
+    try {
+      await this.#pool.resize(slots, capacity, moves);
+    } catch (cause) {
+      for (const { slot } of this.#active) if (slot !== undefined) empty(slot);
+      this.#table.slots = [];
+      throw cause;
+    }
+  }
+
+  /**
+   * The prompt to compute a chunk of: in turns the oldest, which so is never starved, and the one with the
+   * least to go, which so need not wait for a long one.
+   */
+  #nextPrompt(): Sequence | undefined {
+    this.#oldestFirst = !this.#oldestFirst;
+    let best: Sequence | undefined;
+    for (const sequence of this.#active) {
+      if (sequence.next >= 0) continue;
+      if (this.#oldestFirst && best === undefined) return sequence;
+      if (best === undefined || sequence.remaining < best.remaining) {
+        best = sequence;
+      }
+    }
+    return best;
+  }
+
+  /** Runs a step; a failure of the run fails the sequence whose fault it is, and no other. */
+  async #guard(
+    sequences: readonly Sequence[],
+    step: (sequences: readonly Sequence[]) => Promise<void>,
+  ): Promise<void> {
+    this.#inRun = sequences;
+    try {
+      await step.call(this, sequences);
+    } catch (cause) {
+      // Stopped because nobody waits for it any more: the sweep drops them.
+      if (cause instanceof Stopped) return;
+      if (sequences.length === 1) {
+        this.#end(sequences[0], { kind: "failed", cause });
+        return;
+      }
+      // A step that failed has changed nothing: what it wrote is written again.
+      for (const sequence of sequences) await this.#guard([sequence], step);
+    } finally {
+      this.#inRun = [];
+    }
+  }
+
+  async #prefill([sequence]: readonly Sequence[]): Promise<void> {
+    const { job } = sequence;
+    const { ids, keys, visual, rotary } = job;
+    const slot = sequence.slot ?? await this.#enter(sequence);
+    const start = sequence.done;
+    let end = Math.min(ids.length, start + this.#options.chunk);
+    // A token alone takes another path through the attention, with other rounding.
+    if (ids.length - end === 1) end--;
+    const logits = await this.#steps.prefill(
+      await this.#pool.window(slot.index, 1),
+      ids.subarray(start, end),
+      start,
+      visual.chunk(start, end),
+      rotary,
+    );
+    slot.keys.set(keys.subarray(start, end), start);
+    slot.length = slot.shared = sequence.done = end;
+    this.#counts.prefill++;
+    this.#counts.tokensPrefilled += end - start;
+    if (sequence.cancelled) return;
+    job.onPrefill?.(end);
+    if (end === ids.length) this.#take(sequence, logits);
+  }
+
+  /** Finds a slot for a sequence, with as much of its prompt computed as is known. */
+  async #enter(sequence: Sequence): Promise<Slot> {
+    const { job } = sequence;
+    // At least two tokens are computed: see the chunks.
+    const limit = job.rotary === undefined ? job.ids.length - 2 : 0;
+    const { slot, reused, source } = this.#table.place(
+      job.keys,
+      limit,
+      this.#pool.copies,
+    );
+    empty(slot);
+    slot.busy = true;
+    sequence.slot = slot;
+    if (source !== undefined) {
+      await this.#pool.copy(source.index, slot.index, reused);
+    }
+    this.#table.enter(slot, job.keys, reused);
+    sequence.done = reused;
+    this.#counts.tokensReused += reused;
+    this.#counts[reused > 0 ? "hits" : "misses"]++;
+    if (!sequence.cancelled) job.onStart(reused);
+    return slot;
+  }
+
+  async #decode(sequences: readonly Sequence[]): Promise<void> {
+    await this.#closeRanks(sequences);
+    const rows = sequences.map(({ slot }) => slot!.index);
+    const first = Math.min(...rows);
+    const count = Math.max(...rows) + 1 - first;
+    const window = await this.#pool.window(first, count);
+    const feeds: DecodeRow[] = [];
+    for (let row = first; row < first + count; row++) {
+      feeds.push(idleRow(this.#table.slots[row], this.#pool.capacity));
+    }
+    for (const { slot, next } of sequences) {
+      feeds[slot!.index - first] = { id: next, position: slot!.length };
+    }
+    const logits = await this.#steps.decode(
+      window,
+      feeds,
+      rows.map((row) => row - first),
+    );
+    this.#counts.decode++;
+    this.#counts.tokensDecoded += sequences.length;
+    for (let i = 0; i < sequences.length; i++) {
+      const sequence = sequences[i];
+      const slot = sequence.slot!;
+      slot.keys[slot.length++] = sequence.next;
+      if (this.#options.reuseAnswers) slot.shared = slot.length;
+      if (!sequence.cancelled) this.#take(sequence, logits[i]);
+    }
+  }
+
+  /**
+   * Idle rows between busy ones are computed for nothing. Where they are as many as the busy ones, the
+   * outermost sequence changes places with one.
+   */
+  async #closeRanks(sequences: readonly Sequence[]): Promise<void> {
+    if (!this.#pool.copies) return;
+    for (;;) {
+      const rows = sequences.map(({ slot }) => slot!.index);
+      const first = Math.min(...rows);
+      const last = Math.max(...rows);
+      const idle = last + 1 - first - sequences.length;
+      if (idle < Math.max(2, sequences.length)) return;
+      const outer = this.#table.slots[last];
+      const inner = this.#table.slots.find(({ index, busy }) =>
+        index > first && index < last && !busy
+      );
+      if (inner === undefined) return;
+      await this.#pool.swap(
+        inner.index,
+        outer.index,
+        Math.max(inner.length, outer.length),
+      );
+      this.#table.swap(inner, outer);
+    }
+  }
+
+  #take(sequence: Sequence, logits: Float32Array): void {
+    let next: number | undefined;
+    try {
+      next = sequence.job.next(logits);
+    } catch (cause) {
+      this.#end(sequence, { kind: "failed", cause });
+      return;
+    }
+    if (next === undefined) this.#end(sequence, { kind: "complete" });
+    else sequence.next = next;
+  }
+}
+
+/**
+ * What to feed a row that only lies between others: its own first token again, which leaves all numbers as
+ * they are, since what a first token sees is itself alone.
+ */
+function idleRow(slot: Slot, capacity: number): DecodeRow {
+  if (slot.length === 0) return { id: 0, position: 0 };
+  if (slot.keys[0] >= 0) return { id: slot.keys[0], position: 0 };
+  // A visual token cannot be fed here: write behind what is held.
+  if (slot.length < capacity) return { id: 0, position: slot.length };
+  empty(slot);
+  return { id: 0, position: 0 };
+}

@@ -1,0 +1,241 @@
+/**
+ * Runs of the language graph: a part of one prompt, or one token of each sequence.
+ * @module
+ */
+import { Cause, Effect, Exit, Fiber, Scope } from "effect";
+import { BackendError } from "../../../nodes/errors.ts";
+import {
+  type HostTensor,
+  hostTensor,
+  type Tensor,
+} from "../../../nodes/tensor.ts";
+import type {
+  BackendTensor,
+  RunOptions,
+  Session,
+} from "../../onnx/mod.ts";
+import type { LanguageConfig } from "../config.ts";
+import { noVisual, type VisualFeeds } from "../generate/visual.ts";
+import type { Window } from "./pool.ts";
+
+/** The run was ended by {@link Steps.stop}. */
+export class Stopped extends Error {}
+
+/** One row of a decoding step. */
+export interface DecodeRow {
+  /** Token to feed. */
+  readonly id: number;
+  /** Its position. */
+  readonly position: number;
+}
+
+/** Feeds of decoding steps over one window, kept as long as the same rows take part. */
+interface DecodeFeeds {
+  readonly window: Window;
+  readonly ids: BigInt64Array<ArrayBuffer>;
+  readonly last: Int32Array<ArrayBuffer>;
+  readonly total: Int32Array<ArrayBuffer>;
+  readonly rows: readonly number[];
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  readonly options: RunOptions;
+}
+
+/** See the module. One run at a time. */
+export class Steps {
+  readonly #session: Session;
+  readonly #vocabulary: number;
+  readonly #none: VisualFeeds;
+  readonly #scope = Scope.makeUnsafe();
+  /** Where logits are written, if this process can address it: no copy, no fresh memory per token. */
+  #logits: BackendTensor<"float32"> | undefined;
+  readonly #views = new Map<number, BackendTensor<"float32">>();
+  #rows = 0;
+  #decode: DecodeFeeds | undefined;
+  #running: Fiber.Fiber<unknown, unknown> | undefined;
+
+  /** Runs of a session. */
+  constructor(session: Session, config: LanguageConfig) {
+    this.#session = session;
+    this.#vocabulary = config.vocabSize;
+    this.#none = noVisual(config.hiddenSize);
+  }
+
+  /**
+   * Computes tokens of one sequence, `ids[0]` at `position`; the logits are the last one's, valid until
+   * the next run.
+   */
+  async prefill(
+    window: Window,
+    ids: Int32Array,
+    position: number,
+    visual: VisualFeeds,
+    rotary: Readonly<Record<"cos" | "sin", Tensor>> | undefined,
+  ): Promise<Float32Array> {
+    const total = position + ids.length;
+    const options = await this.#options(window, 1);
+    // In another order than a decoding step's, so that each kind keeps its bindings.
+    const feeds: Record<string, Tensor> = {
+      input_ids: hostTensor(
+        "int64",
+        [1, ids.length],
+        BigInt64Array.from(ids, BigInt),
+      ),
+      visual_embeds: visual.embeds,
+      visual_rows: visual.rows,
+      logit_rows: hostTensor(
+        "int64",
+        [1],
+        new BigInt64Array([BigInt(ids.length - 1)]),
+      ),
+      seqlens_k: hostTensor("int32", [1], new Int32Array([total - 1])),
+      total_sequence_length: hostTensor("int32", [], new Int32Array([total])),
+      ...window.feeds,
+      ...rotary,
+    };
+    return this.#read(await this.#run(feeds, options), 1)[0];
+  }
+
+  /**
+   * Computes one token of every row of a window; logits of the rows `wanted`, in their order, valid
+   * until the next run.
+   */
+  async decode(
+    window: Window,
+    rows: readonly DecodeRow[],
+    wanted: readonly number[],
+  ): Promise<readonly Float32Array[]> {
+    const known = this.#decode;
+    const step = known !== undefined && known.window === window &&
+        known.rows.length === wanted.length &&
+        known.rows.every((row, i) => row === wanted[i])
+      ? known
+      : this.#decode = await this.#decodeFeeds(window, rows.length, wanted);
+    let most = 0;
+    for (let i = 0; i < rows.length; i++) {
+      const { id, position } = rows[i];
+      step.ids[i] = BigInt(id);
+      step.last[i] = position;
+      if (position > most) most = position;
+    }
+    step.total[0] = most + 1;
+    return this.#read(
+      await this.#run(step.feeds, step.options),
+      wanted.length,
+    );
+  }
+
+  /** Ends the run that is under way, if any: it rejects with {@link Stopped}. */
+  stop(): void {
+    if (this.#running !== undefined) {
+      Effect.runFork(Fiber.interrupt(this.#running));
+    }
+  }
+
+  /** Forgets what belongs to windows that are no more. */
+  forget(): void {
+    this.#decode = undefined;
+  }
+
+  /** Gives the memory back. */
+  async close(): Promise<void> {
+    await Effect.runPromise(Scope.close(this.#scope, Exit.void));
+  }
+
+  async #decodeFeeds(
+    window: Window,
+    count: number,
+    wanted: readonly number[],
+  ): Promise<DecodeFeeds> {
+    const ids = new BigInt64Array(count);
+    const last = new Int32Array(count);
+    const total = new Int32Array(1);
+    return {
+      window,
+      ids,
+      last,
+      total,
+      rows: [...wanted],
+      feeds: {
+        ...window.feeds,
+        seqlens_k: hostTensor("int32", [count], last),
+        total_sequence_length: hostTensor("int32", [], total),
+        input_ids: hostTensor("int64", [count, 1], ids),
+        visual_embeds: this.#none.embeds,
+        visual_rows: this.#none.rows,
+        logit_rows: hostTensor(
+          "int64",
+          [wanted.length],
+          BigInt64Array.from(wanted, BigInt),
+        ),
+      },
+      options: await this.#options(window, wanted.length),
+    };
+  }
+
+  /** Where the outputs of a run with `rows` rows of logits go. */
+  async #options({ into }: Window, rows: number): Promise<RunOptions> {
+    if (this.#session.device !== "cpu") return { into, outputs: ["logits"] };
+    if (this.#rows < rows) {
+      const shape = [Math.max(rows, 2 * this.#rows), this.#vocabulary];
+      this.#views.clear();
+      this.#logits = await Effect.runPromise(
+        Effect.provideService(
+          this.#session.allocate("float32", shape),
+          Scope.Scope,
+          this.#scope,
+        ),
+      );
+      this.#rows = shape[0];
+    }
+    const logits = this.#logits!;
+    if (logits.host === undefined) return { into, outputs: ["logits"] };
+    let view = this.#views.get(rows);
+    if (view === undefined) {
+      view = await Effect.runPromise(logits.view([rows, this.#vocabulary]));
+      this.#views.set(rows, view);
+    }
+    return { into: { ...into, logits: view }, outputs: [] };
+  }
+
+  #read(
+    outputs: Readonly<Record<string, Tensor>>,
+    rows: number,
+  ): readonly Float32Array[] {
+    const numbers = "logits" in outputs
+      ? (outputs.logits as HostTensor<"float32">).data
+      : this.#logits!.host!;
+    const size = this.#vocabulary;
+    const logits: Float32Array[] = [];
+    for (let row = 0; row < rows; row++) {
+      logits.push(numbers.subarray(row * size, (row + 1) * size));
+    }
+    return logits;
+  }
+
+  /** A fiber for each run: one that lived as long as the engine would keep something of every run. */
+  #run(
+    feeds: Readonly<Record<string, Tensor>>,
+    options: RunOptions,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    return new Promise((resolve, reject) => {
+      const fiber = Effect.runFork(this.#session.run(feeds, options));
+      this.#running = fiber;
+      fiber.addObserver((exit) => {
+        this.#running = undefined;
+        if (Exit.isSuccess(exit)) resolve(exit.value);
+        else if (Cause.hasInterruptsOnly(exit.cause)) reject(new Stopped());
+        else reject(Cause.squash(exit.cause));
+      });
+    });
+  }
+}
+
+/** A failure as a `BackendError`, whatever was thrown. */
+export function asBackendError(cause: unknown): BackendError {
+  return cause instanceof BackendError ? cause : new BackendError({
+    message: `the language model failed: ${
+      cause instanceof Error ? cause.message : String(cause)
+    }`,
+    cause,
+  });
+}
