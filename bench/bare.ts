@@ -7,7 +7,7 @@ import { Effect, type Scope } from "effect";
 import type { BackendError } from "../nodes/errors.ts";
 import { type HostTensor, hostTensor, type Tensor } from "../nodes/tensor.ts";
 import type { LanguageConfig } from "../plugins/internvl/config.ts";
-import { allocateCache } from "../plugins/internvl/generate/cache.ts";
+import { KvPool } from "../plugins/internvl/engine/pool.ts";
 import { RotaryTables } from "../plugins/internvl/generate/rope.ts";
 import { noVisual } from "../plugins/internvl/generate/visual.ts";
 import type { Pointer } from "../plugins/onnx/ffi/api.ts";
@@ -62,14 +62,21 @@ export const bareSteps: (
   function* (session, config, capacity) {
     const runtime = yield* openRuntime;
     const { api } = runtime;
-    const table = yield* new RotaryTables(config).forPrompt(1, capacity);
-    const cache = yield* allocateCache(
-      session,
-      config,
-      "float32",
-      capacity,
-      table,
+    const pool = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        new KvPool({
+          session,
+          config,
+          dtype: "float32",
+          rotary: new RotaryTables(config),
+        })
+      ),
+      (pool) => Effect.promise(() => pool.close()),
     );
+    const cache = yield* Effect.promise(async () => {
+      await pool.resize(1, capacity, []);
+      return await pool.window(0, 1);
+    });
     const ids = new BigInt64Array([7n]);
     const last = new Int32Array(1);
     const total = new Int32Array([1]);
@@ -78,7 +85,8 @@ export const bareSteps: (
       ...cache.feeds,
       seqlens_k: hostTensor("int32", [1], last),
       total_sequence_length: hostTensor("int32", [], total),
-      input_ids: hostTensor("int64", [1], ids),
+      input_ids: hostTensor("int64", [1, 1], ids),
+      logit_rows: hostTensor("int64", [1], new BigInt64Array(1)),
       visual_embeds: none.embeds,
       visual_rows: none.rows,
     };

@@ -46,7 +46,7 @@ export async function benchBindings(
     const vision = yield* loadPart(fixture, "vision");
     const language = yield* loadPart(fixture, "language");
     const encoder = makeVisionEncoder(vision, fixture.config);
-    const model = endless(fixture, language);
+    const model = yield* endless(fixture, language);
     const tile = anyTile(fixture);
     return Effect.gen(function* () {
       const [encodeMs] = yield* timed(encoder.encode(tile));

@@ -79,7 +79,7 @@ export function loadPart(
 export function endless(
   { config, tokenizer }: Fixture,
   session: Session,
-): LanguageModel {
+): Effect.Effect<LanguageModel, never, Scope.Scope> {
   return makeLanguageModel({
     session,
     config: config.language,

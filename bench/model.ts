@@ -83,7 +83,7 @@ export async function benchModel(
     const loadMs = performance.now() - loading;
     const encoder = makeVisionEncoder(vision, config);
     const project = makeProjector(projector, config);
-    const model = endless(fixture, language);
+    const model = yield* endless(fixture, language);
     const tile = anyTile(fixture);
     const features = yield* encoder.encode(tile);
     yield* project.project(features);

@@ -190,8 +190,10 @@ function languageFeeds(
   return (start, count) => ({
     ...fixed,
     input_ids: new ort.Tensor("int64", new BigInt64Array(count).fill(7n), [
+      1,
       count,
     ]),
+    logit_rows: new ort.Tensor("int64", new BigInt64Array([0n]), [1]),
     seqlens_k: new ort.Tensor("int32", new Int32Array([start + count - 1]), [
       1,
     ]),

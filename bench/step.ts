@@ -49,7 +49,7 @@ export async function benchStep(
     const { language } = fixture.config;
     const start = 256 - Math.min(128, steps / 2);
     const bare = yield* bareSteps(session, language, start + steps + 64);
-    const model = endless(fixture, session);
+    const model = yield* endless(fixture, session);
     const prompt = anyPrompt(fixture, start);
     const watch = yield* Effect.acquireRelease(
       Effect.sync(() => tap(runtime)),

@@ -20,8 +20,8 @@ import {
 import { LanguageModel } from "./services.ts";
 
 /**
- * Prefills the prompt with the visual tokens in place and generates. Its sub-spans are `prefill`
- * and `decode`; the answer streams on `text`. Fails with `CapacityError` for a prompt longer than the
+ * Prefills the prompt with the visual tokens in place and generates. Its sub-spans are `queue` (where it
+ * had to wait for others), `prefill` and `decode`; the answer streams on `text`. Fails with `CapacityError` for a prompt longer than the
  * context, with `PromptError` for a setting out of range, with `BackendError` when the run fails.
  *
  * ```ts
@@ -72,7 +72,8 @@ export const decode: NodeKind<
     settings: OptionalSettings,
   },
   outputs: { completion: Completion },
-  lane: "device",
+  // The model computes several sequences together, and has a queue of its own.
+  lane: "batch",
   // Sampling may be meant to differ, and a generation is asked for by somebody who waits for it.
   memoize: false,
   streams: { text: Text },
@@ -80,17 +81,25 @@ export const decode: NodeKind<
     Effect.gen(function* () {
       const model = yield* LanguageModel;
       const limit = settings.maxNewTokens ?? 1024;
+      let queued = false;
+      let prefillStart: number | undefined;
       let decodeStart: number | undefined;
       const completion = yield* model.generate({
         prompt,
         visual: tokens,
         settings,
         observer: {
-          onPrefill: (done, total) =>
-            context.progress({ done, total, message: "prefill" }),
+          onQueued: () => queued = true,
+          onPrefill: (done, total) => {
+            if (prefillStart === undefined) {
+              prefillStart = context.now();
+              if (queued) context.record("queue", 0, prefillStart);
+            }
+            context.progress({ done, total, message: "prefill" });
+          },
           onFirstToken: () => {
             decodeStart = context.now();
-            context.record("prefill", 0, decodeStart);
+            context.record("prefill", prefillStart ?? 0, decodeStart);
           },
           onText: (delta, generated) => {
             context.emit("text", delta);

@@ -48,7 +48,8 @@ let shared: Lanes | undefined;
 
 /**
  * The lanes in force. Default, shared by the whole process: `cpu` admits as many nodes as there are
- * processors, `device` admits one.
+ * processors, `device` admits one, `batch` 16 (nodes whose service computes several at once and lets the
+ * others wait).
  *
  * ```ts
  * import { defineNode, Lanes, makeLanes, pipeline, run, Text } from "@tessera/sdk";
@@ -75,6 +76,7 @@ export const Lanes: Context.Reference<Lanes> = Context.Reference<Lanes>(
       shared ??= makeLanes({
         cpu: Math.max(1, navigator.hardwareConcurrency),
         device: 1,
+        batch: 16,
       }),
   },
 );

@@ -75,18 +75,13 @@ Deno.test("InternVL on models/nano", async (t) => {
 
     await t.step("batchChat equals chat, sample by sample", async () => {
       const batch = await model.batchChat({ samples: requests, generation });
-      assert.deepEqual(
-        batch.map(({ response, history, usage }) => ({
-          response,
-          history,
-          usage,
-        })),
-        answers.map(({ response, history, usage }) => ({
-          response,
-          history,
-          usage,
-        })),
-      );
+      const told = ({ response, history, usage }: ChatResult) => ({
+        response,
+        history,
+        // What was computed before depends on what came before.
+        usage: { ...usage, cachedTokens: undefined },
+      });
+      assert.deepEqual(batch.map(told), answers.map(told));
     });
 
     await t.step("a stream's parts make up the answer", async () => {

@@ -23,6 +23,7 @@ export const stages: readonly string[] = [
   "vision-encode",
   "project",
   "prompt-template",
+  "queue",
   "prefill",
   "decode",
 ];

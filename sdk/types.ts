@@ -2,6 +2,7 @@
  * What goes into and comes out of the SDK's calls.
  * @module
  */
+import type { EngineSettings } from "../plugins/internvl/mod.ts";
 import type { Device } from "../plugins/onnx/mod.ts";
 import type {
   FinishReason,
@@ -34,6 +35,8 @@ export interface LoadOptions {
    * `max_position_embeddings`; past it, rotary positions follow its `rope_scaling`.
    */
   readonly contextLength?: number;
+  /** How many answers are computed at once, and with how much memory for keys and values. */
+  readonly engine?: EngineSettings;
   /** Which binding of ONNX Runtime. Default: FFI where it can be opened, N-API otherwise. */
   readonly backend?: "ffi" | "napi";
   /** Stops the loading. */

@@ -20,6 +20,7 @@ import {
   openCheckpoint,
 } from "./checkpoint.ts";
 import { tileSize, tokensPerTile } from "./config.ts";
+import type { EngineSettings } from "./engine/options.ts";
 import { makeLanguageModel } from "./generate/model.ts";
 import { makeProjector, makeVisionEncoder } from "./graphs/encoder.ts";
 import { languageGraph } from "./graphs/language.ts";
@@ -45,6 +46,8 @@ export interface InternVLOptions {
    * `max_position_embeddings`; past it, rotary positions follow its `rope_scaling`.
    */
   readonly contextLength?: number;
+  /** How many requests are computed at once, and with how much memory. */
+  readonly engine?: EngineSettings;
 }
 
 /** What a loaded model provides. */
@@ -122,7 +125,8 @@ const load: (
       ),
       Context.add(
         LanguageModel,
-        makeLanguageModel({
+        yield* makeLanguageModel({
+          ...options.engine,
           session: language,
           config: config.language,
           dtype,
@@ -176,4 +180,5 @@ export * from "./quantize/mod.ts";
 export { schemeText } from "./quantize/scheme.ts";
 export { checkpointTemplate } from "./prompt/conversation_file.ts";
 export type { Template } from "./prompt/template.ts";
+export type { EngineSettings } from "./engine/options.ts";
 export type { ComputeType } from "./graphs/weights.ts";

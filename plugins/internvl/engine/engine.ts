@@ -104,21 +104,22 @@ export class Engine {
       });
     }
     const { slots, queue } = this.#options;
-    const ahead = this.#waiting.length;
-    const free = ahead === 0 && this.#active.length < slots;
-    if (!free && ahead >= queue) {
+    // Those for which there is a slot are let in by the next turn of the loop.
+    const free = slots - this.#active.length - this.#waiting.length;
+    if (free <= -queue) {
       throw new CapacityError({
         kind: "queue",
         message:
-          `${this.#active.length} requests are being computed and ${ahead} wait, as many as the queue holds; try again later`,
+          `${slots} requests are being computed and ${-free} wait, as many as the queue holds; try again later`,
       });
     }
+    const ahead = this.#waiting.length;
     const sequence = new Sequence(job);
     const at = this.#waiting.findIndex((other) =>
       other.job.priority < job.priority
     );
     this.#waiting.splice(at < 0 ? ahead : at, 0, sequence);
-    if (!free) job.onQueued?.(at < 0 ? ahead : at);
+    if (free <= 0) job.onQueued?.(at < 0 ? -free : at);
     this.#loop ??= this.#work();
     return () => this.#cancel(sequence);
   }
@@ -222,10 +223,12 @@ export class Engine {
         try {
           await this.#resize(...shape);
         } catch (cause) {
-          // The pool is empty now: whoever was in it has lost what was computed.
-          for (const sequence of [...this.#active, head]) {
+          // Whoever was in a pool that is empty now has lost what was computed.
+          const lost = this.#pool.slots > 0 ? [] : [...this.#active];
+          for (const sequence of [...lost, head]) {
             this.#end(sequence, { kind: "failed", cause });
           }
+          if (this.#pool.slots === 0) this.#table.resize(0, 0, []);
           continue;
         }
         // Others may have gone, or come before it, meanwhile.
@@ -260,16 +263,17 @@ export class Engine {
     return [slotsAt(capacity), capacity];
   }
 
+  /** Changes the pool's shape. */
   async #resize(slots: number, capacity: number): Promise<void> {
     this.#steps.forget();
-    const moves = this.#table.resize(slots, capacity, this.#pool.copies);
-    try {
-      await this.#pool.resize(slots, capacity, moves);
-    } catch (cause) {
-      for (const { slot } of this.#active) if (slot !== undefined) empty(slot);
-      this.#table.slots = [];
-      throw cause;
-    }
+    const kept = this.#table.plan(slots, capacity, this.#pool.copies);
+    const moves = kept.map(({ index, length }, to) => ({
+      from: index,
+      to,
+      length,
+    }));
+    await this.#pool.resize(slots, capacity, moves);
+    this.#table.resize(slots, capacity, kept);
   }
 
   /**
@@ -315,6 +319,7 @@ export class Engine {
     const { job } = sequence;
     const { ids, keys, visual, rotary } = job;
     const slot = sequence.slot ?? await this.#enter(sequence);
+    if (sequence.cancelled) return;
     const start = sequence.done;
     let end = Math.min(ids.length, start + this.#options.chunk);
     // A token alone takes another path through the attention, with other rounding.

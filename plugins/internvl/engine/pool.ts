@@ -149,8 +149,8 @@ export class KvPool {
   }
 
   /**
-   * Takes another shape, keeping what `moves` name; the rest is lost. Layer by layer, so that only one
-   * layer is held twice. A failure leaves an empty pool. Fails with {@link BackendError}.
+   * Takes another shape, keeping what `moves` name; the rest is lost. Rejects with {@link BackendError}
+   * when there is no memory, and then has changed nothing or is empty.
    */
   async resize(
     slots: number,
@@ -162,30 +162,41 @@ export class KvPool {
     const before = this.capacity;
     const shape = [slots, kvHeads, capacity, headDim];
     this.#windows.clear();
+    const made: Part[] = [];
     try {
-      const old = this.#tensors;
+      // Where nothing can be kept, the old memory goes first: there may not be room for both.
+      if (!this.copies) await this.close();
+      // All of it before anything is given up. On the CPU, memory costs nothing until it is written.
       for (let i = 0; i < 2 * layers; i++) {
-        const part = await allocate(session, dtype, shape);
-        const source = old[i]?.tensor.host;
-        const target = part.tensor.host as Float32Array | undefined;
-        if (source !== undefined && target !== undefined) {
-          for (const { from, to, length } of moves) {
-            for (let h = 0; h < kvHeads; h++) {
-              const at = (from * kvHeads + h) * before * headDim;
-              target.set(
-                source.subarray(at, at + length * headDim) as Float32Array,
-                (to * kvHeads + h) * capacity * headDim,
-              );
-              await this.#turn(length);
-            }
-          }
-        }
-        const replaced = old[i];
-        old[i] = part;
-        if (replaced !== undefined) await close(replaced);
+        made.push(await allocate(session, dtype, shape));
         // A large buffer makes the JavaScript engine collect garbage, some milliseconds each time.
         await this.#turn(BYTES_PER_TURN);
       }
+    } catch (cause) {
+      for (const part of made) await close(part);
+      throw cause;
+    }
+    for (let i = 0; i < made.length; i++) {
+      const old = this.#tensors[i];
+      this.#tensors[i] = made[i];
+      if (old === undefined) continue;
+      const source = old.tensor.host;
+      const target = made[i].tensor.host as Float32Array | undefined;
+      for (const { from, to, length } of moves) {
+        for (let h = 0; h < kvHeads; h++) {
+          const at = (from * kvHeads + h) * before * headDim;
+          target?.set(
+            source!.subarray(at, at + length * headDim) as Float32Array,
+            (to * kvHeads + h) * capacity * headDim,
+          );
+          await this.#turn(length);
+        }
+      }
+      await close(old);
+    }
+    this.slots = slots;
+    this.capacity = capacity;
+    try {
       for (const table of this.#tables.splice(0)) await close(table);
       // Positions past the trained length have the same angles in every sequence whose prompt is not
       // itself longer: see RotaryTables.
@@ -201,8 +212,6 @@ export class KvPool {
           ),
         );
       }
-      this.slots = slots;
-      this.capacity = capacity;
     } catch (cause) {
       await this.close();
       throw cause;

@@ -4,7 +4,6 @@
  * @module
  */
 import { commonLength } from "./content.ts";
-import type { Move } from "./pool.ts";
 
 /** One place in the pool. */
 export interface Slot {
@@ -46,19 +45,20 @@ export class SlotTable {
     return this.slots.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** Makes the table for a pool of another shape: busy slots first, then what was used last. */
-  resize(count: number, capacity: number, keep: boolean): Move[] {
-    const kept = this.slots
+  /**
+   * What a pool of another shape would keep: busy slots, then what was used last. `keep` is false where
+   * memory cannot be copied. The busy ones must fit.
+   */
+  plan(count: number, capacity: number, keep: boolean): readonly Slot[] {
+    return this.slots
       .filter(({ busy, length }) => keep && (busy || length > 0))
       .sort((a, b) => Number(b.busy) - Number(a.busy) || b.left - a.left)
-      .filter(({ busy, length }) => busy || length <= capacity)
+      .filter(({ length }) => length <= capacity)
       .slice(0, count);
-    const moves = kept.map(({ index, length }, to) => ({
-      from: index,
-      to,
-      length,
-    }));
-    for (const slot of this.slots) if (!kept.includes(slot)) empty(slot);
+  }
+
+  /** Makes the table for a pool that has kept these slots, in their order. */
+  resize(count: number, capacity: number, kept: readonly Slot[]): void {
     this.slots = Array.from({ length: count }, (_, index) => {
       const slot = kept[index] ?? {
         index,
@@ -74,7 +74,6 @@ export class SlotTable {
       slot.index = index;
       return slot;
     });
-    return moves;
   }
 
   /**

@@ -9,11 +9,7 @@ import {
   hostTensor,
   type Tensor,
 } from "../../../nodes/tensor.ts";
-import type {
-  BackendTensor,
-  RunOptions,
-  Session,
-} from "../../onnx/mod.ts";
+import type { BackendTensor, RunOptions, Session } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import { noVisual, type VisualFeeds } from "../generate/visual.ts";
 import type { Window } from "./pool.ts";

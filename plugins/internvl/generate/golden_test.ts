@@ -67,7 +67,7 @@ for (const name of goldenNames) {
         sets.set(set, visual);
       }
       const end = tokenizer.idOf("<|im_end|>")!;
-      const languageModel = makeLanguageModel({
+      const languageModel = yield* makeLanguageModel({
         session: model.language,
         config: config.language,
         endIds: [end],

@@ -1,41 +1,35 @@
 /**
- * The language model as a service: chunked prefill, then one token after the other.
+ * The language model as a service: requests become jobs of the engine.
  * @module
  */
 import { Cause, Effect, Exit, type Scope } from "effect";
-import { type BackendError, PromptError } from "../../../nodes/errors.ts";
+import { BackendError, PromptError } from "../../../nodes/errors.ts";
 import {
-  type EngineStats,
-  type GenerationObserver,
   type GenerationRequest,
   type LanguageModel,
   LogitsProcessors,
 } from "../../../nodes/services.ts";
-import {
-  type HostTensor,
-  hostTensor,
-  type Tensor,
-} from "../../../nodes/tensor.ts";
-import type {
-  Completion,
-  FinishReason,
-  Prompt,
-  TokenLogprob,
-} from "../../../nodes/values.ts";
+import { hostTensor, type Tensor } from "../../../nodes/tensor.ts";
+import type { Prompt } from "../../../nodes/values.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
 import type { Session } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
+import { ContentKeys } from "../engine/content.ts";
+import { Engine } from "../engine/engine.ts";
+import type { Job } from "../engine/job.ts";
+import { engineOptions, type EngineSettings } from "../engine/options.ts";
 import type { ComputeType } from "../graphs/weights.ts";
-import { allocateCache, roundCapacity } from "./cache.ts";
-import { RotaryTables } from "./rope.ts";
+import { Answer } from "./answer.ts";
 import { makeChooser } from "./chooser.ts";
+import { encodeFloats } from "./floats.ts";
 import type { TokenNames } from "./logprobs.ts";
+import { RotaryTables } from "./rope.ts";
 import { type ResolvedSettings, resolveSettings } from "./settings.ts";
-import { AnswerText, type Detokenizer } from "./text.ts";
-import { noVisual, type VisualFeeds, visualRows } from "./visual.ts";
+import type { Detokenizer } from "./text.ts";
+import { visualRows } from "./visual.ts";
 
 /** What a language model is made of. */
-export interface LanguageModelParts {
+export interface LanguageModelParts extends EngineSettings {
   /** A session of `languageGraph`. */
   readonly session: Session;
   /** The configuration the graph was built from. */
@@ -55,54 +49,6 @@ export interface LanguageModelParts {
    * `max_position_embeddings`. With dynamic NTK it may be longer.
    */
   readonly contextLength?: number;
-  /**
-   * Prompt tokens computed at once. Default 256 on the CPU, where longer chunks gain 2 % in the matrix
-   * products and lose 10 % in the attention; 1,024 elsewhere.
-   */
-  readonly chunk?: number;
-}
-
-/** Makes the language model. */
-export function makeLanguageModel(parts: LanguageModelParts): LanguageModel {
-  const rotary = new RotaryTables(parts.config);
-  const counts = new Counts();
-  const generate: LanguageModel["generate"] = Effect.fn("internvl.generate")(
-    function* (request) {
-      const settings = yield* resolveSettings(
-        request.settings,
-        parts.config.vocabSize,
-      );
-      const length = yield* sequenceLength(parts, request.prompt, settings);
-      counts.running++;
-      const answer = Effect.scoped(
-        run(parts, rotary, request, settings, length, counts),
-      ).pipe(
-        Effect.ensuring(Effect.sync(() => void counts.running--)),
-      );
-      const { deadlineMs } = request;
-      return yield* deadlineMs === undefined
-        ? answer
-        : Effect.timeoutOrElse(answer, {
-          duration: deadlineMs,
-          orElse: () =>
-            Effect.fail(
-              new CapacityError({
-                kind: "deadline",
-                message:
-                  `the answer was not ready within ${deadlineMs} ms, its deadline`,
-              }),
-            ),
-        });
-    },
-    Effect.onExit((exit) =>
-      Effect.sync(() => {
-        if (Exit.isSuccess(exit)) counts.finished++;
-        else if (Cause.hasInterruptsOnly(exit.cause)) counts.cancelled++;
-        else counts.failed++;
-      })
-    ),
-  );
-  return { generate, stats: Effect.sync(() => counts.snapshot()) };
 }
 
 const noNames: TokenNames = {
@@ -110,48 +56,152 @@ const noNames: TokenNames = {
   bytesOf: () => undefined,
 };
 
-/** What has happened. */
-class Counts {
-  running = 0;
-  finished = 0;
-  cancelled = 0;
-  failed = 0;
-  prefill = 0;
-  decode = 0;
-  tokensPrefilled = 0;
+/** Makes the language model; its memory and its runs end with the scope. */
+export const makeLanguageModel: (
+  parts: LanguageModelParts,
+) => Effect.Effect<LanguageModel, never, Scope.Scope> = Effect.fnUntraced(
+  function* (parts) {
+    const { session, config, dtype = "float32" } = parts;
+    const rotary = new RotaryTables(config);
+    const contents = new ContentKeys();
+    const contextLength = parts.contextLength ?? config.maxPositionEmbeddings;
+    const engine = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        new Engine(
+          { session, config, dtype, rotary },
+          engineOptions(parts, session.device, config, dtype, contextLength),
+        )
+      ),
+      (engine) => Effect.promise(() => engine.close()),
+    );
+    const ended = { finished: 0, cancelled: 0, failed: 0 };
 
-  snapshot(): EngineStats {
-    const { running, finished, cancelled, failed, prefill, decode } = this;
+    const answer = Effect.fnUntraced(function* (request: GenerationRequest) {
+      const { prompt, visual, observer = {}, priority = 0 } = request;
+      const settings = yield* resolveSettings(
+        request.settings,
+        config.vocabSize,
+      );
+      const length = yield* sequenceLength(
+        prompt,
+        settings,
+        contextLength,
+        config.vocabSize,
+      );
+      const answer = new Answer({
+        prompt,
+        limit: length - prompt.ids.length,
+        chooser: makeChooser(settings, {
+          endIds: parts.endIds,
+          names: parts.names ?? noNames,
+          processors: yield* LogitsProcessors,
+          prompt,
+        }),
+        endIds: parts.endIds,
+        stops: [...parts.endTexts ?? [], ...settings.stop],
+        detokenizer: parts.detokenizer(),
+        observer,
+        logprobs: settings.logprobs !== undefined,
+      });
+      yield* perform(engine, {
+        ids: prompt.ids,
+        visual: yield* visualRows(prompt, visual, config.hiddenSize),
+        keys: yield* contents.of(prompt, visual),
+        rotary: yield* ownRotary(rotary, config, dtype, prompt.ids.length),
+        // The last token of all is never fed back.
+        room: length - 1,
+        priority,
+        onQueued: observer.onQueued,
+        onStart: (reused) => answer.start(reused),
+        onPrefill: (done) => answer.prefilled(done),
+        next: (logits) => answer.next(logits),
+      });
+      return answer.completion;
+    });
+
+    const generate: LanguageModel["generate"] = Effect.fn("internvl.generate")(
+      function* (request) {
+        const { deadlineMs } = request;
+        return yield* deadlineMs === undefined
+          ? answer(request)
+          : Effect.timeoutOrElse(answer(request), {
+            duration: deadlineMs,
+            orElse: () =>
+              Effect.fail(
+                new CapacityError({
+                  kind: "deadline",
+                  message:
+                    `the answer was not ready within ${deadlineMs} ms, its deadline`,
+                }),
+              ),
+          });
+      },
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) ended.finished++;
+          else if (Cause.hasInterruptsOnly(exit.cause)) ended.cancelled++;
+          else ended.failed++;
+        })
+      ),
+    );
     return {
-      running,
-      waiting: 0,
-      slots: Infinity,
-      kvTokensUsed: 0,
-      kvTokensCapacity: 0,
-      prefix: {
-        hits: 0,
-        misses: finished,
-        tokensReused: 0,
-        tokensComputed: this.tokensPrefilled,
-      },
-      steps: {
-        prefill,
-        decode,
-        tokensPrefilled: this.tokensPrefilled,
-        tokensDecoded: decode,
-      },
-      finished,
-      cancelled,
-      failed,
+      generate,
+      stats: Effect.sync(() => ({ ...engine.stats(), ...ended })),
     };
-  }
+  },
+);
+
+/** Has the engine do a job; interruption cancels it, and waits until its slot is free. */
+function perform(
+  engine: Engine,
+  job: Omit<Job, "onEnd">,
+): Effect.Effect<void, CapacityError | BackendError> {
+  return Effect.callback<void, CapacityError | BackendError>((resume) => {
+    let over = false;
+    let whenOver = () => {};
+    let cancel: () => void;
+    try {
+      cancel = engine.submit({
+        ...job,
+        onEnd: (outcome) => {
+          over = true;
+          whenOver();
+          if (outcome.kind === "complete") resume(Effect.void);
+          else if (outcome.kind === "failed") resume(failure(outcome.cause));
+          else {
+            resume(
+              Effect.fail(
+                new BackendError({ message: "the language model was closed" }),
+              ),
+            );
+          }
+        },
+      });
+    } catch (cause) {
+      return resume(failure(cause));
+    }
+    return Effect.callback<void>((resume) => {
+      if (over) return resume(Effect.void);
+      whenOver = () => resume(Effect.void);
+      cancel();
+    });
+  });
+}
+
+function failure(
+  cause: unknown,
+): Effect.Effect<never, CapacityError | BackendError> {
+  return cause instanceof CapacityError || cause instanceof BackendError
+    ? Effect.fail(cause)
+    : Effect.die(cause);
 }
 
 /** Prompt and answer together, bounded by the context. */
 function sequenceLength(
-  { config, contextLength = config.maxPositionEmbeddings }: LanguageModelParts,
   { ids }: Prompt,
   settings: ResolvedSettings,
+  contextLength: number,
+  vocabulary: number,
 ): Effect.Effect<number, PromptError | CapacityError> {
   if (ids.length === 0) {
     return Effect.fail(
@@ -167,13 +217,13 @@ function sequenceLength(
       }),
     );
   }
-  const foreign = ids.findIndex((id) => !(id >= 0 && id < config.vocabSize));
+  const foreign = ids.findIndex((id) => !(id >= 0 && id < vocabulary));
   if (foreign >= 0) {
     return Effect.fail(
       new PromptError({
         message: `token ${
           ids[foreign]
-        } at position ${foreign} of the prompt is not in the model's vocabulary of ${config.vocabSize}`,
+        } at position ${foreign} of the prompt is not in the model's vocabulary of ${vocabulary}`,
       }),
     );
   }
@@ -182,208 +232,27 @@ function sequenceLength(
   );
 }
 
-/** The language graph with one generation's cache: takes ids, gives logits. */
-interface Sequence {
-  /**
-   * Computes the next tokens; `position` is the first one's. The logits are the last token's, and may be
-   * overwritten by the next call.
-   */
-  readonly advance: (
-    ids: HostTensor<"int64">,
-    position: number,
-    visual: VisualFeeds,
-  ) => Effect.Effect<Float32Array<ArrayBuffer>, BackendError>;
-}
-
-const openSequence = Effect.fnUntraced(function* (
-  { session, config, dtype = "float32" }: LanguageModelParts,
-  rotary: RotaryTables,
-  promptLength: number,
+/**
+ * The rotary table of a prompt whose angles no other has: with dynamic NTK, one past the trained length
+ * is rotated by the base of its own length.
+ */
+const ownRotary = Effect.fnUntraced(function* (
+  tables: RotaryTables,
+  config: LanguageConfig,
+  dtype: ComputeType,
   length: number,
-): Effect.fn.Return<Sequence, BackendError, Scope.Scope> {
-  // The last token of all is never fed back.
-  const capacity = roundCapacity(length - 1);
-  const table = yield* rotary.forPrompt(promptLength, capacity);
-  const cache = yield* allocateCache(session, config, dtype, capacity, table);
-  const lastIndex = hostTensor("int32", [1], new Int32Array(1));
-  const total = hostTensor("int32", [], new Int32Array(1));
-  // One object for all runs: the backend then has nothing new to bind but what changed.
-  const feeds: Record<string, Tensor> = {
-    ...cache.feeds,
-    seqlens_k: lastIndex,
-    total_sequence_length: total,
-  };
-  // Where the host can address the session's memory, logits come without a copy or fresh memory.
-  const logits = session.device === "cpu"
-    ? yield* session.allocate("float32", [1, config.vocabSize])
-    : undefined;
-  const shared = logits?.host;
-  const options = logits === undefined || shared === undefined
-    ? { into: cache.into, outputs: ["logits"] }
-    : { into: { ...cache.into, logits }, outputs: [] };
-  const read = (outputs: Readonly<Record<string, Tensor>>) =>
-    shared !== undefined
-      ? Effect.succeed(shared)
-      : outputs.logits.read as Effect.Effect<
-        Float32Array<ArrayBuffer>,
-        BackendError
-      >;
-  return {
-    advance: (ids, position, visual) =>
-      Effect.suspend(() => {
-        total.data[0] = position + ids.data.length;
-        lastIndex.data[0] = total.data[0] - 1;
-        feeds.input_ids = ids;
-        feeds.visual_embeds = visual.embeds;
-        feeds.visual_rows = visual.rows;
-        return Effect.flatMap(session.run(feeds, options), read);
-      }),
-  };
-});
-
-const run = Effect.fnUntraced(function* (
-  parts: LanguageModelParts,
-  rotary: RotaryTables,
-  { prompt, visual, observer = {} }: GenerationRequest,
-  settings: ResolvedSettings,
-  length: number,
-  counts: Counts,
-): Effect.fn.Return<Completion, PromptError | BackendError, Scope.Scope> {
-  const { config, endIds } = parts;
-  const began = performance.now();
-  let firstToken = began;
-  const promptLength = prompt.ids.length;
-  const rows = yield* visualRows(prompt, visual, config.hiddenSize);
-  const sequence = yield* openSequence(parts, rotary, promptLength, length);
-
-  const chunk = Math.max(
-    1,
-    parts.chunk ?? (parts.session.device === "cpu" ? 256 : 1024),
-  );
-  let logits = new Float32Array(0);
-  for (let start = 0; start < promptLength; start += chunk) {
-    const end = Math.min(promptLength, start + chunk);
-    logits = yield* sequence.advance(
-      hostTensor(
-        "int64",
-        [end - start],
-        BigInt64Array.from(prompt.ids.subarray(start, end), BigInt),
-      ),
-      start,
-      rows.chunk(start, end),
+): Effect.fn.Return<Readonly<Record<"cos" | "sin", Tensor>> | undefined> {
+  if (
+    config.ropeScaling?.type !== "dynamic" ||
+    length <= config.maxPositionEmbeddings
+  ) return undefined;
+  const table = yield* tables.forPrompt(length, length);
+  const half = config.headDim / 2;
+  const tensor = (numbers: Float32Array<ArrayBuffer>): Tensor =>
+    hostTensor(
+      dtype,
+      [length, half],
+      encodeFloats(numbers.slice(0, length * half), dtype),
     );
-    counts.prefill++;
-    counts.tokensPrefilled += end - start;
-    observer.onPrefill?.(end, promptLength);
-  }
-  // Before the repetition penalty can touch them: nothing has been generated yet.
-  const firstLogits = hostTensor("float32", [config.vocabSize], logits.slice());
-
-  const chooser = makeChooser(settings, {
-    endIds,
-    names: parts.names ?? noNames,
-    processors: yield* LogitsProcessors,
-    prompt,
-  });
-  const logprobs: TokenLogprob[] = [];
-  const answer = new Answer(parts, settings, observer);
-  const none = noVisual(config.hiddenSize);
-  const input = hostTensor("int64", [1], new BigInt64Array(1));
-  const limit = length - promptLength;
-  let reason: FinishReason = "length";
-  for (;;) {
-    const id = chooser.choose(logits);
-    if (id < 0) return yield* chooser.fault!;
-    const { logprob } = chooser;
-    if (logprob !== undefined) logprobs.push(logprob);
-    if (answer.ids.length === 0) {
-      firstToken = performance.now();
-      observer.onFirstToken?.();
-    }
-    observer.onToken?.(logprob === undefined ? { id } : { id, logprob });
-    if (endIds.includes(id)) {
-      answer.ids.push(id);
-      reason = "stop";
-      break;
-    }
-    answer.push(id);
-    if (answer.stopped) {
-      reason = "stop";
-      break;
-    }
-    if (answer.ids.length === limit) break;
-    input.data[0] = BigInt(id);
-    logits = yield* sequence.advance(
-      input,
-      promptLength + answer.ids.length - 1,
-      none,
-    );
-    counts.decode++;
-  }
-  if (answer.finish()) reason = "stop";
-  let imageTokens = 0;
-  for (const span of prompt.images) imageTokens += span.length;
-  return {
-    text: answer.text,
-    ids: Int32Array.from(answer.ids),
-    finishReason: reason,
-    usage: {
-      promptTokens: promptLength,
-      imageTokens,
-      completionTokens: answer.ids.length,
-      cachedTokens: 0,
-    },
-    firstLogits,
-    ...(settings.logprobs === undefined ? {} : { logprobs }),
-    timings: {
-      queueMs: 0,
-      prefillMs: firstToken - began,
-      decodeMs: performance.now() - firstToken,
-      firstTokenMs: firstToken - began,
-    },
-  };
+  return { cos: tensor(table.cos), sin: tensor(table.sin) };
 });
-
-/** The answer as it grows: ids, text, and what the observer has been told. */
-class Answer {
-  readonly ids: number[] = [];
-  readonly #text: AnswerText;
-  readonly #detokenizer: Detokenizer;
-  readonly #observer: GenerationObserver;
-
-  constructor(
-    parts: LanguageModelParts,
-    settings: ResolvedSettings,
-    observer: GenerationObserver,
-  ) {
-    this.#text = new AnswerText([...parts.endTexts ?? [], ...settings.stop]);
-    this.#detokenizer = parts.detokenizer();
-    this.#observer = observer;
-  }
-
-  get text(): string {
-    return this.#text.text;
-  }
-
-  get stopped(): boolean {
-    return this.#text.stopped;
-  }
-
-  push(id: number): void {
-    this.ids.push(id);
-    this.#tell(this.#text.push(this.#detokenizer.push(id)));
-  }
-
-  /** Releases what was held back; says whether that completed a stop string. */
-  finish(): boolean {
-    if (this.stopped) return false;
-    this.#tell(this.#text.push(this.#detokenizer.end()));
-    const stopped = this.stopped;
-    this.#tell(this.#text.end());
-    return stopped;
-  }
-
-  #tell(delta: string): void {
-    if (delta !== "") this.#observer.onText?.(delta, this.ids.length);
-  }
-}

@@ -91,7 +91,11 @@ export function languageGraph(
     ], { attributes: { axis: attribute.int(0) } }),
   };
 
-  const words = embed(e, reshape(e, ids, [-1]), `${prefix}.tok_embeddings.weight`);
+  const words = embed(
+    e,
+    reshape(e, ids, [-1]),
+    `${prefix}.tok_embeddings.weight`,
+  );
   let x = graph.node("ScatterND", [
     words,
     rows,
