@@ -406,7 +406,7 @@ export interface GenerationRequest {
 
 /** Watches a generation. */
 export interface GenerationObserver {
-  /** The request waits; so many others are before it. */
+  /** The request waits; so many others are before it. Called again as they become fewer. */
   readonly onQueued?: (ahead: number) => void;
   /** Prompt tokens computed so far. */
   readonly onPrefill?: (done: number, total: number) => void;

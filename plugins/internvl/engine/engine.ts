@@ -105,12 +105,12 @@ export class Engine {
     }
     const { slots, queue } = this.#options;
     // Those for which there is a slot are let in by the next turn of the loop.
-    const free = slots - this.#active.length - this.#waiting.length;
-    if (free <= -queue) {
+    const excess = this.#active.length + this.#waiting.length - slots;
+    if (excess >= queue) {
       throw new CapacityError({
         kind: "queue",
         message:
-          `${slots} requests are being computed and ${-free} wait, as many as the queue holds; try again later`,
+          `${slots} requests are being computed and ${excess} wait, as many as the queue holds; try again later`,
       });
     }
     const ahead = this.#waiting.length;
@@ -119,7 +119,7 @@ export class Engine {
       other.job.priority < job.priority
     );
     this.#waiting.splice(at < 0 ? ahead : at, 0, sequence);
-    if (free <= 0) job.onQueued?.(at < 0 ? -free : at);
+    if (excess >= 0) job.onQueued?.(at < 0 ? excess : at);
     this.#loop ??= this.#work();
     return () => this.#cancel(sequence);
   }
@@ -236,6 +236,7 @@ export class Engine {
       }
       this.#waiting.shift();
       this.#active.push(head);
+      this.#waiting.forEach(({ job }, ahead) => job.onQueued?.(ahead));
     }
   }
 

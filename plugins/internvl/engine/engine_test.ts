@@ -250,7 +250,7 @@ withSession(
       );
       yield* Fiber.awaitAll([first, low, high]);
       assert.deepEqual(order, ["first", "high", "low"]);
-      assert.deepEqual(ahead, [0, 0]);
+      assert.deepEqual(ahead, [0, 0, 0]);
       const late = yield* Effect.flip(
         model.generate({ ...request([5, 6], 400), deadlineMs: 1 }),
       );
