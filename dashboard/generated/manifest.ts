@@ -4,12 +4,21 @@ import * as r1 from "../../routes/_500.tsx";
 import * as r2 from "../../routes/_app.tsx";
 import * as r3 from "../../routes/_layout.tsx";
 import * as r4 from "../../routes/_middleware.ts";
-import * as r5 from "../../routes/index.tsx";
-import * as r6 from "../../routes/latency/data.ts";
-import * as r7 from "../../routes/latency/index.tsx";
-import * as r8 from "../../routes/sign-in.tsx";
-import * as i0 from "../../islands/LatencyBoard.tsx";
-import * as i1 from "../../islands/RunTable.tsx";
+import * as r5 from "../../routes/batches/[id]/data.ts";
+import * as r6 from "../../routes/batches/[id]/delete.ts";
+import * as r7 from "../../routes/batches/[id]/export.ts";
+import * as r8 from "../../routes/batches/[id]/index.tsx";
+import * as r9 from "../../routes/batches/compare.tsx";
+import * as r10 from "../../routes/batches/data.ts";
+import * as r11 from "../../routes/batches/index.tsx";
+import * as r12 from "../../routes/index.tsx";
+import * as r13 from "../../routes/latency/data.ts";
+import * as r14 from "../../routes/latency/index.tsx";
+import * as r15 from "../../routes/sign-in.tsx";
+import * as i0 from "../../islands/BatchGrid.tsx";
+import * as i1 from "../../islands/BatchTable.tsx";
+import * as i2 from "../../islands/LatencyBoard.tsx";
+import * as i3 from "../../islands/RunTable.tsx";
 import type { IslandFiles } from "../host/islands.ts";
 import type { RouteFiles } from "../host/router.ts";
 
@@ -19,13 +28,22 @@ export const routes: RouteFiles = {
   "_app.tsx": r2,
   "_layout.tsx": r3,
   "_middleware.ts": r4,
-  "index.tsx": r5,
-  "latency/data.ts": r6,
-  "latency/index.tsx": r7,
-  "sign-in.tsx": r8,
+  "batches/[id]/data.ts": r5,
+  "batches/[id]/delete.ts": r6,
+  "batches/[id]/export.ts": r7,
+  "batches/[id]/index.tsx": r8,
+  "batches/compare.tsx": r9,
+  "batches/data.ts": r10,
+  "batches/index.tsx": r11,
+  "index.tsx": r12,
+  "latency/data.ts": r13,
+  "latency/index.tsx": r14,
+  "sign-in.tsx": r15,
 };
 
 export const islands: IslandFiles = {
-  "LatencyBoard.tsx": i0,
-  "RunTable.tsx": i1,
+  "BatchGrid.tsx": i0,
+  "BatchTable.tsx": i1,
+  "LatencyBoard.tsx": i2,
+  "RunTable.tsx": i3,
 };

@@ -24,7 +24,10 @@ export interface BatchSummary {
   readonly settings: Json;
   /** Whether one run is all of it; then that run's id is the batch's. */
   readonly single: boolean;
-  /** `running` also stays when the process died; see `updatedAt`. */
+  /**
+   * `succeeded` when all have ended, even if some failed; see `counts`. `running` also stays when the
+   * process died; see `updatedAt`.
+   */
   readonly status: ItemStatus;
   /** When it began, in milliseconds since 1970. */
   readonly startedAt: number;
@@ -338,10 +341,10 @@ function summaryOf(
   const status = row.ended ??
     (begun < total || counts.running > 0
       ? "running"
-      : counts.failed > 0
-      ? "failed"
       : counts.interrupted > 0
       ? "interrupted"
+      : counts.succeeded === 0 && counts.failed > 0
+      ? "failed"
       : "succeeded");
   return {
     batchId: row.batch_id,

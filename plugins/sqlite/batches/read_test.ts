@@ -11,7 +11,8 @@ import {
   Text,
 } from "../../../pipeline/mod.ts";
 import { answered } from "../metrics/test_kit.ts";
-import { makeSqliteStore, type SqliteStore } from "../store.ts";
+import { makeSqliteStore } from "../store.ts";
+import { recordBatch } from "./test_kit.ts";
 
 function check(
   name: string,
@@ -26,42 +27,11 @@ function check(
 const memory = makeSqliteStore({ filename: ":memory:" });
 const at = Date.UTC(2026, 0, 15);
 
-/** Records a batch of so many questions, three apart. */
-const fill = (
-  store: SqliteStore,
-  id: string,
-  length: number,
-  more: { readonly total?: number; readonly answer?: (i: number) => string } =
-    {},
-) =>
-  Effect.gen(function* () {
-    for (let i = 0; i < length; i++) {
-      const events = answered(`${id}-${i}`, {
-        at: at + i,
-        failed: i % 7 === 6,
-        question: `What is ${i}?`,
-        answer: more.answer?.(i),
-        attributes: {
-          batch: {
-            id,
-            name: `${id}.jsonl`,
-            item: `q${i}`,
-            index: i,
-            total: more.total ?? length,
-            settings: { maxNewTokens: 8 },
-          },
-        },
-      });
-      for (const event of events) store.record(event);
-    }
-    yield* store.flush(`${id}-0`);
-  });
-
 check(
   "runs with one batch's id are its questions",
   Effect.gen(function* () {
     const store = yield* memory;
-    yield* fill(store, "a", 20, { total: 25 });
+    yield* recordBatch(store, "a", 20, { total: 25 });
     const [batch] = yield* store.batches.list();
     assert.deepEqual(
       { ...batch, startedAt: 0, updatedAt: 0, meanMs: 0 },
@@ -114,7 +84,7 @@ check(
   "a batch ends when all of its questions have; a removed run takes its question along",
   Effect.gen(function* () {
     const store = yield* memory;
-    yield* fill(store, "a", 3);
+    yield* recordBatch(store, "a", 3);
     assert.equal((yield* store.batches.get("a"))?.status, "succeeded");
     yield* store.remove("a-1");
     const { items } = yield* store.batches.items("a");
@@ -131,11 +101,11 @@ check(
   "two batches of the same questions are found and compared",
   Effect.gen(function* () {
     const store = yield* memory;
-    yield* fill(store, "a", 14);
-    yield* fill(store, "b", 20, {
+    yield* recordBatch(store, "a", 14);
+    yield* recordBatch(store, "b", 20, {
       answer: (i) => i % 2 === 0 ? "A circle." : "A square.",
     });
-    yield* fill(store, "c", 0);
+    yield* recordBatch(store, "c", 0);
     const alike = yield* store.batches.alike("a");
     assert.deepEqual(
       alike.map(({ batch, shared }) => [batch.batchId, shared]),
