@@ -79,6 +79,10 @@ export function describe(error: unknown): FaultReport {
       message: oneLine(error.message.replace(/, run again with/, "; run with")),
     };
   }
+  // Somebody stopped the run from the dashboard.
+  if (error instanceof DOMException && error.name === "AbortError") {
+    return { tag: "Cancelled", message: oneLine(error.message) };
+  }
   const message = error instanceof Error
     ? `${error.name === "Error" ? "" : `${error.name}: `}${error.message}`
     : String(error);

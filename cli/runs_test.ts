@@ -13,6 +13,9 @@ const summary: RunSummary = {
   inputs: { question: "What is\x1b[2J in the picture, 你好?" },
   outputs: { completion: { text: "A circle." } },
   attributes: {},
+  timings: {},
+  cached: 0,
+  usage: {},
 };
 const run: StoredRun = {
   ...summary,

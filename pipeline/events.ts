@@ -45,6 +45,8 @@ export interface RunStarted extends EventBase {
   readonly inputs: { readonly [name: string]: Preview };
   /** What the caller attached. */
   readonly attributes: { readonly [name: string]: Json };
+  /** The inputs themselves, by their codecs, where all have one and are small: to run it once more. */
+  readonly values?: { readonly [name: string]: Json };
 }
 
 /** A node, or one element of a mapped node, has begun an attempt. */
@@ -190,6 +192,7 @@ export const RunEventSchema: Schema.Codec<RunEvent> = Schema.Union([
     document: Schema.optionalKey(Schema.Json),
     inputs: previews,
     attributes: previews,
+    values: Schema.optionalKey(previews),
   }),
   Schema.Struct({
     _tag: Schema.Literal("NodeStarted"),

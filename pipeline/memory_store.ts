@@ -6,19 +6,15 @@ import { Effect, Layer } from "effect";
 import type { StoreError } from "./errors.ts";
 import type { RunEvent } from "./events.ts";
 import type { Json } from "./port.ts";
+import { cursorOf, pageSize, readCursor, sortKey } from "./run_query.ts";
 import {
-  cursorOf,
-  nodesFrom,
-  pageSize,
-  readCursor,
   type RunPage,
   type RunQuery,
+  type RunSort,
   RunStore,
   type RunSummary,
-  searchText,
-  summarize,
-  summaryOf,
 } from "./store.ts";
+import { nodesFrom, searchText, summarize, summaryOf } from "./summary.ts";
 
 /** Bounds of the store in memory. */
 export interface MemoryStoreOptions {
@@ -63,6 +59,7 @@ const compareAscii = (text: string): string =>
 export function makeMemoryStore(options: MemoryStoreOptions = {}): RunStore {
   const { maxRuns = 1000, maxEvents = 100_000 } = options;
   const runs = new Map<string, MemoryRun>();
+  const stops = new Map<string, () => void>();
   const record = (event: RunEvent): void => {
     if (event._tag === "RunStarted") {
       runs.set(event.runId, {
@@ -89,6 +86,7 @@ export function makeMemoryStore(options: MemoryStoreOptions = {}): RunStore {
       const after = query.cursor === undefined
         ? undefined
         : yield* readCursor(query.cursor);
+      const sign = query.order === "asc" ? -1 : 1;
       const text = query.text === undefined
         ? undefined
         : compareAscii(query.text);
@@ -96,15 +94,23 @@ export function makeMemoryStore(options: MemoryStoreOptions = {}): RunStore {
         .filter((run) =>
           (query.status === undefined || run.status === query.status) &&
           (query.pipeline === undefined || run.pipeline === query.pipeline) &&
+          (query.model === undefined ||
+            run.attributes.model === query.model) &&
+          (query.since === undefined || run.startedAt >= query.since) &&
+          (query.until === undefined || run.startedAt < query.until) &&
           (text === undefined ||
             compareAscii(searchText(run)).includes(text)) &&
-          (after === undefined || latestFirst(after, run) < 0)
+          (after === undefined ||
+            sign * compare(after, positionOf(run, query.sort)) > 0)
         )
-        .sort(latestFirst);
+        .sort((a, b) =>
+          -sign *
+          compare(positionOf(a, query.sort), positionOf(b, query.sort))
+        );
       const page = found.slice(0, limit);
       const last = page.at(-1);
       return found.length > limit && last !== undefined
-        ? { runs: page, cursor: cursorOf(last) }
+        ? { runs: page, cursor: cursorOf(last, query.sort) }
         : { runs: page };
     });
   return {
@@ -124,14 +130,32 @@ export function makeMemoryStore(options: MemoryStoreOptions = {}): RunStore {
         };
       }),
     remove: (runId) => Effect.sync(() => runs.delete(runId)),
+    cancel: (runId) =>
+      Effect.sync(() => {
+        if (runs.get(runId)?.summary.status !== "running") return false;
+        stops.get(runId)?.();
+        return true;
+      }),
+    onCancel: (runId, stop) => {
+      stops.set(runId, stop);
+      return () => void stops.delete(runId);
+    },
   };
 }
 
-type Position = Pick<RunSummary, "startedAt" | "runId">;
+interface Position {
+  readonly key: number;
+  readonly runId: string;
+}
 
-function latestFirst(a: Position, b: Position): number {
-  return b.startedAt - a.startedAt ||
-    (a.runId < b.runId ? 1 : a.runId > b.runId ? -1 : 0);
+const positionOf = (run: RunSummary, sort?: RunSort): Position => ({
+  key: sortKey(run, sort),
+  runId: run.runId,
+});
+
+/** By number, then by id. */
+function compare(a: Position, b: Position): number {
+  return a.key - b.key || (a.runId > b.runId ? 1 : a.runId < b.runId ? -1 : 0);
 }
 
 /**

@@ -51,19 +51,6 @@ export {
 } from "./port.ts";
 export * from "./run.ts";
 export type { NodeReport, OnValue } from "./state.ts";
-export {
-  cursorOf,
-  nodesFrom,
-  pageSize,
-  readCursor,
-  type RunPage,
-  type RunQuery,
-  RunStore,
-  type RunSummary,
-  searchText,
-  type StoredNode,
-  type StoredRun,
-  type StoredStatus,
-  summarize,
-  summaryOf,
-} from "./store.ts";
+export * from "./run_query.ts";
+export * from "./store.ts";
+export * from "./summary.ts";

@@ -11,7 +11,11 @@ import {
   sha256,
 } from "./json.ts";
 
-/** A small JSON value that stands for a large one in events, stores and dashboards. */
+/**
+ * A small JSON value that stands for a large one in events, stores and dashboards. In an object two fields
+ * have a meaning for stores: `icon`, a small picture as a `data:` URL, and `usage`, an object of numbers
+ * that add up over the nodes of a run.
+ */
 export type Preview = Schema.Json;
 
 /**

@@ -10,6 +10,7 @@ import type { GraphError, StoreError } from "./errors.ts";
 import { observe, type RunEvent, RunObserver } from "./events.ts";
 import { execute } from "./execute.ts";
 import type { Pipeline } from "./handles.ts";
+import { keepInputs } from "./keep.ts";
 import { Lanes } from "./lanes.ts";
 import { MemoCache } from "./memo.ts";
 import type { Graph } from "./model.ts";
@@ -145,12 +146,14 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
     let storeError: StoreError | undefined;
     if (state.observed) {
       const document = documentOf(pipeline);
+      const values = document === undefined ? undefined : keepInputs(data);
       state.emit({
         _tag: "RunStarted",
         pipeline: name,
         ...(document === undefined ? {} : { document }),
         inputs: previews(data),
         attributes: options.attributes ?? {},
+        ...(values === undefined ? {} : { values }),
       });
     }
     const finish = (exit: Exit.Exit<Data, unknown>): Effect.Effect<void> => {
@@ -191,6 +194,7 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
       );
       body = Effect.andThen(show, body);
     }
+    if (state.store.enabled) body = cancellable(body, state.store, runId);
     const outputs = yield* Effect.withSpan(
       Effect.onExit(body, finish),
       `pipeline ${name}`,
@@ -211,6 +215,21 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
     return result;
   });
   return running;
+}
+
+/** Interrupts the body when the store is asked to cancel the run. */
+function cancellable<A, E, R>(
+  body: Effect.Effect<A, E, R>,
+  store: RunStore,
+  runId: string,
+): Effect.Effect<A, E, R> {
+  return Effect.raceFirst(
+    body,
+    Effect.callback<never>((resume) => {
+      const end = store.onCancel(runId, () => resume(Effect.interrupt));
+      return Effect.sync(end);
+    }),
+  );
 }
 
 /** How to run a pipeline over a stream of inputs. */

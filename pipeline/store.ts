@@ -3,12 +3,11 @@
  * @module
  */
 import { Context, Effect } from "effect";
-import { StoreError } from "./errors.ts";
+import type { StoreError } from "./errors.ts";
 import type {
   ErrorReport,
   NodeFinished,
   RunEvent,
-  RunStarted,
   RunStatus,
   SpanReport,
 } from "./events.ts";
@@ -39,6 +38,16 @@ export interface RunSummary {
   readonly outputs?: { readonly [name: string]: Preview };
   /** What its caller attached. */
   readonly attributes: { readonly [name: string]: Json };
+  /** Milliseconds by stage, as `timingsOf` sums them, of the nodes that have ended. */
+  readonly timings: { readonly [stage: string]: number };
+  /** Results that came from the memo. */
+  readonly cached: number;
+  /** Milliseconds from its start to the first part of a stream, such as the first words of an answer. */
+  readonly firstPartMs?: number;
+  /** Sums of the numbers that previews carry under `usage`. */
+  readonly usage: { readonly [name: string]: number };
+  /** Whether a preview carried a picture under `icon`. */
+  readonly icon?: true;
 }
 
 /** A node, or one element of a mapped node, of a stored run. */
@@ -79,7 +88,10 @@ export interface StoredRun extends RunSummary {
   readonly events: readonly RunEvent[];
 }
 
-/** Which runs to list. */
+/** What runs can be ordered by; `tokens` is `completionTokens` of the usage. */
+export type RunSort = "startedAt" | "ms" | "tokens";
+
+/** Which runs to list, and in which order. */
 export interface RunQuery {
   /** At most this many, 1 to 1000; default 50. */
   readonly limit?: number;
@@ -89,11 +101,21 @@ export interface RunQuery {
   readonly status?: StoredStatus;
   /** Only runs of this pipeline. */
   readonly pipeline?: string;
+  /** Only runs whose attribute `model` is this. */
+  readonly model?: string;
+  /** Only runs that began at this time or later, in milliseconds since 1970. */
+  readonly since?: number;
+  /** Only runs that began before this time. */
+  readonly until?: number;
+  /** What they are ordered by; default: `startedAt`. Runs without that number come as if it were −1. */
+  readonly sort?: RunSort;
+  /** Which way; default: `desc`. */
+  readonly order?: "asc" | "desc";
   /** Only runs whose inputs, outputs, attributes or error contain this text, whatever the case of ASCII letters. */
   readonly text?: string;
 }
 
-/** A page of runs, latest first. */
+/** A page of runs, in the order that was asked for. */
 export interface RunPage {
   /** The runs. */
   readonly runs: readonly RunSummary[];
@@ -112,7 +134,7 @@ export interface RunStore {
    * not be written; then nothing more of the run is, and what was written stands as it is.
    */
   readonly flush: (runId: string) => Effect.Effect<void, StoreError>;
-  /** Lists runs, latest first. */
+  /** Lists runs, latest first if nothing else is asked for. */
   readonly list: (query?: RunQuery) => Effect.Effect<RunPage, StoreError>;
   /** A run with its nodes and events; `undefined` if there is none. */
   readonly get: (
@@ -120,6 +142,13 @@ export interface RunStore {
   ) => Effect.Effect<StoredRun | undefined, StoreError>;
   /** Forgets a run; tells whether there was one. */
   readonly remove: (runId: string) => Effect.Effect<boolean, StoreError>;
+  /**
+   * Asks whoever runs a run to stop it, in this process or in another that writes to the same store;
+   * tells whether it was still running. It then ends as `interrupted`.
+   */
+  readonly cancel: (runId: string) => Effect.Effect<boolean, StoreError>;
+  /** Calls `stop` when a run is asked to stop. The function it returns ends the waiting. */
+  readonly onCancel: (runId: string, stop: () => void) => () => void;
 }
 
 const keepsNothing: RunStore = {
@@ -129,6 +158,8 @@ const keepsNothing: RunStore = {
   list: () => Effect.succeed({ runs: [] }),
   get: () => Effect.succeed(undefined),
   remove: () => Effect.succeed(false),
+  cancel: () => Effect.succeed(false),
+  onCancel: () => () => {},
 };
 
 /**
@@ -158,251 +189,3 @@ const keepsNothing: RunStore = {
 export const RunStore: Context.Reference<RunStore> = Context.Reference<
   RunStore
 >("tessera/RunStore", { defaultValue: () => keepsNothing });
-
-/**
- * The summary of a run from its first event.
- *
- * ```ts
- * import { summaryOf } from "@tessera/sdk";
- * import assert from "node:assert/strict";
- *
- * const summary = summaryOf({
- *   _tag: "RunStarted",
- *   runId: "r",
- *   seq: 0,
- *   at: 0,
- *   pipeline: "shout",
- *   inputs: {},
- *   attributes: {},
- * });
- * assert.equal(summary.status, "running");
- * ```
- */
-export function summaryOf(event: RunStarted): RunSummary {
-  return {
-    runId: event.runId,
-    pipeline: event.pipeline,
-    status: "running",
-    startedAt: event.at,
-    updatedAt: event.at,
-    inputs: event.inputs,
-    attributes: event.attributes,
-  };
-}
-
-/**
- * The summary after one more event.
- *
- * ```ts
- * import { summarize, summaryOf } from "@tessera/sdk";
- * import assert from "node:assert/strict";
- *
- * const started = { runId: "r", seq: 0, at: 0 };
- * const summary = summarize(
- *   summaryOf({
- *     _tag: "RunStarted",
- *     ...started,
- *     pipeline: "shout",
- *     inputs: {},
- *     attributes: {},
- *   }),
- *   { _tag: "RunFinished", ...started, seq: 1, at: 7, status: "succeeded", ms: 7 },
- * );
- * assert.equal(summary.status, "succeeded");
- * assert.equal(summary.updatedAt, 7);
- * ```
- */
-export function summarize(summary: RunSummary, event: RunEvent): RunSummary {
-  return event._tag !== "RunFinished" ? { ...summary, updatedAt: event.at } : {
-    ...summary,
-    updatedAt: event.at,
-    status: event.status,
-    ms: event.ms,
-    ...(event.error === undefined ? {} : { error: event.error }),
-    ...(event.outputs === undefined ? {} : { outputs: event.outputs }),
-  };
-}
-
-/**
- * The nodes of a run from its events, in order of their starts.
- *
- * ```ts
- * import { nodesFrom } from "@tessera/sdk";
- * import assert from "node:assert/strict";
- *
- * const nodes = nodesFrom([{
- *   _tag: "NodeStarted",
- *   runId: "r",
- *   seq: 1,
- *   at: 0,
- *   node: "load[0]",
- *   kind: "load",
- *   composite: false,
- *   attempt: 1,
- *   queuedMs: 0,
- * }]);
- * assert.equal(nodes[0]?.status, "running");
- * ```
- */
-export function nodesFrom(events: readonly RunEvent[]): StoredNode[] {
-  const nodes = new Map<string, StoredNode>();
-  for (const event of events) {
-    switch (event._tag) {
-      case "NodeStarted": {
-        const { node, kind, composite, attempt, queuedMs, at } = event;
-        nodes.set(node, {
-          node,
-          kind,
-          composite,
-          attempt,
-          queuedMs,
-          startedAt: at,
-          status: "running",
-          cached: false,
-          spans: [],
-        });
-        break;
-      }
-      case "NodeFinished":
-      case "NodeFailed": {
-        const known = nodes.get(event.node);
-        if (known === undefined) break;
-        const { attempt, ms } = event;
-        nodes.set(
-          event.node,
-          event._tag === "NodeFailed"
-            ? { ...known, attempt, ms, status: "failed", error: event.error }
-            : {
-              ...known,
-              attempt,
-              ms,
-              status: "succeeded",
-              queuedMs: event.queuedMs,
-              cached: event.cached,
-              spans: event.spans,
-              outputs: event.outputs,
-            },
-        );
-      }
-    }
-  }
-  return [...nodes.values()];
-}
-
-/**
- * What `text` in a {@link RunQuery} is looked for in.
- *
- * ```ts
- * import { searchText } from "@tessera/sdk";
- * import assert from "node:assert/strict";
- *
- * const text = searchText({
- *   runId: "r",
- *   pipeline: "shout",
- *   status: "running",
- *   startedAt: 0,
- *   updatedAt: 0,
- *   inputs: { text: "hello" },
- *   attributes: { user: "ada" },
- * });
- * assert.ok(text.includes("hello") && text.includes("ada"));
- * ```
- */
-export function searchText(summary: RunSummary): string {
-  const { runId, pipeline, inputs, outputs, attributes, error } = summary;
-  return [
-    runId,
-    pipeline,
-    ...leaves(inputs),
-    ...leaves(outputs ?? {}),
-    ...leaves(attributes),
-    error?.message ?? "",
-  ].join("\n");
-}
-
-function leaves(value: Json): string[] {
-  if (typeof value !== "object" || value === null) return [String(value)];
-  return Object.values(value).flatMap(leaves);
-}
-
-/**
- * The page size of a query; fails for a number out of range.
- *
- * ```ts
- * import { pageSize } from "@tessera/sdk";
- * import { Effect } from "effect";
- * import assert from "node:assert/strict";
- *
- * assert.equal(await Effect.runPromise(pageSize({})), 50);
- * const error = await Effect.runPromise(Effect.flip(pageSize({ limit: 2000 })));
- * assert.equal(error._tag, "StoreError");
- * ```
- */
-export function pageSize(
-  query: RunQuery,
-): Effect.Effect<number, StoreError> {
-  const { limit = 50 } = query;
-  return Number.isInteger(limit) && limit >= 1 && limit <= 1000
-    ? Effect.succeed(limit)
-    : Effect.fail(
-      new StoreError({
-        message:
-          `run store: limit ${limit} is not a whole number from 1 to 1000`,
-      }),
-    );
-}
-
-/**
- * The last run of a page as a cursor.
- *
- * ```ts
- * import { cursorOf } from "@tessera/sdk";
- * import assert from "node:assert/strict";
- *
- * const cursor = cursorOf({
- *   runId: "r",
- *   pipeline: "shout",
- *   status: "running",
- *   startedAt: 12,
- *   updatedAt: 12,
- *   inputs: {},
- *   attributes: {},
- * });
- * assert.equal(cursor, "12:r");
- * ```
- */
-export function cursorOf(last: RunSummary): string {
-  return `${last.startedAt}:${last.runId}`;
-}
-
-/**
- * Reads a cursor; fails for text that {@link cursorOf} did not write.
- *
- * ```ts
- * import { readCursor } from "@tessera/sdk";
- * import { Effect } from "effect";
- * import assert from "node:assert/strict";
- *
- * assert.deepEqual(await Effect.runPromise(readCursor("12:r")), {
- *   startedAt: 12,
- *   runId: "r",
- * });
- * ```
- */
-export function readCursor(
-  cursor: string,
-): Effect.Effect<
-  { readonly startedAt: number; readonly runId: string },
-  StoreError
-> {
-  const match = /^(-?\d+(?:\.\d+)?):(.+)$/s.exec(cursor);
-  return match === null
-    ? Effect.fail(
-      new StoreError({
-        message: `run store: "${
-          cursor.slice(0, 40)
-        }" is no cursor; pass on the one of the page before`,
-      }),
-    )
-    : Effect.succeed({ startedAt: Number(match[1]), runId: match[2]! });
-}

@@ -3,7 +3,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { Cause, Effect, Exit, Schema, type Scope } from "effect";
+import { Cause, Effect, Exit, Fiber, Schema, type Scope } from "effect";
 import { StoreError } from "./errors.ts";
 import { type RunEvent, RunEventSchema } from "./events.ts";
 import { pipeline } from "./graph.ts";
@@ -45,6 +45,9 @@ export function eventsOf(
     readonly text?: string;
     readonly unfinished?: boolean;
     readonly error?: string;
+    readonly model?: string;
+    readonly ms?: number;
+    readonly tokens?: number;
   } = {},
 ): RunEvent[] {
   const started: RunEvent = {
@@ -54,20 +57,39 @@ export function eventsOf(
     at,
     pipeline: more.pipeline ?? "p",
     inputs: { text: more.text ?? "" },
-    attributes: { user: { name: "Ada" } },
+    attributes: {
+      user: { name: "Ada" },
+      ...(more.model === undefined ? {} : { model: more.model }),
+    },
   };
+  const { ms = 5, tokens } = more;
+  const node = { node: "say", kind: "say", composite: false, attempt: 1 };
+  const said: RunEvent[] = tokens === undefined ? [] : [{
+    _tag: "NodeFinished",
+    runId,
+    seq: 1,
+    at: at + 1,
+    ...node,
+    ms: 4,
+    queuedMs: 0,
+    cached: true,
+    outputs: {
+      text: { usage: { completionTokens: tokens }, icon: "data:image/x," },
+    },
+    spans: [{ name: "think", startMs: 0, ms: 3 }],
+  }];
   const finished: RunEvent = {
     _tag: "RunFinished",
     runId,
-    seq: 1,
-    at: at + 5,
+    seq: 1 + said.length,
+    at: at + ms,
     status: more.error === undefined ? "succeeded" : "failed",
-    ms: 5,
+    ms,
     ...(more.error === undefined
       ? { outputs: { text: `out of ${runId}` } }
       : { error: { tag: "Broken", message: more.error } }),
   };
-  return more.unfinished ? [started] : [started, finished];
+  return more.unfinished ? [started, ...said] : [started, ...said, finished];
 }
 
 /** Registers the contract as tests of one implementation. */
@@ -270,6 +292,118 @@ export function storeContract(
           ["a"],
         );
         assert.deepEqual(yield* found({ pipeline: "x' OR 1=1 --" }), []);
+      }),
+  );
+
+  check(
+    "lists filter by model and time",
+    (store) =>
+      Effect.gen(function* () {
+        yield* record(store, eventsOf("a", 10, { model: "nano" }));
+        yield* record(store, eventsOf("b", 20, { model: "26B" }));
+        yield* record(store, eventsOf("c", 30, { model: "nano" }));
+        yield* record(store, eventsOf("d", 40));
+        const found = (query: Parameters<RunStore["list"]>[0]) =>
+          Effect.map(store.list(query), ({ runs }) => ids(runs));
+        assert.deepEqual(yield* found({ model: "nano" }), ["c", "a"]);
+        assert.deepEqual(yield* found({ model: "n" }), []);
+        assert.deepEqual(yield* found({ since: 20 }), ["d", "c", "b"]);
+        assert.deepEqual(yield* found({ until: 20 }), ["a"]);
+        assert.deepEqual(
+          yield* found({ since: 20, until: 40, model: "nano", text: "ADA" }),
+          ["c"],
+        );
+      }),
+  );
+
+  check(
+    "lists are ordered by time taken or tokens, both ways, page by page",
+    (store) =>
+      Effect.gen(function* () {
+        const facts: [string, number, number | undefined][] = [
+          ["a", 7, 3],
+          ["b", 7, undefined],
+          ["c", 100, 3],
+          ["d", 0.5, 90],
+          ["e", 7, 12],
+        ];
+        for (const [i, [id, ms, tokens]] of facts.entries()) {
+          yield* record(
+            store,
+            eventsOf(id, i, {
+              ms,
+              pipeline: id === "d" ? "other" : "p",
+              ...(tokens === undefined ? {} : { tokens }),
+            }),
+          );
+        }
+        yield* record(store, eventsOf("f", 9, { unfinished: true }));
+        const all = (query: Parameters<RunStore["list"]>[0]) =>
+          Effect.gen(function* () {
+            const seen: string[] = [];
+            let cursor: string | undefined;
+            do {
+              const page = yield* store.list({
+                ...query,
+                limit: 2,
+                ...(cursor === undefined ? {} : { cursor }),
+              });
+              seen.push(...ids(page.runs));
+              cursor = page.cursor;
+            } while (cursor !== undefined);
+            return seen.join("");
+          });
+        assert.equal(yield* all({ sort: "ms" }), "cebadf");
+        assert.equal(yield* all({ sort: "ms", order: "asc" }), "fdabec");
+        assert.equal(yield* all({ sort: "tokens" }), "decafb");
+        assert.equal(
+          yield* all({ sort: "tokens", order: "asc", pipeline: "p" }),
+          "bface",
+        );
+        assert.equal(yield* all({ order: "asc" }), "abcdef");
+      }),
+  );
+
+  check(
+    "a summary has the sums of its nodes",
+    (store) =>
+      Effect.gen(function* () {
+        yield* record(store, eventsOf("a", 10, { tokens: 3 }));
+        const [run] = (yield* store.list()).runs;
+        assert.deepEqual(
+          [run!.timings, run!.cached, run!.usage, run!.icon],
+          [{ think: 3 }, 1, { completionTokens: 3 }, true],
+        );
+        // Nobody looks for the bytes of a picture.
+        assert.deepEqual((yield* store.list({ text: "image/x" })).runs, []);
+      }),
+  );
+
+  check(
+    "a run that is asked to stop ends as interrupted, and nothing else does",
+    (store) =>
+      Effect.gen(function* () {
+        const start = (runId: string) =>
+          Effect.forkChild(Effect.exit(Effect.provideService(
+            run(wait, { values: [1] }, { runId }),
+            RunStore,
+            store,
+          )));
+        const stopped = yield* start("stopped");
+        const other = yield* start("other");
+        for (;;) {
+          const { runs } = yield* store.list({ status: "running" });
+          if (runs.length === 2) break;
+          yield* Effect.sleep(1);
+        }
+        assert.equal(yield* store.cancel("never"), false);
+        assert.equal(yield* store.cancel("stopped"), true);
+        const exit = yield* Fiber.join(stopped);
+        assert.ok(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause));
+        assert.equal((yield* store.get("stopped"))?.status, "interrupted");
+        assert.equal((yield* store.get("other"))?.status, "running");
+        assert.equal(yield* store.cancel("stopped"), false);
+        yield* Fiber.interrupt(other);
       }),
   );
 

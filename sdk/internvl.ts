@@ -347,5 +347,9 @@ function settled<A, E>(
   if (signal?.aborted && Cause.hasInterruptsOnly(exit.cause)) {
     throw signal.reason;
   }
+  if (Cause.hasInterruptsOnly(exit.cause)) {
+    // Nobody here asked for it: the run was cancelled through its store.
+    throw new DOMException("the run was cancelled", "AbortError");
+  }
   throw Cause.squash(exit.cause);
 }

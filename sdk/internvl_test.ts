@@ -259,3 +259,21 @@ Deno.test("runs go into a store that is open already, with model, attributes and
   const last = run?.events.at(-1);
   assert.ok(last?._tag === "RunFinished" && last.rssBytes! > 1e6);
 });
+
+Deno.test("a run that is cancelled through its store rejects with AbortError, and the model goes on", async () => {
+  const store = makeMemoryStore();
+  await using model = await InternVL.load(nano, { store });
+  const cancelled = model.chat({
+    question: "Hi",
+    generation: { maxNewTokens: 200, minNewTokens: 200 },
+    onEvent: (event) => {
+      if (event._tag === "NodeProgress" && event.port === "text") {
+        Effect.runSync(store.cancel(event.runId));
+      }
+    },
+  });
+  await assert.rejects(cancelled, { name: "AbortError" });
+  const [run] = (await Effect.runPromise(store.list())).runs;
+  assert.equal(run?.status, "interrupted");
+  assert.ok((await model.chat({ question: "Hi", generation })).response !== "");
+});

@@ -11,6 +11,7 @@ import { Effect, type Scope, Semaphore, Stream } from "effect";
 import * as Reactivity from "effect/reactivity/Reactivity";
 import { SqlClient, Statement } from "effect/sql";
 import type { Connection } from "effect/sql/SqlConnection";
+import type { Retention } from "./retention.ts";
 import { classifySqliteError, SqlError } from "effect/sql/SqlError";
 
 /** How to open a database. */
@@ -19,6 +20,8 @@ export interface SqliteOptions {
   readonly filename: string;
   /** Statements run once after opening, such as `PRAGMA max_page_count = 100`. */
   readonly setup?: string;
+  /** What is kept when runs become many or old; default: the newest 2 GiB. */
+  readonly keep?: Retention;
 }
 
 /** Prepared statements kept; those of this store are fewer. */
@@ -43,7 +46,7 @@ export function openSqlite(
     yield* Effect.tapError(
       attempt(() =>
         db.exec(
-          `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; ${
+          `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; ${
             options.setup ?? ""
           }`,
         )

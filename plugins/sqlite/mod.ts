@@ -32,6 +32,8 @@ export type {
   Points,
   StageReport,
 } from "./metrics/report.ts";
+export type { Changes, Facets } from "./list.ts";
+export type { Retention } from "./retention.ts";
 export { latencyWindows } from "./metrics/report.ts";
 export { makeSqliteStore, type SqliteStore } from "./store.ts";
 

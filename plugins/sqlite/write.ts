@@ -1,0 +1,134 @@
+/**
+ * How a batch of events changes the tables.
+ * @module
+ */
+import { Effect } from "effect";
+import type { SqlClient } from "effect/sql";
+import type { SqlError } from "effect/sql/SqlError";
+import {
+  iconOf,
+  type RunEvent,
+  type RunSummary,
+  summarize,
+  summaryOf,
+} from "../../pipeline/mod.ts";
+import { rowOf } from "./rows.ts";
+
+/** Marks of removals that are kept, for readers who ask what is gone. */
+const marksKept = 10_000;
+
+/** The next mark; belongs into the transaction that uses it. */
+export function nextMark(
+  sql: SqlClient.SqlClient,
+): Effect.Effect<number, SqlError> {
+  return Effect.map(
+    sql<
+      { readonly mark: number }
+    >`UPDATE run_marks SET mark = mark + 1 RETURNING mark`,
+    ([row]) => row!.mark,
+  );
+}
+
+/** Writes events and what they make of their runs, and `more`, in one transaction. */
+export function writeBatch(
+  sql: SqlClient.SqlClient,
+  active: Map<string, RunSummary>,
+  batch: readonly RunEvent[],
+  more: Effect.Effect<void, SqlError>,
+): Effect.Effect<void, SqlError> {
+  return Effect.suspend(() => {
+    const changed = new Map<string, RunSummary>();
+    const begun: string[] = [];
+    const ended: string[] = [];
+    // Runs of which more has changed than the time of the last event.
+    const rewritten = new Set<string>();
+    const icons = new Map<string, string>();
+    for (const event of batch) {
+      const { runId } = event;
+      if (event._tag === "RunStarted") {
+        begun.push(runId);
+        rewritten.add(runId);
+        changed.set(runId, summaryOf(event));
+        continue;
+      }
+      const before = changed.get(runId) ?? active.get(runId);
+      if (before === undefined) continue;
+      const after = summarize(before, event);
+      changed.set(runId, after);
+      if (
+        event._tag !== "NodeProgress" ||
+        after.firstPartMs !== before.firstPartMs
+      ) rewritten.add(runId);
+      if (event._tag === "RunFinished") ended.push(runId);
+      if (event._tag === "NodeFinished" && after.icon && !before.icon) {
+        icons.set(runId, iconOf(event)!);
+      }
+    }
+    const events = JSON.stringify(
+      batch.map((event) => [event.runId, event.seq, JSON.stringify(event)]),
+    );
+    const written = sql.withTransaction(Effect.gen(function* () {
+      const mark = yield* nextMark(sql);
+      for (const runId of begun) {
+        yield* sql`DELETE FROM run_events WHERE run_id = ${runId}`;
+        yield* sql`DELETE FROM run_icons WHERE run_id = ${runId}`;
+      }
+      for (const [runId, run] of changed) {
+        if (!rewritten.has(runId)) {
+          yield* sql`UPDATE runs SET updated_at = ${run.updatedAt}, seen_at = ${run.updatedAt}, mark = ${mark}
+            WHERE run_id = ${runId}`;
+          continue;
+        }
+        const row = rowOf(run, mark);
+        if (begun.includes(runId)) {
+          yield* sql`INSERT OR REPLACE INTO runs ${sql.insert(row)}`;
+        } else {
+          // An update leaves alone the indexes whose columns stay, which replacing does not.
+          yield* sql`UPDATE runs SET status = ${row.status}, updated_at = ${row.updated_at},
+            seen_at = ${row.seen_at}, ms = ${row.ms}, ms_key = ${row.ms_key}, tokens = ${row.tokens},
+            error = ${row.error}, outputs = ${row.outputs}, search = ${row.search},
+            glance = ${row.glance}, mark = ${mark} WHERE run_id = ${runId}`;
+        }
+      }
+      for (const [runId, icon] of icons) {
+        yield* sql`INSERT OR REPLACE INTO run_icons VALUES (${runId}, ${icon})`;
+      }
+      for (const runId of ended) {
+        yield* sql`DELETE FROM run_cancels WHERE run_id = ${runId}`;
+      }
+      // One statement whatever the number of rows, so that it is prepared once.
+      yield* sql`INSERT OR REPLACE INTO run_events (run_id, seq, body)
+        SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(${events})`;
+      yield* more;
+    }));
+    return Effect.map(written, () => {
+      for (const [runId, run] of changed) {
+        if (run.status === "running") active.set(runId, run);
+        else active.delete(runId);
+      }
+    });
+  });
+}
+
+/** Forgets runs, in one transaction; returns those that were there. */
+export function removeRuns(
+  sql: SqlClient.SqlClient,
+  runIds: readonly string[],
+): Effect.Effect<readonly string[], SqlError> {
+  return sql.withTransaction(Effect.gen(function* () {
+    const mark = yield* nextMark(sql);
+    const gone: string[] = [];
+    for (const runId of runIds) {
+      yield* sql`DELETE FROM run_events WHERE run_id = ${runId}`;
+      yield* sql`DELETE FROM run_icons WHERE run_id = ${runId}`;
+      yield* sql`DELETE FROM run_cancels WHERE run_id = ${runId}`;
+      const found =
+        yield* sql`DELETE FROM runs WHERE run_id = ${runId} RETURNING run_id`;
+      if (found.length === 0) continue;
+      gone.push(runId);
+      yield* sql`INSERT INTO run_removals VALUES (${mark}, ${runId})`;
+    }
+    yield* sql`DELETE FROM run_removals WHERE mark < ${mark - marksKept}`;
+    return gone;
+  }));
+}
