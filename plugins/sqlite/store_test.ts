@@ -161,7 +161,7 @@ check(
       const filename = `${path}/runs.db`;
       const small = yield* makeSqliteStore({
         filename,
-        setup: "PRAGMA max_page_count = 24;",
+        setup: "PRAGMA max_page_count = 60;",
       });
       const results = yield* Effect.provideService(
         Effect.forEach(
