@@ -69,4 +69,17 @@ export {
   type SessionOptions,
   type ValueInfo,
 } from "./plugins/onnx/mod.ts";
+export {
+  defaultServerLimits,
+  ListenError,
+  type Listening,
+  type ListenOptions,
+  type MediaPolicy,
+  type ModelPool,
+  type ModelState,
+  type ServedModel,
+  type ServedServices,
+  type ServerLimits,
+  type ServerOptions,
+} from "./plugins/openai/mod.ts";
 export { layerSqlite, type SqliteOptions } from "./plugins/sqlite/mod.ts";

@@ -27,7 +27,8 @@ function compact<T extends Record<string, unknown>>(
   ) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
-function ranged(
+/** An optional number in a range. */
+export function ranged(
   flag: Flag.Flag<number>,
   metavar: string,
   text: string,

@@ -24,6 +24,7 @@ import { quantize } from "./quantize.ts";
 import { run } from "./run.ts";
 import { runs } from "./runs.ts";
 import { services } from "./services.ts";
+import { serve } from "./serve.ts";
 import { Shell } from "./shell.ts";
 import { jsonText, oneLine } from "./text.ts";
 import { version } from "./version.ts";
@@ -41,6 +42,7 @@ export const tessera = Command.make("tessera").pipe(
     run,
     graph,
     runs,
+    serve,
     dashboard,
     inspect,
     quantize,

@@ -161,32 +161,36 @@ function isSpecial(path: string): boolean {
 }
 
 /** Makes the store's folder. Only a store that was asked for by name must be there. */
-const prepareStore = Effect.fnUntraced(function* (store: string | undefined) {
-  if (store === "memory" || store === "none") return undefined;
-  const shell = yield* Shell;
-  const file = store ?? defaultStore;
-  const folder = file.replace(/[^/\\]*$/, "");
-  try {
-    if (folder !== "") Deno.mkdirSync(folder, { recursive: true });
-    if (isSpecial(file)) throw new Error("it is no regular file");
-    // Found out now, and not when a model of many gigabytes has been loaded.
-    Deno.openSync(file, { append: true, create: true }).close();
-    return file;
-  } catch (cause) {
-    const reason = fileReason(cause);
-    if (store !== undefined) {
-      return yield* Effect.fail<Fault>(
-        new OutputError(`cannot write the run store ${file}: ${reason}`, {
-          cause,
-        }),
+export const prepareStore: (
+  store: string | undefined,
+) => Effect.Effect<string | undefined, Fault, Shell> = Effect.fnUntraced(
+  function* (store: string | undefined) {
+    if (store === "memory" || store === "none") return undefined;
+    const shell = yield* Shell;
+    const file = store ?? defaultStore;
+    const folder = file.replace(/[^/\\]*$/, "");
+    try {
+      if (folder !== "") Deno.mkdirSync(folder, { recursive: true });
+      if (isSpecial(file)) throw new Error("it is no regular file");
+      // Found out now, and not when a model of many gigabytes has been loaded.
+      Deno.openSync(file, { append: true, create: true }).close();
+      return file;
+    } catch (cause) {
+      const reason = fileReason(cause);
+      if (store !== undefined) {
+        return yield* Effect.fail<Fault>(
+          new OutputError(`cannot write the run store ${file}: ${reason}`, {
+            cause,
+          }),
+        );
+      }
+      shell.warn(
+        `tessera: runs are not recorded: cannot write ${file}: ${reason} (--store FILE puts them elsewhere)\n`,
       );
+      return undefined;
     }
-    shell.warn(
-      `tessera: runs are not recorded: cannot write ${file}: ${reason} (--store FILE puts them elsewhere)\n`,
-    );
-    return undefined;
-  }
-});
+  },
+);
 
 /**
  * A promise as an effect: tagged rejections are failures, others are defects. Interruption aborts the

@@ -11,5 +11,14 @@ export {
 } from "./ask.ts";
 export { InternVL } from "./internvl.ts";
 export { modelLayer } from "./layers.ts";
+export {
+  serve,
+  ServeError,
+  type ServeModel,
+  type ServeOptions,
+  type Server,
+  type Serving,
+  serving,
+} from "./serve.ts";
 export * from "./types.ts";
 export { stages, stageTimings } from "./stages.ts";

@@ -1,0 +1,100 @@
+/**
+ * The routes of the server as one description, from which the OpenAPI document is made.
+ * @module
+ */
+import { Schema } from "effect";
+import {
+  HttpApi,
+  HttpApiEndpoint,
+  HttpApiGroup,
+  HttpApiMiddleware,
+  HttpApiSchema,
+  OpenApi,
+} from "effect/http-api";
+import { ChatChunk, ChatCompletion, ChatRequest } from "./schema/chat.ts";
+import { ErrorBody } from "./schema/common.ts";
+import { ModelBody, ModelList } from "./schema/models.ts";
+
+/** Errors as the document lists them. */
+const failure = (status: number, identifier: string) =>
+  ErrorBody.annotate({ identifier }).pipe(HttpApiSchema.status(status));
+
+/** What every route may answer instead of a result. */
+export const failures = [
+  failure(400, "BadRequest"),
+  failure(401, "Unauthorized"),
+  failure(404, "NotFound"),
+  failure(413, "TooLarge"),
+  failure(429, "RateLimited"),
+  failure(500, "ServerError"),
+  failure(503, "Overloaded"),
+] as const;
+
+/** Turns what a schema has against a request into OpenAI's form. */
+export class Mistakes extends HttpApiMiddleware.Service<Mistakes>()(
+  "tessera/openai/Mistakes",
+) {}
+
+/** `data: …` of a stream, `[DONE]` at its end. */
+const eventsOf = <S extends Schema.Codec<unknown, unknown>>(chunk: S) =>
+  HttpApiSchema.StreamSse({
+    events: Schema.Struct({
+      event: Schema.Literal("message"),
+      data: Schema.Union([
+        Schema.Literal("[DONE]"),
+        Schema.fromJsonString(chunk),
+      ]),
+    }),
+  });
+
+const chat = HttpApiEndpoint.post("chat", "/v1/chat/completions", {
+  payload: ChatRequest,
+  success: [ChatCompletion, eventsOf(ChatChunk)],
+  error: failures,
+}).annotate(OpenApi.Summary, "Answers messages with pictures and videos");
+
+const models = HttpApiEndpoint.get("models", "/v1/models", {
+  success: ModelList,
+  error: failures,
+}).annotate(OpenApi.Summary, "Lists the models");
+
+const model = HttpApiEndpoint.get("model", "/v1/models/:id", {
+  params: { id: Schema.String },
+  success: ModelBody,
+  error: failures,
+}).annotate(OpenApi.Summary, "Describes a model");
+
+/** OpenAI's API. */
+export class OpenAiGroup extends HttpApiGroup.make("openai")
+  .add(chat, models, model).middleware(Mistakes) {}
+
+const words = Schema.String.pipe(
+  HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4" }),
+);
+const StatusBody = Schema.Struct({ status: Schema.String });
+
+/** What stands around it. */
+export class ServerGroup extends HttpApiGroup.make("server")
+  .add(
+    HttpApiEndpoint.get("health", "/health", { success: StatusBody })
+      .annotate(OpenApi.Summary, "Whether the process lives"),
+    HttpApiEndpoint.get("ready", "/ready", {
+      success: StatusBody,
+      error: failure(503, "NotReady"),
+    }).annotate(OpenApi.Summary, "Whether requests are taken"),
+    HttpApiEndpoint.get("metrics", "/metrics", { success: words })
+      .annotate(OpenApi.Summary, "Metrics in the text format of Prometheus"),
+  ) {}
+
+/** The whole API. */
+export class ServerApi extends HttpApi.make("tessera")
+  .add(OpenAiGroup, ServerGroup)
+  .annotate(HttpApi.PayloadParseOptions, {
+    onExcessProperty: "error",
+    errors: "all",
+  })
+  .annotateMerge(OpenApi.annotations({
+    title: "Tessera",
+    description:
+      "Vision-language models of the InternVL-Chat family behind OpenAI's API.",
+  })) {}

@@ -1,0 +1,126 @@
+/**
+ * Reads a request's body within bounds: bytes, time, well-formed UTF-8, and levels of brackets.
+ * @module
+ */
+import { ApiError, invalid } from "./errors.ts";
+import type { ServerLimits } from "./limits.ts";
+
+/** Reads a body, or throws an {@link ApiError}. */
+export async function readBody(
+  request: Request,
+  { maxBodyBytes, bodyTimeoutMs, maxDepth }: Pick<
+    ServerLimits,
+    "maxBodyBytes" | "bodyTimeoutMs" | "maxDepth"
+  >,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const encoding = request.headers.get("content-encoding");
+  if (encoding !== null && encoding.toLowerCase() !== "identity") {
+    throw new ApiError({
+      status: 415,
+      message: "compressed bodies are not taken; send it as it is",
+      code: "unsupported_content_encoding",
+    });
+  }
+  const type = request.headers.get("content-type") ?? "";
+  // Anything else could be sent by a page of another site without asking.
+  if (!/^application\/json\s*(;|$)/i.test(type)) {
+    throw new ApiError({
+      status: 415,
+      message: "the content type must be application/json",
+      code: "unsupported_content_type",
+    });
+  }
+  const declared = Number(request.headers.get("content-length") ?? 0);
+  if (declared > maxBodyBytes) throw tooLarge(maxBodyBytes);
+  const bytes = await read(request, maxBodyBytes, bodyTimeoutMs);
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw invalid(undefined, "the body is not valid UTF-8", "invalid_json");
+  }
+  if (depthOf(bytes, maxDepth) > maxDepth) {
+    throw invalid(
+      undefined,
+      `the body is nested deeper than ${maxDepth} levels`,
+      "invalid_json",
+    );
+  }
+  return bytes;
+}
+
+function tooLarge(limit: number): ApiError {
+  return new ApiError({
+    status: 413,
+    message:
+      `the body is larger than ${limit} bytes; send fewer or smaller pictures, or their addresses`,
+    code: "request_too_large",
+  });
+}
+
+async function read(
+  request: Request,
+  limit: number,
+  timeoutMs: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (request.body === null) return new Uint8Array();
+  const reader = request.body.getReader();
+  const late = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => late.resolve("late"), timeoutMs);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    while (true) {
+      const next = await Promise.race([reader.read(), late.promise]);
+      if (next === "late") {
+        throw new ApiError({
+          status: 408,
+          message: `the body did not come within ${timeoutMs} ms`,
+          code: "request_timeout",
+        });
+      }
+      if (next.done) break;
+      length += next.value.length;
+      if (length > limit) throw tooLarge(limit);
+      chunks.push(next.value);
+    }
+  } catch (error) {
+    reader.cancel().catch(() => {});
+    if (error instanceof ApiError) throw error;
+    throw invalid(undefined, "the body broke off", "invalid_json");
+  } finally {
+    clearTimeout(timer);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/** Deepest level of brackets outside strings; stops counting one past `limit`. */
+function depthOf(bytes: Uint8Array, limit: number): number {
+  const QUOTE = 0x22, BACKSLASH = 0x5c;
+  let depth = 0, deepest = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i];
+    if (byte === QUOTE) {
+      // The native search skips the text of a picture quickly.
+      let end = i;
+      do {
+        end = bytes.indexOf(QUOTE, end + 1);
+        if (end < 0) return deepest;
+        let slashes = 0;
+        while (bytes[end - 1 - slashes] === BACKSLASH) slashes++;
+        if (slashes % 2 === 0) break;
+      } while (true);
+      i = end;
+    } else if (byte === 0x5b || byte === 0x7b) {
+      depth++;
+      if (depth > deepest) deepest = depth;
+      if (deepest > limit) return deepest;
+    } else if (byte === 0x5d || byte === 0x7d) depth--;
+  }
+  return deepest;
+}

@@ -1,0 +1,187 @@
+/**
+ * Failures in the form that OpenAI's API gives them: `{"error": {message, type, param, code}}`.
+ * @module
+ */
+import type { AnswerError } from "../../nodes/mod.ts";
+import type { GraphError } from "../../pipeline/mod.ts";
+
+/** OpenAI's kinds of error. */
+export type ApiErrorType =
+  | "invalid_request_error"
+  | "authentication_error"
+  | "permission_error"
+  | "not_found_error"
+  | "rate_limit_error"
+  | "server_error";
+
+/** What an error says. */
+export interface ApiErrorFields {
+  /** HTTP status. */
+  readonly status: number;
+  /** One line. */
+  readonly message: string;
+  /** Kind; default by the status. */
+  readonly type?: ApiErrorType;
+  /** A word for programs. */
+  readonly code?: string;
+  /** The parameter to blame, such as `messages[0].content`. */
+  readonly param?: string;
+  /** When to try again, in seconds. */
+  readonly retryAfter?: number;
+  /** Whether the same request could succeed later; clients of OpenAI obey it. Default: by the status. */
+  readonly retry?: boolean;
+}
+
+/** The JSON body of an error. */
+export interface ApiErrorBody {
+  /** The error. */
+  readonly error: {
+    readonly message: string;
+    readonly type: ApiErrorType;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+const typeOf = (status: number): ApiErrorType =>
+  status === 401
+    ? "authentication_error"
+    : status === 403
+    ? "permission_error"
+    : status === 404
+    ? "not_found_error"
+    : status === 429
+    ? "rate_limit_error"
+    : status >= 500
+    ? "server_error"
+    : "invalid_request_error";
+
+/** A failure that the client is told. */
+export class ApiError extends Error {
+  /** The discriminator. */
+  readonly _tag = "ApiError" as const;
+  /** What it says. */
+  readonly fields: ApiErrorFields;
+  /** Makes the error; control characters and line ends leave the message. */
+  constructor(fields: ApiErrorFields) {
+    const message = oneLine(fields.message);
+    super(message);
+    this.name = this._tag;
+    this.fields = { ...fields, message };
+  }
+
+  /** The body. */
+  get body(): ApiErrorBody {
+    const { status, message, type = typeOf(status), param, code } = this.fields;
+    return {
+      error: { message, type, param: param ?? null, code: code ?? null },
+    };
+  }
+
+  /** The headers besides the content type. */
+  get headers(): Record<string, string> {
+    const { retryAfter, retry } = this.fields;
+    return {
+      ...(retryAfter === undefined
+        ? {}
+        : { "retry-after": String(Math.max(1, Math.ceil(retryAfter))) }),
+      ...(retry === undefined ? {} : { "x-should-retry": String(retry) }),
+    };
+  }
+}
+
+/** A mistake in a parameter. */
+export function invalid(
+  param: string | undefined,
+  message: string,
+  code = "invalid_value",
+): ApiError {
+  return new ApiError({
+    status: 400,
+    message,
+    code,
+    ...(param === undefined ? {} : { param }),
+  });
+}
+
+/** A parameter that is known and not supported. */
+export function unsupported(param: string, message: string): ApiError {
+  return invalid(param, message, "unsupported_parameter");
+}
+
+/** Words without line ends, control characters or a length that fills a log. */
+export function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex
+  const line = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").trim();
+  return line.length > 1000 ? `${line.slice(0, 1000)} …` : line;
+}
+
+/** A failure of a run, as the client is told it; what is only the server's business is left out. */
+export function fromRunError(
+  error: AnswerError | GraphError | { readonly _tag: string },
+): ApiError {
+  switch (error._tag) {
+    case "ApiError":
+      return error as unknown as ApiError;
+    case "PromptError":
+      return invalid("messages", (error as Error).message, "invalid_prompt");
+    case "MediaError":
+      return invalid("messages", (error as Error).message, "invalid_media");
+    case "CapacityError": {
+      const { kind, message } = error as {
+        readonly kind?: string;
+        readonly message: string;
+      };
+      switch (kind) {
+        case "queue":
+          return new ApiError({
+            status: 503,
+            message,
+            code: "engine_overloaded",
+            retryAfter: 1,
+          });
+        case "deadline":
+          return new ApiError({
+            status: 504,
+            message,
+            code: "deadline_exceeded",
+            retry: false,
+          });
+        case "memory":
+          return new ApiError({
+            status: 503,
+            message,
+            code: "out_of_memory",
+            retryAfter: 5,
+          });
+        default:
+          return invalid("messages", message, "context_length_exceeded");
+      }
+    }
+    default:
+      return new ApiError({
+        status: 500,
+        message:
+          "the model could not compute the answer; the server's log says why",
+        code: "internal_error",
+      });
+  }
+}
+
+/** Whether a failure is the server's: worth a line in its log. */
+export function isServerFault(error: { readonly _tag: string }): boolean {
+  return !["ApiError", "PromptError", "MediaError", "CapacityError"].includes(
+    error._tag,
+  );
+}
+
+/** An error as a response, for what happens before any route. */
+export function errorResponse(
+  error: ApiError,
+  headers: Record<string, string> = {},
+): Response {
+  return Response.json(error.body, {
+    status: error.fields.status,
+    headers: { ...error.headers, ...headers },
+  });
+}

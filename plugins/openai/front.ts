@@ -1,0 +1,177 @@
+/**
+ * What stands before the routes: who may ask, how often, and whether the body is within bounds. It works on
+ * plain requests, so that nothing unbounded ever reaches a parser.
+ * @module
+ */
+import { ApiError, errorResponse } from "./errors.ts";
+import { readBody } from "./body.ts";
+import type { Keys } from "./keys.ts";
+import type { ServerParts } from "./parts.ts";
+import type { RateLimiter } from "./rate.ts";
+import type { RequestInfo } from "./request_info.ts";
+
+/** What the front works with. */
+export interface FrontOptions {
+  /** Who may ask. */
+  readonly keys: Keys;
+  /** How often. */
+  readonly rate: RateLimiter;
+  /** Bounds and state. */
+  readonly parts: ServerParts;
+  /** Hosts that requests may name; `undefined` for any. Guards a local server against pages that rebind DNS. */
+  readonly hosts?: ReadonlySet<string>;
+  /** Origins of pages that may ask; default none. `*` for any. */
+  readonly origins?: readonly string[];
+}
+
+/** Answers a request once it has been let in. */
+export type Inner = (request: Request, info: RequestInfo) => Promise<Response>;
+
+/** Paths that need no key and are not counted. */
+const open = new Set(["/health", "/ready", "/openapi.json", "/docs"]);
+
+/** Puts the front before the routes. */
+export function makeFront(
+  { keys, rate, parts, hosts, origins = [] }: FrontOptions,
+  inner: Inner,
+): (request: Request, address: string) => Promise<Response> {
+  const admit = async (
+    request: Request,
+    address: string,
+    id: string,
+  ): Promise<Response> => {
+    const { pathname } = new URL(request.url);
+    const host = hostOf(request);
+    if (hosts !== undefined && !hosts.has(host)) {
+      throw new ApiError({
+        status: 403,
+        message:
+          "the host that the request names is not this server; --allow-host lets it",
+        code: "host_not_allowed",
+      });
+    }
+    let caller = address;
+    if (!open.has(pathname)) {
+      if (keys.required) {
+        const found = keys.find(request.headers.get("authorization"));
+        if (found === undefined) {
+          throw new ApiError({
+            status: 401,
+            type: "invalid_request_error",
+            message: request.headers.has("authorization")
+              ? "the API key is not valid"
+              : "an API key is needed: Authorization: Bearer KEY",
+            code: "invalid_api_key",
+          });
+        }
+        caller = found.id;
+      }
+      const wait = rate.take(caller);
+      if (wait > 0) {
+        throw new ApiError({
+          status: 429,
+          message:
+            `${parts.limits.requestsPerMinute} requests a minute are taken; try again in ${
+              Math.ceil(wait)
+            } s`,
+          code: "rate_limit_exceeded",
+          retryAfter: wait,
+        });
+      }
+    }
+    const info = { id, endpoint: pathname, caller };
+    if (request.method !== "POST") {
+      return await inner(request, info);
+    }
+    const body = await readBody(request, parts.limits);
+    // A request of its own: the body is whole, and only known headers go on.
+    const headers = new Headers({ "content-type": "application/json" });
+    for (const name of ["user-agent", "traceparent", "tracestate", "accept"]) {
+      const value = request.headers.get(name);
+      if (value !== null) headers.set(name, value);
+    }
+    return await inner(
+      new Request(request.url, {
+        method: "POST",
+        headers,
+        body,
+        signal: request.signal,
+      }),
+      info,
+    );
+  };
+  return async (request, address) => {
+    const id = idOf(request);
+    const origin = request.headers.get("origin");
+    const shared = origin !== null &&
+      (origins.includes("*") || origins.includes(origin));
+    const finish = (response: Response): Response => {
+      const headers = response.headers;
+      headers.set("x-request-id", id);
+      headers.set("x-content-type-options", "nosniff");
+      if (shared) {
+        headers.set("access-control-allow-origin", origin);
+        headers.set("access-control-expose-headers", "x-request-id");
+        headers.append("vary", "origin");
+      }
+      return response;
+    };
+    if (shared && request.method === "OPTIONS") {
+      return finish(
+        new Response(null, {
+          status: 204,
+          headers: {
+            "access-control-allow-methods": "GET, POST",
+            "access-control-allow-headers":
+              request.headers.get("access-control-request-headers") ??
+                "authorization, content-type",
+            "access-control-max-age": "600",
+          },
+        }),
+      );
+    }
+    try {
+      const response = await admit(request, address, id);
+      return finish(
+        response.status === 404 && !isJson(response)
+          ? errorResponse(nothingHere(request))
+          : response,
+      );
+    } catch (error) {
+      return finish(errorResponse(
+        error instanceof ApiError ? error : new ApiError({
+          status: 500,
+          message: "something went wrong; the server's log says what",
+          code: "internal_error",
+        }),
+      ));
+    }
+  };
+}
+
+const isJson = (response: Response): boolean =>
+  response.headers.get("content-type")?.startsWith("application/json") ?? false;
+
+const nothingHere = (request: Request): ApiError =>
+  new ApiError({
+    status: 404,
+    type: "invalid_request_error",
+    message: `there is no ${request.method} ${
+      new URL(request.url).pathname.slice(0, 200)
+    } here; GET /openapi.json lists what there is`,
+    code: "unknown_url",
+  });
+
+/** The host of a request, without its port. */
+function hostOf(request: Request): string {
+  const host = request.headers.get("host") ?? new URL(request.url).host;
+  return host.replace(/:\d+$/, "").replace(/^\[|\]$/g, "").toLowerCase();
+}
+
+/** The client's id for the request, where it is harmless to log, or one of ours. */
+function idOf(request: Request): string {
+  const given = request.headers.get("x-request-id");
+  return given !== null && /^[\w.-]{1,64}$/.test(given)
+    ? given
+    : `req_${crypto.randomUUID().replaceAll("-", "")}`;
+}

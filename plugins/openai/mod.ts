@@ -1,0 +1,24 @@
+/**
+ * An OpenAI-compatible HTTP server over the models of this library.
+ * @module
+ */
+export { defaultServerLimits, type ServerLimits } from "./limits.ts";
+export type { MediaPolicy } from "./media/resolve.ts";
+export {
+  makeModelPool,
+  type ModelEntry,
+  ModelPool,
+  type ModelState,
+  type PoolOptions,
+  type ServedModel,
+  type ServedServices,
+} from "./pool.ts";
+export {
+  listen,
+  ListenError,
+  type Listening,
+  type ListenOptions,
+  makeServer,
+  type ServerHandler,
+  type ServerOptions,
+} from "./server.ts";

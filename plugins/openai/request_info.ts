@@ -1,0 +1,22 @@
+/**
+ * Who asks for what, for logs, runs and metrics.
+ * @module
+ */
+import { Context } from "effect";
+
+/** Facts about a request. */
+export interface RequestInfo {
+  /** Id, which the answer carries as `x-request-id`. */
+  readonly id: string;
+  /** The route, such as `/v1/chat/completions`. */
+  readonly endpoint: string;
+  /** A name of the caller that may be logged. */
+  readonly caller: string;
+}
+
+/** Facts about the request in whose fiber this is read. */
+export const RequestInfo: Context.Reference<RequestInfo> = Context.Reference<
+  RequestInfo
+>("tessera/openai/RequestInfo", {
+  defaultValue: () => ({ id: "", endpoint: "", caller: "" }),
+});

@@ -1,0 +1,186 @@
+/**
+ * The server: routes behind a front, on `Deno.serve`.
+ * @module
+ */
+import { Context, Effect, Layer, type Scope } from "effect";
+import * as HttpEffect from "effect/http/HttpEffect";
+import * as HttpRouter from "effect/http/HttpRouter";
+import * as HttpServer from "effect/http/HttpServer";
+import type * as HttpServerResponse from "effect/http/HttpServerResponse";
+import { makeFront } from "./front.ts";
+import { makeKeys } from "./keys.ts";
+import { defaultServerLimits, type ServerLimits } from "./limits.ts";
+import type { MediaPolicy } from "./media/resolve.ts";
+import { ServerParts } from "./parts.ts";
+import { ModelPool } from "./pool.ts";
+import { makeRateLimiter } from "./rate.ts";
+import { RequestInfo } from "./request_info.ts";
+import { routes } from "./routes.ts";
+
+/** How a server works. */
+export interface ServerOptions {
+  /** Keys that may ask; default: anybody may. */
+  readonly apiKeys?: readonly string[];
+  /** What is taken on; see {@link defaultServerLimits}. */
+  readonly limits?: Partial<ServerLimits>;
+  /** Where pictures and videos may come from. */
+  readonly media?: MediaPolicy;
+  /** Hosts that requests may name; default: any. */
+  readonly hosts?: readonly string[];
+  /** Origins of pages that may ask; default none. */
+  readonly origins?: readonly string[];
+}
+
+/** A server as a function. */
+export interface ServerHandler {
+  /** Answers a request; `address` is the client's. */
+  readonly handle: (request: Request, address: string) => Promise<Response>;
+  /** Requests being answered. */
+  readonly inFlight: () => number;
+  /** Takes no more requests. */
+  readonly drain: () => void;
+}
+
+/** Makes a server of the models in the pool; it works as long as the scope is open. */
+export const makeServer: (
+  options?: ServerOptions,
+) => Effect.Effect<ServerHandler, never, ModelPool | Scope.Scope> = Effect
+  .fnUntraced(function* (options: ServerOptions = {}) {
+    const parts: ServerParts = {
+      limits: { ...defaultServerLimits, ...options.limits },
+      media: options.media ?? {},
+      load: { inFlight: 0 },
+      state: { draining: false },
+    };
+    const pool = yield* ModelPool;
+    const services = Layer.mergeAll(
+      Layer.succeed(ModelPool, pool),
+      Layer.succeed(ServerParts, parts),
+      HttpServer.layerServices,
+    );
+    const app = yield* HttpRouter.toHttpEffect(
+      Layer.provide(routes, services),
+    );
+    // The fiber of a request has what surrounds the server: tracer, logger, metrics.
+    const around = Context.merge(
+      yield* Effect.context<never>(),
+      Context.mergeAll(
+        Context.make(ModelPool, pool),
+        Context.make(ServerParts, parts),
+      ),
+    );
+    const inner = HttpEffect.toWebHandlerWith(around)(
+      app as unknown as Effect.Effect<HttpServerResponse.HttpServerResponse>,
+      // A middleware, even one that does nothing, brings the span of the request with it.
+      (app) => app,
+    ) as (
+      request: Request,
+      context: Context.Context<never>,
+    ) => Promise<Response>;
+    const handle = makeFront(
+      {
+        keys: makeKeys(options.apiKeys ?? []),
+        rate: makeRateLimiter(parts.limits.requestsPerMinute),
+        parts,
+        ...(options.hosts === undefined
+          ? {}
+          : { hosts: new Set(options.hosts) }),
+        ...(options.origins === undefined ? {} : { origins: options.origins }),
+      },
+      (request, info) => inner(request, Context.make(RequestInfo, info)),
+    );
+    return {
+      handle,
+      inFlight: () => parts.load.inFlight,
+      drain: () => {
+        parts.state.draining = true;
+      },
+    };
+  });
+
+/** Where a server listens. */
+export interface ListenOptions {
+  /** Port; 0 for any free one. Default 8000. */
+  readonly port?: number;
+  /** Address. Default `127.0.0.1`. */
+  readonly hostname?: string;
+  /** Milliseconds that running requests get at the end. Default: the limits'. */
+  readonly graceMs?: number;
+}
+
+/** A server that listens. */
+export interface Listening {
+  /** The port. */
+  readonly port: number;
+  /** The address. */
+  readonly hostname: string;
+  /** Requests being answered. */
+  readonly inFlight: () => number;
+}
+
+/**
+ * Listens until the scope closes. Then no new request is taken, running ones get their time, and what is
+ * left is interrupted.
+ */
+export const listen: (
+  handler: ServerHandler,
+  options?: ListenOptions,
+) => Effect.Effect<Listening, ListenError, Scope.Scope> = Effect.fnUntraced(
+  function* (handler: ServerHandler, options: ListenOptions = {}) {
+    const { port = 8000, hostname = "127.0.0.1" } = options;
+    const graceMs = options.graceMs ?? defaultServerLimits.graceMs;
+    const stop = new AbortController();
+    const server = yield* Effect.acquireRelease(
+      Effect.try({
+        try: () =>
+          Deno.serve({
+            port,
+            hostname,
+            signal: stop.signal,
+            onListen: () => {},
+            onError: () => new Response(null, { status: 500 }),
+          }, (request, info) =>
+            handler.handle(
+              request,
+              "hostname" in info.remoteAddr ? info.remoteAddr.hostname : "",
+            )),
+        catch: (cause) => new ListenError(hostname, port, cause),
+      }),
+      (server) =>
+        Effect.promise(async () => {
+          handler.drain();
+          const late = Promise.withResolvers<"late">();
+          const timer = setTimeout(() => late.resolve("late"), graceMs);
+          const ended = server.shutdown().catch(() => {});
+          if (await Promise.race([ended, late.promise]) === "late") {
+            stop.abort();
+          }
+          clearTimeout(timer);
+          await server.finished;
+        }),
+    );
+    return {
+      port: server.addr.port,
+      hostname: server.addr.hostname,
+      inFlight: handler.inFlight,
+    };
+  },
+);
+
+/** The address cannot be listened on. */
+export class ListenError extends Error {
+  /** The discriminator. */
+  readonly _tag = "ListenError" as const;
+  /** Makes the error. */
+  constructor(hostname: string, port: number, cause: unknown) {
+    const why = cause instanceof Deno.errors.AddrInUse
+      ? "another program listens there; --port gives another"
+      : cause instanceof Deno.errors.PermissionDenied
+      ? "permission denied"
+      : cause instanceof Error
+      ? cause.message.split("\n")[0]
+      : String(cause);
+    super(`cannot listen on ${hostname}:${port}: ${why}`, { cause });
+    this.name = this._tag;
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * The HTTP server for programs: models from folders behind OpenAI's API.
+ * @module
+ */
+import { Cause, Context, Effect, Exit, Layer, ManagedRuntime } from "effect";
+import * as FetchHttpClient from "effect/http/FetchHttpClient";
+import * as Otlp from "effect/observability/Otlp";
+import type * as Scope from "effect/Scope";
+import { basename } from "node:path";
+import { type CheckpointError, MediaError } from "../nodes/errors.ts";
+import { VideoProcessor } from "../nodes/services.ts";
+import { makeMemoryStore, RunStore, type StoreError } from "../pipeline/mod.ts";
+import { openCheckpoint } from "../plugins/internvl/mod.ts";
+import { imageProcessorWith } from "../plugins/media/mod.ts";
+import {
+  defaultServerLimits,
+  listen,
+  type ListenError,
+  type Listening,
+  type ListenOptions,
+  makeModelPool,
+  makeServer,
+  type ModelEntry,
+  ModelPool,
+  type ServedServices,
+  type ServerLimits,
+  type ServerOptions,
+} from "../plugins/openai/mod.ts";
+import { layerSqlite } from "../plugins/sqlite/mod.ts";
+import { modelLayer } from "./layers.ts";
+import type { LoadOptions } from "./types.ts";
+
+/** A model to serve. */
+export interface ServeModel {
+  /** The checkpoint folder. */
+  readonly dir: string;
+  /** The name that requests give. Default: the folder's. */
+  readonly name?: string;
+}
+
+/** What to serve, and how. */
+export interface ServeOptions extends ServerOptions, ListenOptions {
+  /** The models; the first is loaded at once. */
+  readonly models: readonly ServeModel[];
+  /** How models are loaded. */
+  readonly load?: Omit<LoadOptions, "store" | "signal">;
+  /** Where runs are recorded: a SQLite file, or `"memory"` (default). */
+  readonly store?: string | RunStore;
+  /** Bytes of all loaded models; the least recently used one leaves first. Default: any number. */
+  readonly memoryBytes?: number;
+  /** An OpenTelemetry collector that gets traces, metrics and logs, such as `http://127.0.0.1:4318`. */
+  readonly otlp?: string;
+  /** Is told what is loaded and unloaded. */
+  readonly onEvent?: (line: string) => void;
+}
+
+/** A server at work. */
+export interface Serving extends Listening {
+  /** Loads models anew when they are next asked for. */
+  readonly reload: Effect.Effect<void>;
+  /** The models. */
+  readonly models: ModelPool;
+}
+
+/** Memory of a model: numbers become float32 on the CPU, half of that elsewhere; others stay as they are. */
+const memoryOf = (
+  dir: string,
+  device: LoadOptions["device"],
+): Effect.Effect<number, CheckpointError> =>
+  Effect.map(openCheckpoint(dir), ({ tensors }) => {
+    const perNumber = device === undefined || device === "cpu" ? 4 : 2;
+    let bytes = 0;
+    for (const { dtype, shape, length } of tensors.values()) {
+      bytes += /float/.test(dtype)
+        ? shape.reduce((product, extent) => product * extent, 1) * perNumber
+        : length;
+    }
+    return bytes;
+  });
+
+/** Videos longer than the limit are refused. */
+function boundedVideos(
+  { sample }: VideoProcessor,
+  { maxVideoSeconds }: ServerLimits,
+): VideoProcessor {
+  return {
+    sample: (source, options) =>
+      Effect.flatMap(sample(source, options), (frames) => {
+        const seconds = frames.frameCount / frames.fps;
+        return seconds > maxVideoSeconds
+          ? Effect.fail(
+            new MediaError({
+              message: `the video is ${
+                Math.round(seconds)
+              } s long; at most ${maxVideoSeconds} s are taken`,
+              source: "video",
+            }),
+          )
+          : Effect.succeed(frames);
+      }),
+  };
+}
+
+/**
+ * Serves models until the scope closes; then running requests get their time. Fails with
+ * `CheckpointError` for a folder that is none, with `ListenError` for an address that is taken, with
+ * `StoreError` for a run store that cannot be opened.
+ *
+ * ```ts
+ * import { serving } from "@tessera/sdk";
+ * import { Effect } from "effect";
+ * import assert from "node:assert/strict";
+ *
+ * const program = Effect.gen(function* () {
+ *   const { port } = yield* serving({ models: [{ dir: "models/nano" }], port: 0 });
+ *   const response = yield* Effect.promise(() =>
+ *     fetch(`http://127.0.0.1:${port}/v1/models`)
+ *   );
+ *   return yield* Effect.promise(() => response.json());
+ * });
+ * const { data } = await Effect.runPromise(Effect.scoped(program));
+ * assert.equal(data[0].id, "nano");
+ * ```
+ */
+export const serving: (
+  options: ServeOptions,
+) => Effect.Effect<
+  Serving,
+  CheckpointError | ListenError | StoreError | ServeError,
+  Scope.Scope
+> = Effect.fn("serving")(function* (options: ServeOptions) {
+  const limits: ServerLimits = { ...defaultServerLimits, ...options.limits };
+  const store = typeof options.store === "object"
+    ? options.store
+    : options.store === undefined || options.store === "memory"
+    ? makeMemoryStore()
+    : Context.get(yield* Layer.build(layerSqlite(options.store)), RunStore);
+  const entries: ModelEntry[] = [];
+  for (const { dir, name } of options.models) {
+    const id = name ?? (basename(dir.replace(/[\\/]+$/, "")) || dir);
+    if (!/^[\w.:-]{1,100}$/.test(id)) {
+      return yield* Effect.fail(
+        new ServeError(
+          `${
+            JSON.stringify(id)
+          } cannot be a model's name: letters, digits and _ . : - can; give one as NAME=DIR`,
+        ),
+      );
+    }
+    if (entries.some((entry) => entry.id === id)) {
+      return yield* Effect.fail(
+        new ServeError(
+          `two models are called ${id}; give each a name as NAME=DIR`,
+        ),
+      );
+    }
+    const layer = Layer.merge(
+      modelLayer(dir, { ...options.load, store }),
+      imageProcessorWith({
+        maxPixels: limits.maxPixels,
+        maxBytes: limits.maxImageBytes,
+      }),
+    );
+    entries.push({
+      id,
+      bytes: yield* memoryOf(dir, options.load?.device),
+      load: Effect.map(
+        Layer.build(Layer.fresh(layer)),
+        (context): Context.Context<ServedServices> =>
+          Context.add(
+            context,
+            VideoProcessor,
+            boundedVideos(Context.get(context, VideoProcessor), limits),
+          ),
+      ),
+    });
+  }
+  const [first] = entries;
+  if (first === undefined) {
+    return yield* Effect.fail(new ServeError("there is no model to serve"));
+  }
+  const pool = yield* makeModelPool(entries, {
+    ...(options.memoryBytes === undefined
+      ? {}
+      : { memoryBytes: options.memoryBytes }),
+    ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),
+  });
+  const telemetry = options.otlp === undefined
+    ? Context.empty()
+    : yield* Layer.build(
+      Otlp.layerJson({
+        baseUrl: options.otlp,
+        resource: { serviceName: "tessera" },
+      }).pipe(Layer.provide(FetchHttpClient.layer)),
+    );
+  const handler = yield* makeServer(options).pipe(
+    Effect.provideService(ModelPool, pool),
+    Effect.provideContext(telemetry),
+  );
+  const listening = yield* listen(handler, {
+    graceMs: limits.graceMs,
+    ...options,
+  });
+  yield* Effect.scoped(pool.use(first.id)).pipe(
+    Effect.mapError((error) => new ServeError(error.message)),
+  );
+  return { ...listening, reload: pool.reload, models: pool };
+});
+
+/** What to serve cannot be served. */
+export class ServeError extends Error {
+  /** The discriminator. */
+  readonly _tag = "ServeError" as const;
+  /** Makes the error. */
+  constructor(message: string) {
+    super(message);
+    this.name = this._tag;
+  }
+}
+
+/** A server for plain scripts. */
+export interface Server extends AsyncDisposable {
+  /** The port. */
+  readonly port: number;
+  /** The address. */
+  readonly hostname: string;
+  /** The base address for OpenAI's clients, such as `http://127.0.0.1:8000/v1`. */
+  readonly baseUrl: string;
+  /** Loads models anew when they are next asked for. */
+  readonly reload: () => Promise<void>;
+}
+
+/**
+ * Serves models behind OpenAI's API until it is disposed of. Rejects as {@link serving} fails.
+ *
+ * ```ts
+ * import { serve } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using server = await serve({
+ *   models: [{ dir: "models/nano", name: "small" }],
+ *   port: 0,
+ * });
+ * const response = await fetch(`${server.baseUrl}/chat/completions`, {
+ *   method: "POST",
+ *   headers: { "content-type": "application/json" },
+ *   body: JSON.stringify({
+ *     model: "small",
+ *     messages: [{ role: "user", content: "Hello!" }],
+ *     max_tokens: 8,
+ *   }),
+ * });
+ * const { choices } = await response.json();
+ * assert.ok(choices[0].message.content.length > 0);
+ * ```
+ */
+export async function serve(options: ServeOptions): Promise<Server> {
+  const Running = Context.Service<Serving>("tessera/sdk/Serving");
+  const runtime = ManagedRuntime.make(Layer.effect(Running, serving(options)));
+  const exit = await runtime.runPromiseExit(
+    Effect.map(Running, (server) => server),
+  );
+  if (Exit.isFailure(exit)) {
+    await runtime.dispose();
+    throw Cause.squash(exit.cause);
+  }
+  const { port, hostname, reload } = exit.value;
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return {
+    port,
+    hostname,
+    baseUrl: `http://${host}:${port}/v1`,
+    reload: () => runtime.runPromise(reload),
+    [Symbol.asyncDispose]: () => runtime.dispose(),
+  };
+}
