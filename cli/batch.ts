@@ -206,7 +206,8 @@ function jsonSettings(
     ...(maxTiles === undefined ? {} : { maxTiles }),
     ...(minTiles === undefined ? {} : { minTiles }),
     ...(systemMessage === undefined ? {} : { systemMessage }),
-    ...generation,
+    // What flags give is JSON: a schema comes from a file.
+    ...generation as { readonly [name: string]: Json },
   };
 }
 

@@ -55,6 +55,7 @@ export type {
   MediaGroup,
   Message,
   MessagePart,
+  OutputConstraint,
   PatchFeatures as PatchFeaturesValue,
   Prompt as PromptValue,
   Sample as SampleValue,

@@ -25,6 +25,7 @@ import type {
   History as HistoryValue,
   Image as ImageValue,
   ImageSource as ImageSourceValue,
+  OutputConstraint,
   PatchFeatures as PatchFeaturesValue,
   Prompt as PromptValue,
   Sample as SampleValue,
@@ -318,6 +319,19 @@ export const History: PortType<"History", HistoryValue> = definePort({
   preview: (history: HistoryValue) => history.map(([q, a]) => [q, a]),
 });
 
+const OutputConstraintSchema: Schema.Codec<OutputConstraint> = Schema.Union([
+  Schema.Struct({
+    type: Schema.Literal("json_schema"),
+    schema: Schema.Unknown,
+  }),
+  Schema.Struct({ type: Schema.Literal("json_object") }),
+  Schema.Struct({ type: Schema.Literal("regex"), pattern: Schema.String }),
+  Schema.Struct({
+    type: Schema.Literal("choice"),
+    choices: Schema.Array(Schema.String),
+  }),
+]);
+
 /**
  * JSON codec of {@link GenerationSettings}; ranges are checked by the language model.
  *
@@ -349,6 +363,7 @@ export const GenerationSettingsSchema: Schema.Codec<GenerationSettingsValue> =
     logprobs: Schema.optionalKey(Schema.Int),
     seed: Schema.optionalKey(Schema.Int),
     stop: Schema.optionalKey(Schema.Array(Schema.String)),
+    constraint: Schema.optionalKey(OutputConstraintSchema),
   });
 
 /** Generation settings, with the names and the meaning of Hugging Face `generate`. */

@@ -162,7 +162,62 @@ export interface GenerationSettings {
   readonly seed?: number;
   /** The answer ends before the first of these strings. */
   readonly stop?: readonly string[];
+  /** What the answer must be; not together with `stop`. */
+  readonly constraint?: OutputConstraint;
 }
+
+/**
+ * What an answer must be, token by token. One that ends with `finishReason` `"stop"` is whole and valid;
+ * one cut at the token limit is the beginning of such an answer.
+ *
+ * ```ts
+ * import { InternVL } from "@tessera/sdk";
+ * import assert from "node:assert/strict";
+ *
+ * await using model = await InternVL.load("models/nano");
+ * const { response } = await model.chat({
+ *   images: ["examples/images/shapes.png"],
+ *   question: "Which colours are in the picture?",
+ *   generation: {
+ *     constraint: {
+ *       type: "json_schema",
+ *       schema: {
+ *         type: "object",
+ *         properties: {
+ *           left: { enum: ["red", "green", "blue"] },
+ *           right: { enum: ["red", "green", "blue"] },
+ *         },
+ *         required: ["left", "right"],
+ *       },
+ *     },
+ *   },
+ * });
+ * assert.deepEqual(Object.keys(JSON.parse(response)), ["left", "right"]);
+ * ```
+ */
+export type OutputConstraint =
+  | {
+    /** JSON that is valid under a schema. */
+    readonly type: "json_schema";
+    /** The schema (2020-12, drafts 6 and 7 as far as they agree); keywords not offered are refused. */
+    readonly schema: unknown;
+  }
+  | {
+    /** Any JSON object. */
+    readonly type: "json_object";
+  }
+  | {
+    /** A text that matches a regular expression as a whole. */
+    readonly type: "regex";
+    /** In JavaScript's syntax, flag `u`; without look-around and back references. */
+    readonly pattern: string;
+  }
+  | {
+    /** One of some texts. */
+    readonly type: "choice";
+    /** The texts. */
+    readonly choices: readonly string[];
+  };
 
 /** Token counts of one answer. */
 export interface Usage {

@@ -21,6 +21,7 @@ import {
 } from "./checkpoint.ts";
 import { tileSize, tokensPerTile } from "./config.ts";
 import type { EngineSettings } from "./engine/options.ts";
+import { tokenizerConstrainer } from "./generate/constrained.ts";
 import { makeLanguageModel } from "./generate/model.ts";
 import { makeProjector, makeVisionEncoder } from "./graphs/encoder.ts";
 import { languageGraph } from "./graphs/language.ts";
@@ -136,6 +137,10 @@ const load: (
           detokenizer: () =>
             tokenizer.streamDecoder({ skipSpecialTokens: true }),
           names: tokenizer,
+          constrainer: tokenizerConstrainer(
+            tokenizer,
+            config.language.vocabSize,
+          ),
         }),
       ),
     );

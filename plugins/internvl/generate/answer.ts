@@ -12,7 +12,7 @@ import type {
   TokenLogprob,
 } from "../../../nodes/values.ts";
 import type { Chooser } from "./chooser.ts";
-import { AnswerText, type Detokenizer } from "./text.ts";
+import type { AnswerText, Detokenizer } from "./text.ts";
 
 /** What an answer is made with. */
 export interface AnswerParts {
@@ -24,8 +24,8 @@ export interface AnswerParts {
   readonly chooser: Chooser;
   /** Ids that end it. */
   readonly endIds: readonly number[];
-  /** Texts it ends before. */
-  readonly stops: readonly string[];
+  /** Its text, which ends where it says. */
+  readonly text: AnswerText;
   /** Turns ids into text. */
   readonly detokenizer: Detokenizer;
   /** Is told what happens. */
@@ -51,7 +51,7 @@ export class Answer {
   /** An answer without any token. */
   constructor(parts: AnswerParts) {
     this.#parts = parts;
-    this.#text = new AnswerText(parts.stops);
+    this.#text = parts.text;
   }
 
   /** Work on the prompt begins; so many of its tokens were computed before. */
@@ -89,7 +89,9 @@ export class Answer {
     }
     observer.onToken?.(logprob === undefined ? { id } : { id, logprob });
     this.#ids.push(id);
-    if (endIds.includes(id)) return this.#end("stop");
+    if (endIds.includes(id)) {
+      return this.#end(chooser.whole ? "stop" : "length");
+    }
     this.#tell(this.#text.push(this.#parts.detokenizer.push(id)));
     if (this.#text.stopped) return this.#end("stop");
     return this.#ids.length === limit ? this.#end("length") : id;

@@ -3,17 +3,19 @@
  *
  * The order is that of Hugging Face `generate`'s processors, with OpenAI's between them: `logitBias`,
  * `repetitionPenalty`, `presencePenalty` and `frequencyPenalty`, `minNewTokens`, the processors of
- * plugins; then the largest is taken, or one is drawn after temperature, top-k, top-p and min-p. A chooser knows no engine: any loop
+ * plugins, the constraint; then the largest is taken, or one is drawn after temperature, top-k, top-p and min-p. A chooser knows no engine: any loop
  * that has a row of logits can call it.
  * @module
  */
-import { BackendError } from "../../../nodes/errors.ts";
+import { BackendError, PromptError } from "../../../nodes/errors.ts";
+import { ConstraintFault, type Matcher } from "../../grammar/mod.ts";
 import type { LogitsProcessor } from "../../../nodes/services.ts";
 import type { Prompt, TokenLogprob } from "../../../nodes/values.ts";
 import { tokenLogprob, type TokenNames } from "./logprobs.ts";
 import {
   addBias,
   forbid,
+  keepAllowed,
   penalizeCounts,
   penalizeRepetition,
 } from "./penalties.ts";
@@ -31,7 +33,9 @@ export interface Chooser {
   /** Probability of the token chosen last, where the settings ask for it. */
   readonly logprob: TokenLogprob | undefined;
   /** Why the last token could not be chosen. */
-  readonly fault: BackendError | undefined;
+  readonly fault: BackendError | PromptError | undefined;
+  /** Whether the answer may end where it is: always, but under a constraint. */
+  readonly whole: boolean;
 }
 
 /** The settings that choosing depends on. */
@@ -61,6 +65,8 @@ export interface ChooserParts {
   readonly processors?: readonly LogitsProcessor[];
   /** What is answered, for the processors. */
   readonly prompt: Prompt;
+  /** What the answer must be. */
+  readonly matcher?: Matcher | undefined;
 }
 
 /** A chooser for one answer. */
@@ -73,7 +79,7 @@ export function makeChooser(
 
 class SettingsChooser implements Chooser {
   logprob: TokenLogprob | undefined;
-  fault: BackendError | undefined;
+  fault: BackendError | PromptError | undefined;
   readonly #settings: ChooserSettings;
   readonly #parts: ChooserParts;
   readonly #processors: readonly LogitsProcessor[];
@@ -116,10 +122,15 @@ class SettingsChooser implements Chooser {
       forbid(logits, this.#parts.endIds);
     }
     if (!this.#process(logits)) return -1;
-    const id = settings.doSample
-      ? draw(distribution(logits, settings), this.#random)
-      : argMax(logits);
+    const forced = this.#constrain(logits);
+    if (this.fault !== undefined) return -1;
+    const id = forced ??
+      (settings.doSample
+        ? draw(distribution(logits, settings), this.#random)
+        : argMax(logits));
     if (id < 0) return this.#fail("no logit is a finite number");
+    this.#take(id);
+    if (this.fault !== undefined) return -1;
     this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
     this.#ids.push(id);
     if (settings.logprobs !== undefined) {
@@ -144,6 +155,42 @@ class SettingsChooser implements Chooser {
       }
     }
     return true;
+  }
+
+  /** Leaves only what the constraint allows; the token itself where that is an end token and no other. */
+  #constrain(logits: Float32Array): number | undefined {
+    const { matcher, endIds } = this.#parts;
+    if (matcher === undefined) return undefined;
+    const ends = endIds.map((id) => logits[id]);
+    try {
+      // Nothing can follow: the text is whole, or the vocabulary cannot spell what is missing.
+      if (!keepAllowed(logits, matcher.allowed())) return endIds[0];
+      if (matcher.accepts) endIds.forEach((id, i) => logits[id] = ends[i]);
+    } catch (cause) {
+      this.#refuse(cause);
+    }
+    return undefined;
+  }
+
+  #take(id: number): void {
+    const { matcher, endIds } = this.#parts;
+    if (matcher === undefined || endIds.includes(id)) return;
+    try {
+      matcher.take(id);
+    } catch (cause) {
+      this.#refuse(cause);
+    }
+  }
+
+  #refuse(cause: unknown): void {
+    if (!(cause instanceof ConstraintFault)) throw cause;
+    this.fault = new PromptError({
+      message: `the constraint ${cause.message}`,
+    });
+  }
+
+  get whole(): boolean {
+    return this.#parts.matcher?.accepts ?? true;
   }
 
   #fail(reason: string, cause?: unknown): -1 {

@@ -12,6 +12,7 @@ import {
 import { hostTensor, type Tensor } from "../../../nodes/tensor.ts";
 import type { Prompt } from "../../../nodes/values.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
+import type { Constrainer } from "../../grammar/mod.ts";
 import type { Session } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import { ContentKeys } from "../engine/content.ts";
@@ -21,6 +22,7 @@ import { engineOptions, type EngineSettings } from "../engine/options.ts";
 import type { ComputeType } from "../graphs/weights.ts";
 import { Answer } from "./answer.ts";
 import { makeChooser } from "./chooser.ts";
+import { answerMatcher, answerText } from "./constrained.ts";
 import { encodeFloats } from "./floats.ts";
 import type { TokenNames } from "./logprobs.ts";
 import { RotaryTables } from "./rope.ts";
@@ -44,6 +46,8 @@ export interface LanguageModelParts extends EngineSettings {
   readonly detokenizer: () => Detokenizer;
   /** What ids stand for, in reports of probabilities. Default: nothing. */
   readonly names?: TokenNames;
+  /** Follows constraints of the output. Default: they are refused. */
+  readonly constrainer?: Constrainer;
   /**
    * Longest sequence, prompt and answer together; default: the configuration's
    * `max_position_embeddings`. With dynamic NTK it may be longer.
@@ -96,9 +100,10 @@ export const makeLanguageModel: (
           names: parts.names ?? noNames,
           processors: yield* LogitsProcessors,
           prompt,
+          matcher: yield* answerMatcher(settings, parts.constrainer),
         }),
         endIds: parts.endIds,
-        stops: [...parts.endTexts ?? [], ...settings.stop],
+        text: answerText(settings, parts.endTexts ?? []),
         detokenizer: parts.detokenizer(),
         observer,
         logprobs: settings.logprobs !== undefined,
@@ -151,12 +156,15 @@ export const makeLanguageModel: (
   },
 );
 
+/** How a job fails; with {@link PromptError} where its constraint costs too much to follow. */
+type EngineFailure = CapacityError | BackendError | PromptError;
+
 /** Has the engine do a job; interruption cancels it, and waits until its slot is free. */
 function perform(
   engine: Engine,
   job: Omit<Job, "onEnd">,
-): Effect.Effect<void, CapacityError | BackendError> {
-  return Effect.callback<void, CapacityError | BackendError>((resume) => {
+): Effect.Effect<void, EngineFailure> {
+  return Effect.callback<void, EngineFailure>((resume) => {
     let over = false;
     let whenOver = () => {};
     let cancel: () => void;
@@ -190,8 +198,9 @@ function perform(
 
 function failure(
   cause: unknown,
-): Effect.Effect<never, CapacityError | BackendError> {
-  return cause instanceof CapacityError || cause instanceof BackendError
+): Effect.Effect<never, EngineFailure> {
+  return cause instanceof CapacityError || cause instanceof BackendError ||
+      cause instanceof PromptError
     ? Effect.fail(cause)
     : Effect.die(cause);
 }

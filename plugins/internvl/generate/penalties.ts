@@ -49,3 +49,22 @@ export function penalizeCounts(
 export function forbid(logits: Float32Array, ids: readonly number[]): void {
   for (const id of ids) logits[id] = -Infinity;
 }
+
+/** Makes all tokens impossible but those whose bit is set; says whether there are any. */
+export function keepAllowed(logits: Float32Array, bits: Int32Array): boolean {
+  let any = false;
+  for (let word = 0, from = 0; from < logits.length; word++, from += 32) {
+    const allowed = word < bits.length ? bits[word] : 0;
+    const to = Math.min(from + 32, logits.length);
+    if (allowed === 0) {
+      logits.fill(-Infinity, from, to);
+      continue;
+    }
+    any = true;
+    if (allowed === -1) continue;
+    for (let id = from, rest = allowed; id < to; id++, rest >>>= 1) {
+      if ((rest & 1) === 0) logits[id] = -Infinity;
+    }
+  }
+  return any;
+}

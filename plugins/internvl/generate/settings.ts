@@ -12,10 +12,13 @@ export type ResolvedSettings =
   & Pick<GenerationSettings, Unset>;
 
 /** Settings whose absence means something. */
-type Unset = "logprobs";
+type Unset = "logprobs" | "constraint";
 
 /** Most stop strings; each generated piece of text is searched for all of them. */
 const MAX_STOPS = 64;
+
+/** Most texts of a choice. */
+const MAX_CHOICES = 4096;
 
 /** Most entries of `logitBias`. */
 const MAX_BIASES = 4096;
@@ -76,6 +79,7 @@ const names: readonly string[] = [
   "doSample",
   "logitBias",
   "stop",
+  "constraint",
 ];
 
 /**
@@ -114,6 +118,9 @@ export function resolveSettings(
     ...(settings.logprobs === undefined ? {} : { logprobs: settings.logprobs }),
     seed: settings.seed ?? randomSeed(),
     stop: settings.stop ?? [],
+    ...(settings.constraint === undefined
+      ? {}
+      : { constraint: settings.constraint }),
   };
   for (const [name, range] of ranges) {
     const value: unknown = resolved[name];
@@ -143,7 +150,53 @@ export function resolveSettings(
       `at most maxNewTokens, ${resolved.maxNewTokens}`,
     );
   }
+  const problem = constraintProblem(resolved.constraint);
+  if (problem !== undefined) {
+    return wrong("constraint", resolved.constraint, problem);
+  }
+  if (resolved.constraint !== undefined && stop.length > 0) {
+    return wrong(
+      "stop",
+      stop,
+      "left out beside constraint, which says where the answer ends",
+    );
+  }
   return Effect.as(checkBias(resolved.logitBias, vocabSize), resolved);
+}
+
+/** What a constraint must be, where it is not. */
+function constraintProblem(constraint: unknown): string | undefined {
+  if (constraint === undefined) return undefined;
+  const fields = typeof constraint === "object" && constraint !== null
+    ? constraint as Record<string, unknown>
+    : {};
+  const { type, ...rest } = fields;
+  const only = (key: string) =>
+    Object.hasOwn(rest, key) && Object.keys(rest).length === 1;
+  switch (type) {
+    case "json_object":
+      return Object.keys(rest).length === 0
+        ? undefined
+        : '{ type: "json_object" }';
+    case "json_schema":
+      return only("schema") ? undefined : '{ type: "json_schema", schema }';
+    case "regex":
+      return only("pattern") && typeof rest.pattern === "string"
+        ? undefined
+        : '{ type: "regex", pattern } with a string';
+    case "choice": {
+      const { choices } = rest;
+      return only("choices") && Array.isArray(choices) && choices.length > 0 &&
+          choices.length <= MAX_CHOICES &&
+          choices.every((text) =>
+            typeof text === "string" && text.isWellFormed()
+          )
+        ? undefined
+        : `{ type: "choice", choices } with 1 to ${MAX_CHOICES} strings`;
+    }
+    default:
+      return "of type json_schema, json_object, regex or choice";
+  }
 }
 
 /** Fails where a bias is not a number in range for a token that there is. */
@@ -182,9 +235,14 @@ function wrong(
   value: unknown,
   allowed: string,
 ): Effect.Effect<never, PromptError> {
-  const shown = typeof value === "number"
-    ? String(value)
-    : JSON.stringify(value)?.slice(0, 80);
+  let shown: string | undefined = String(value);
+  if (typeof value !== "number") {
+    try {
+      shown = JSON.stringify(value)?.slice(0, 80);
+    } catch {
+      // Cycles and big integers have no JSON.
+    }
+  }
   return Effect.fail(
     new PromptError({
       message: `generation setting ${name} is ${shown}; it must be ${allowed}`,

@@ -25,7 +25,7 @@ Deno.test("defaults are those of the model card and Hugging Face", () => {
 });
 
 Deno.test("what is given is kept", () => {
-  const given: Required<GenerationSettings> = {
+  const given: Required<Omit<GenerationSettings, "constraint">> = {
     maxNewTokens: 3,
     doSample: true,
     temperature: 0.5,
@@ -50,7 +50,7 @@ Deno.test("a name that is no setting is refused", () => {
   assert.equal(error._tag, "PromptError");
   assert.match(
     error.message,
-    /^there is no generation setting "max_new_tokens"; known: maxNewTokens, .*stop$/,
+    /^there is no generation setting "max_new_tokens"; known: maxNewTokens, .*constraint$/,
   );
 });
 
@@ -108,6 +108,26 @@ const wrong: readonly (readonly [object, string])[] = [
   [
     { logitBias: { 7: 101 } },
     "logitBias[7] is 101; it must be a number from -100 to 100",
+  ],
+  [
+    { constraint: { type: "json" } },
+    'constraint is {"type":"json"}; it must be of type json_schema, json_object, regex or choice',
+  ],
+  [
+    { constraint: { type: "json_schema", name: "x" } },
+    'constraint is {"type":"json_schema","name":"x"}; it must be { type: "json_schema", schema }',
+  ],
+  [
+    { constraint: { type: "regex", pattern: 7 } },
+    'constraint is {"type":"regex","pattern":7}; it must be { type: "regex", pattern } with a string',
+  ],
+  [
+    { constraint: { type: "choice", choices: [] } },
+    'constraint is {"type":"choice","choices":[]}; it must be { type: "choice", choices } with 1 to 4096 strings',
+  ],
+  [
+    { constraint: { type: "json_object" }, stop: ["}"] },
+    'stop is ["}"]; it must be left out beside constraint, which says where the answer ends',
   ],
   [{ seed: -1 }, "seed is -1; it must be a whole number from 0"],
   [{ seed: 2 ** 53 }, `seed is ${2 ** 53}; it must be a whole number from 0`],

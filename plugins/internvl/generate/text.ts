@@ -20,6 +20,7 @@ export interface Detokenizer {
  */
 export class AnswerText {
   readonly #stops: readonly string[];
+  readonly #trims: boolean;
   /** Text that may yet turn out to be part of a stop string or the white space at the end. */
   #held = "";
   /** Where in it a stop string that is not complete yet could begin. */
@@ -27,9 +28,13 @@ export class AnswerText {
   #text = "";
   #stopped = false;
 
-  /** A text that ends before the first of `stops` (none of them empty). */
-  constructor(stops: readonly string[]) {
+  /**
+   * A text that ends before the first of `stops` (none of them empty). Without `trims` white space at its
+   * ends stays.
+   */
+  constructor(stops: readonly string[], trims = true) {
     this.#stops = stops;
+    this.#trims = trims;
   }
 
   /** What has been returned so far. */
@@ -88,6 +93,12 @@ export class AnswerText {
 
   /** Releases the first `length` characters but for the white space they end with. */
   #release(length: number): string {
+    if (!this.#trims) {
+      const delta = this.#held.slice(0, length);
+      this.#held = this.#held.slice(length);
+      this.#text += delta;
+      return delta;
+    }
     const certain = stripEnd(this.#held.slice(0, length));
     const rest = this.#held.slice(certain.length);
     const delta = this.#text === "" ? stripStart(certain) : certain;

@@ -82,3 +82,11 @@ Deno.test("text is not held back longer than needed", () => {
   }
   assert.equal(shown, "the quick brown fox".length);
 });
+
+Deno.test("untrimmed, every character is the text's", () => {
+  const text = new AnswerText([], false);
+  const deltas = [" a", " ", "\n", ""].map((piece) => text.push(piece));
+  assert.deepEqual(deltas, [" a", " ", "\n", ""]);
+  assert.equal(text.end(), "");
+  assert.equal(text.text, " a \n");
+});
