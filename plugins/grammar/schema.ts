@@ -23,7 +23,6 @@ import {
   either,
   never,
   type Part,
-  sequence,
   text,
 } from "./network.ts";
 import { integers, numbers, type Range } from "./numbers.ts";
