@@ -1,17 +1,25 @@
 /**
- * A checkpoint of random weights, large enough that a machine has to work: a language model of about
- * 150 M parameters, and six layers of the 300M kind's vision tower at 448 pixels. Its answers are
- * nonsense; its shapes, dtypes and files are those of a real one.
+ * Checkpoints of random weights. Their answers are nonsense; their shapes, dtypes and files are those
+ * of real ones.
  * @module
  */
 import { Effect } from "effect";
 import { decodeConfig } from "../plugins/internvl/config.ts";
-import { allExpectedTensors } from "../plugins/internvl/graphs/tensors.ts";
+import {
+  expectedTensors,
+  type Part,
+  parts as allParts,
+} from "../plugins/internvl/graphs/tensors.ts";
+import {
+  encodeQuantization,
+  type Quantization,
+} from "../plugins/internvl/quantize/scheme.ts";
 import { parseSentencePiece } from "../plugins/internvl/tokenizer/sentencepiece.ts";
 
-const VOCABULARY = 16_384;
-
-/** `config.json` of the random checkpoint. */
+/**
+ * `config.json` of a checkpoint that is large enough that a machine has to work: a language model of
+ * about 150 M parameters, and six layers of the 300M kind's vision tower at 448 pixels.
+ */
 export const syntheticConfig = {
   architectures: ["InternVLChatModel"],
   model_type: "internvl_chat",
@@ -43,7 +51,7 @@ export const syntheticConfig = {
     rope_scaling: { factor: 2, type: "dynamic" },
     rope_theta: 1_000_000,
     tie_word_embeddings: false,
-    vocab_size: VOCABULARY,
+    vocab_size: 16_384,
   },
   vision_config: {
     architectures: ["InternVisionModel"],
@@ -63,30 +71,65 @@ export const syntheticConfig = {
   },
 };
 
-/** Writes the random checkpoint into `dir`; the tokenizer is the one in `tokenizerDir`, padded. */
-export async function writeSyntheticCheckpoint(
+/** `config.json` of the shape of Mini-InternVL-Chat-2B-V1-5. */
+export const mini2bConfig = {
+  ...syntheticConfig,
+  max_dynamic_patch: 12,
+  llm_config: {
+    ...syntheticConfig.llm_config,
+    hidden_size: 2048,
+    intermediate_size: 8192,
+    num_hidden_layers: 24,
+    vocab_size: 92_553,
+  },
+  vision_config: { ...syntheticConfig.vision_config, num_hidden_layers: 24 },
+};
+
+/** Which checkpoint {@link writeNoise} writes. */
+export interface NoiseOptions {
+  /** `config.json`; default {@link syntheticConfig}. */
+  readonly config?: typeof syntheticConfig;
+  /** How its matrices are stored; default: bfloat16. */
+  readonly quantization?: Quantization;
+  /** Which parts are written; default: all. */
+  readonly parts?: readonly Part[];
+}
+
+/** Writes a random checkpoint into `dir`; the tokenizer is the one in `tokenizerDir`, padded. */
+export async function writeNoise(
   dir: string,
   tokenizerDir: string,
+  options: NoiseOptions = {},
 ): Promise<void> {
+  const { quantization, parts = allParts } = options;
+  const json = {
+    ...options.config ?? syntheticConfig,
+    ...(quantization === undefined
+      ? {}
+      : { quantization_config: encodeQuantization(quantization) }),
+  };
   await Deno.writeTextFile(
     `${dir}/config.json`,
-    JSON.stringify(syntheticConfig, null, 2),
+    JSON.stringify(json, null, 2),
   );
-  await writePaddedTokenizer(dir, tokenizerDir, VOCABULARY);
-  const config = await Effect.runPromise(
-    decodeConfig(syntheticConfig, "config.json"),
-  );
+  await writePaddedTokenizer(dir, tokenizerDir, json.llm_config.vocab_size);
+  const config = await Effect.runPromise(decodeConfig(json, "config.json"));
   const header: Record<string, unknown> = {};
   const values: [length: number, kind: Kind][] = [];
   let at = 0;
-  for (const { name, shape } of allExpectedTensors(config)) {
-    const length = shape.reduce((a, b) => a * b, 2);
+  for (
+    const { name, shape, dtypes } of parts.flatMap((part) =>
+      expectedTensors(config, part)
+    )
+  ) {
+    const dtype = FILE_TYPES[dtypes?.[0] ?? "bfloat16"];
+    const length = shape.reduce((a, b) => a * b, dtype.bytes);
     header[name] = {
-      dtype: "BF16",
+      dtype: dtype.name,
       shape,
       data_offsets: [at, at + length],
     };
-    values.push([length, kindOf(name)]);
+    values.push([length, dtype.kind ?? kindOf(name)]);
     at += length;
   }
   using file = await Deno.open(`${dir}/model.safetensors`, {
@@ -94,13 +137,21 @@ export async function writeSyntheticCheckpoint(
     create: true,
     truncate: true,
   });
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const head = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
   new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
-  head.set(json, 8);
+  head.set(text, 8);
   const out = file.writable.getWriter();
   await out.write(head);
-  const blocks = { ones: constant(1), small: constant(0.1), noise: noise() };
+  const blocks: Record<Kind, Uint8Array<ArrayBuffer>> = {
+    ones: constant(1),
+    small: constant(0.1),
+    noise: noise(),
+    scale: scales(0.004),
+    bytes: bytes(() => random() * 256),
+    // What a w8a8 weight may be.
+    signed: bytes(() => random() * 129 - 64),
+  };
   for (const [length, kind] of values) {
     const block = blocks[kind];
     for (let rest = length; rest > 0; rest -= block.length) {
@@ -110,10 +161,20 @@ export async function writeSyntheticCheckpoint(
   await out.close();
 }
 
-type Kind = "ones" | "small" | "noise";
+type Kind = "ones" | "small" | "noise" | "scale" | "bytes" | "signed";
+
+/** How safetensors names an element type, its width, and what stands in its place. */
+const FILE_TYPES: Readonly<
+  Record<string, { readonly name: string; bytes: number; kind?: Kind }>
+> = {
+  bfloat16: { name: "BF16", bytes: 2 },
+  float16: { name: "F16", bytes: 2, kind: "scale" },
+  uint8: { name: "U8", bytes: 1, kind: "bytes" },
+  int8: { name: "I8", bytes: 1, kind: "signed" },
+};
 
 /** Norms pass numbers through; the branches of the tower are scaled down; the rest is noise. */
-function kindOf(name: string): Kind {
+function kindOf(name: string): "ones" | "small" | "noise" {
   if (/\.ls[12]$/.test(name)) return "small";
   return /norm\d?\.weight$|mlp1\.0\.weight$/.test(name) ? "ones" : "noise";
 }
@@ -122,15 +183,28 @@ const BLOCK = 1 << 20;
 
 const constant = (value: number) => bfloat16s(() => value);
 
-/** Uniform between -0.03 and 0.03, of a period that divides no row. */
-function noise(): Uint8Array<ArrayBuffer> {
-  let state = 0x9e3779b9;
-  return bfloat16s(() => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32 * 0.06 - 0.03;
-  }).subarray(0, BLOCK - 2 * 37);
+/** A length that divides no row, so that rows do not repeat each other. */
+const ODD = BLOCK - 2 * 37;
+
+let state = 0x9e3779b9;
+
+/** Uniform from 0 to 1, the same sequence in every process. */
+function random(): number {
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  return (state >>> 0) / 2 ** 32;
+}
+
+/** Uniform between -0.03 and 0.03. */
+const noise = () => bfloat16s(() => random() * 0.06 - 0.03).subarray(0, ODD);
+
+const bytes = (next: () => number) =>
+  Uint8Array.from(new Int32Array(ODD).map(next));
+
+/** A block of one float16. */
+function scales(value: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new Float16Array(BLOCK / 2).fill(value).buffer);
 }
 
 /** A block of bfloat16: the upper halves of float32. */

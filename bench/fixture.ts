@@ -88,14 +88,18 @@ export function endless(
   });
 }
 
-/** A prompt of ids without meaning, the same at every call. */
-export function anyPrompt({ config }: Fixture, length: number): Prompt {
+/** A prompt of ids without meaning, the same at every call with the same seed. */
+export function anyPrompt(
+  { config }: Fixture,
+  length: number,
+  seed = 0,
+): Prompt {
   const most = Math.min(config.language.vocabSize, 1000);
   return {
     text: "",
     ids: Int32Array.from(
       { length },
-      (_, i) => 3 + (i * 2_654_435_761 >>> 7) % (most - 3),
+      (_, i) => 3 + ((i + seed) * 2_654_435_761 >>> 7) % (most - 3),
     ),
     images: [],
     question: "",

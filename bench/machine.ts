@@ -47,7 +47,7 @@ export async function machineFacts(): Promise<Machine> {
 }
 
 /** The C library's name, by which the dynamic loader knows it. */
-function libc(): string {
+export function libc(): string {
   switch (Deno.build.os) {
     case "windows":
       return "msvcrt.dll";

@@ -13,9 +13,9 @@ import { type Report, type Section, sections } from "./sections.ts";
 import { wrap } from "./table.ts";
 import { openScratch } from "./scratch.ts";
 
-const HELP = `Usage: deno task bench [options]
+const HELP = `Usage: deno task bench [section ...] [options]
 
-  --only NAME    measure one section; may be given several times
+  --only NAME    measure one section, as naming it alone does
   --rounds N     rounds of each comparison, from 1 (default 5)
   --json         print the figures as JSON instead of tables
   --help         print this
@@ -41,8 +41,9 @@ interface Options {
 
 /** What the arguments ask for; a text is printed instead, an error is one line. */
 function readArguments(args: readonly string[]): Options | string {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args: [...args],
+    allowPositionals: true,
     options: {
       only: { type: "string", multiple: true },
       rounds: { type: "string", default: "5" },
@@ -58,16 +59,17 @@ function readArguments(args: readonly string[]): Options | string {
     );
   }
   const known = sections.map(({ name }) => name);
-  for (const name of values.only ?? []) {
+  const named = [...positionals, ...values.only ?? []];
+  for (const name of named) {
     if (!known.includes(name)) {
       throw new RangeError(
-        `--only ${name}: there is no such section; ${known.join(", ")}`,
+        `${name}: there is no such section; ${known.join(", ")}`,
       );
     }
   }
   return {
     chosen: sections.filter(({ name }) =>
-      values.only === undefined || values.only.includes(name)
+      named.length === 0 || named.includes(name)
     ),
     rounds,
     json: values.json,

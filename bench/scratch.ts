@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { writeSyntheticCheckpoint } from "./checkpoint.ts";
+import { mini2bConfig, type NoiseOptions, writeNoise } from "./checkpoint.ts";
 import { writePicture } from "./picture.ts";
 
 /** Things made when they are first asked for. */
@@ -13,6 +13,10 @@ export interface Scratch extends AsyncDisposable {
   readonly nano: string;
   /** The folder of the random checkpoint. */
   readonly synthetic: () => Promise<string>;
+  /** A random checkpoint of the shape of Mini-InternVL-Chat-2B-V1-5, stored as the options say. */
+  readonly mini2b: (options: Omit<NoiseOptions, "config">) => Promise<string>;
+  /** A place for a file or folder that is not shared. */
+  readonly path: (name: string) => string;
   /** A JPEG of 12 megapixels. */
   readonly picture: () => Promise<string>;
 }
@@ -40,9 +44,15 @@ export function openScratch(): Scratch {
     synthetic: once(async () => {
       const dir = `${inside()}/synthetic`;
       await Deno.mkdir(dir);
-      await writeSyntheticCheckpoint(dir, nano);
+      await writeNoise(dir, nano);
       return dir;
     }),
+    mini2b: async (options) => {
+      const dir = Deno.makeTempDirSync({ dir: inside(), prefix: "mini2b-" });
+      await writeNoise(dir, nano, { ...options, config: mini2bConfig });
+      return dir;
+    },
+    path: (name) => `${inside()}/${name}`,
     picture: once(async () => {
       const path = `${inside()}/large.jpg`;
       await writePicture(path);

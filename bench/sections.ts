@@ -4,6 +4,7 @@
  */
 import { benchBindings } from "./bindings.ts";
 import { benchGraph } from "./graph.ts";
+import { benchLlama } from "./llama/bench.ts";
 import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
 import { benchStall, type StallOf } from "./stall.ts";
@@ -236,6 +237,50 @@ const bindings: Section = {
   },
 };
 
+const llama: Section = {
+  name: "llama",
+  about:
+    "2 B parameters in 4 bits against llama.cpp and against the memory's speed",
+  title:
+    "Language model of Mini-InternVL-Chat-2B-V1-5, 4 bits, against llama.cpp",
+  measure: async (place, rounds) => {
+    const figures = await benchLlama(place, rounds);
+    const { decode, prefill, bandwidth, threads } = figures;
+    const cell = (value: number | undefined) =>
+      value === undefined ? "-" : show(value);
+    const times = (value: number | undefined) =>
+      value === undefined ? "-" : `${value.toFixed(2)}x`;
+    return {
+      figures: { ...figures },
+      text: table([
+        ["tokens/s", "Tessera", "llama.cpp", "ratio", "of bandwidth"],
+        ...decode.map((at) => [
+          `decode at a context of ${at.context.toLocaleString("en-US")}`,
+          show(at.ours),
+          cell(at.llama),
+          times(at.ratio),
+          percent(at.bandwidthShare),
+        ]),
+        [
+          `prefill of ${prefill.length}`,
+          show(prefill.ours),
+          cell(prefill.llama),
+          times(prefill.ratio),
+          "",
+        ],
+        [
+          `${threads} threads read ${
+            show(bandwidth)
+          } GB/s here; a token reads every weight and its cache once: ${
+            decode.map(({ gigabytes }) => show(gigabytes)).join(", ")
+          } GB`,
+        ],
+        [figures.problem ?? `llama.cpp: ${figures.system}`],
+      ]),
+    };
+  },
+};
+
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -244,4 +289,5 @@ export const sections: readonly Section[] = [
   step,
   stall,
   bindings,
+  llama,
 ];

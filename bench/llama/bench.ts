@@ -1,0 +1,214 @@
+/**
+ * The language model of Mini-InternVL-Chat-2B-V1-5 in 4 bits against llama.cpp, and against the speed
+ * at which this machine reads memory.
+ *
+ * Both sides have the same shape, as many bits a weight (4.5: 4 and the scales), two files of noise and
+ * the same number of threads. llama.cpp keeps its cache in float16, as it does unless told otherwise.
+ * @module
+ */
+import { Effect } from "effect";
+import type { LanguageConfig } from "../../plugins/internvl/config.ts";
+import { openCheckpoint } from "../../plugins/internvl/checkpoint.ts";
+import {
+  cacheBytesPerToken,
+  memoryEstimate,
+} from "../../plugins/internvl/graphs/tensors.ts";
+import type { BlockScheme } from "../../plugins/internvl/quantize/scheme.ts";
+import { ffiBackend } from "../../plugins/onnx/mod.ts";
+import { openBandwidthProbe } from "../bandwidth.ts";
+import { bareSteps } from "../bare.ts";
+import { anyPrompt, endless, loadPart, openFixture } from "../fixture.ts";
+import type { Scratch } from "../scratch.ts";
+import { median, pairedRatio } from "../stats.ts";
+import { writeGguf } from "./gguf.ts";
+import { openPeer, type Peer, peerProblem } from "./peer.ts";
+
+/** Ours and theirs, tokens per second. */
+export interface Pair {
+  /** Ours. */
+  readonly ours: number;
+  /** llama.cpp's; absent where it was not measured. */
+  readonly llama?: number;
+  /** Ours over theirs: the median of the ratios of measurements in turns. */
+  readonly ratio?: number;
+}
+
+/** One context's figures. */
+export interface DecodeAt extends Pair {
+  /** Tokens in the cache. */
+  readonly context: number;
+  /** Gigabytes a token reads: every weight but the embedding table, and the cache. */
+  readonly gigabytes: number;
+  /** The share of the machine's read bandwidth that a step reaches. */
+  readonly bandwidthShare: number;
+}
+
+/** What {@link benchLlama} finds. */
+export interface LlamaBench {
+  /** llama.cpp's own description; absent where it was not measured. */
+  readonly system?: string;
+  /** Why it was not measured. */
+  readonly problem?: string;
+  /** Threads of either side, and of the bandwidth probe. */
+  readonly threads: number;
+  /** Gigabytes (10⁹) the machine reads in a second: the median of all rounds. */
+  readonly bandwidth: number;
+  /** Answer tokens, by context. */
+  readonly decode: readonly DecodeAt[];
+  /** Prompt tokens. */
+  readonly prefill: Pair & { readonly length: number };
+}
+
+const CONTEXTS = [4096, 2048, 256];
+const PROMPT = 512;
+/** Tokens of a turn. */
+const STEPS = 8;
+
+const int4: BlockScheme = {
+  type: "blocks",
+  bits: 4,
+  // In memory the scales are float32: 4.5 bits a weight, as in llama.cpp's q4_0.
+  blockSize: 64,
+  symmetric: true,
+};
+
+/** Measures; the files are large (1 GB each) and are deleted with the scratch. */
+export async function benchLlama(
+  scratch: Scratch,
+  rounds: number,
+): Promise<LlamaBench> {
+  const threads = navigator.hardwareConcurrency;
+  const dir = await scratch.mini2b({
+    parts: ["language"],
+    quantization: {
+      vision: { type: "float" },
+      language: int4,
+      head: int4,
+      embedding: int4,
+    },
+  });
+  const problem = await peerProblem();
+  const { config, tensors } = await Effect.runPromise(openCheckpoint(dir));
+  const language = config.language;
+  const longest = CONTEXTS[0] + STEPS * (rounds + 2);
+  let peer: Peer | undefined;
+  if (problem === undefined) {
+    const gguf = scratch.path("noise.gguf");
+    await writeGguf(gguf, language);
+    peer = await openPeer(gguf, threads, longest);
+  }
+  try {
+    const weights = memoryEstimate(config, tensors).weights.language;
+    return {
+      ...await measure({ dir, language, weights, peer, rounds, longest }),
+      threads,
+      problem,
+      system: peer?.system,
+    };
+  } finally {
+    await peer?.[Symbol.asyncDispose]();
+  }
+}
+
+interface Sides {
+  readonly dir: string;
+  readonly language: LanguageConfig;
+  /** Bytes of the weights that each token reads. */
+  readonly weights: number;
+  readonly peer: Peer | undefined;
+  readonly rounds: number;
+  readonly longest: number;
+}
+
+function measure(
+  { dir, language, weights, peer, rounds, longest }: Sides,
+): Promise<Pick<LlamaBench, "bandwidth" | "decode" | "prefill">> {
+  const program = Effect.gen(function* () {
+    const fixture = yield* openFixture(dir);
+    const session = yield* loadPart(fixture, "language");
+    const bare = yield* bareSteps(session, language, longest);
+    bare.fill();
+    const probe = openBandwidthProbe(navigator.hardwareConcurrency);
+    const bandwidths: number[] = [];
+    const steps = (context: number) =>
+      Effect.promise(async () => {
+        const times: number[] = [];
+        for (let i = 0; i < STEPS; i++) {
+          const start = performance.now();
+          await bare.step(context + i);
+          times.push(performance.now() - start);
+        }
+        return median(times);
+      });
+    const theirs = (context: number) =>
+      Effect.promise(async () =>
+        peer === undefined ? NaN : median(await peer.decode(context, STEPS))
+      );
+    const decode: DecodeAt[] = [];
+    for (const context of CONTEXTS) {
+      // The first turn brings llama.cpp to the context, and both sides into the caches.
+      yield* theirs(context);
+      yield* steps(context);
+      const ours: number[] = [], llama: number[] = [], read: number[] = [];
+      for (let round = 0; round < rounds; round++) {
+        llama.push(yield* theirs(context));
+        read.push(yield* Effect.promise(probe.measure));
+        ours.push(yield* steps(context));
+      }
+      bandwidths.push(...read);
+      const gigabytes = (weights + context * cacheBytesPerToken(language)) /
+        1e9;
+      decode.push({
+        context,
+        gigabytes,
+        bandwidthShare: pairedRatio(
+          ours.map((ms) => gigabytes * 1000 / ms),
+          read,
+        ),
+        ...pair(ours.map((ms) => 1000 / ms), llama.map((ms) => 1000 / ms)),
+      });
+    }
+
+    const model = endless(fixture, session);
+    const prefill = (seed: number) =>
+      Effect.suspend(() => {
+        const start = performance.now();
+        return Effect.map(
+          model.generate({
+            // Another prompt each time: a known one would not be computed again.
+            prompt: anyPrompt(fixture, PROMPT, seed * PROMPT),
+            visual: [],
+            settings: { maxNewTokens: 1 },
+          }),
+          () => performance.now() - start,
+        );
+      });
+    const ours: number[] = [], llama: number[] = [];
+    for (let round = 0; round < Math.max(2, Math.ceil(rounds / 2)); round++) {
+      if (peer !== undefined) {
+        llama.push(yield* Effect.promise(() => peer.prefill(PROMPT)));
+      } else llama.push(NaN);
+      ours.push(yield* prefill(round + 1));
+    }
+    const perSecond = (ms: number) => PROMPT * 1000 / ms;
+    return {
+      bandwidth: median(bandwidths),
+      decode: decode.reverse(),
+      prefill: {
+        length: PROMPT,
+        ...pair(ours.map(perSecond), llama.map(perSecond)),
+      },
+    };
+  });
+  return Effect.runPromise(
+    Effect.scoped(program).pipe(Effect.provide(ffiBackend)),
+  );
+}
+
+function pair(ours: readonly number[], llama: readonly number[]): Pair {
+  return llama.some(Number.isNaN) ? { ours: median(ours) } : {
+    ours: median(ours),
+    llama: median(llama),
+    ratio: pairedRatio(ours, llama),
+  };
+}
