@@ -160,7 +160,7 @@ export const bareSteps: (
     return {
       fill: () => {
         for (const { host } of Object.values(cache.into)) {
-          (host as Float32Array | undefined)?.fill(0.01);
+          (host as Float32Array).fill(0.01);
         }
       },
       step: async (position) => {

@@ -10,10 +10,8 @@ import {
   type Part,
   parts as allParts,
 } from "../plugins/internvl/graphs/tensors.ts";
-import {
-  encodeQuantization,
-  type Quantization,
-} from "../plugins/internvl/quantize/scheme.ts";
+import { encodeQuantization } from "../plugins/internvl/quantize/config.ts";
+import type { Quantization } from "../plugins/internvl/quantize/scheme.ts";
 import { parseSentencePiece } from "../plugins/internvl/tokenizer/sentencepiece.ts";
 
 /**

@@ -169,7 +169,7 @@ function measure(
       });
     }
 
-    const model = endless(fixture, session);
+    const model = yield* endless(fixture, session);
     const prefill = (seed: number) =>
       Effect.suspend(() => {
         const start = performance.now();

@@ -24,17 +24,18 @@ const folder = () =>
 
 /** Why there is nothing to compare with, and what to do about it; `undefined` where there is. */
 export async function peerProblem(): Promise<string | undefined> {
-  const path = `${folder()}/node_modules/node-llama-cpp/package.json`;
+  const place = folder();
+  const path = `${place}/node_modules/node-llama-cpp/package.json`;
   let text: string;
   try {
     text = await Deno.readTextFile(path);
   } catch {
-    return `llama.cpp is not measured: npm install --no-save --ignore-scripts --prefix ${folder()} node-llama-cpp@${VERSION} (or let TESSERA_LLAMA name the folder it is installed in)`;
+    return `llama.cpp is not measured: npm install --no-save --ignore-scripts --prefix ${place} node-llama-cpp@${VERSION}; TESSERA_LLAMA names another folder`;
   }
   const { version } = JSON.parse(text);
   return version === VERSION
     ? undefined
-    : `llama.cpp is not measured: ${folder()} has node-llama-cpp ${version}, not ${VERSION}`;
+    : `llama.cpp is not measured: ${place} has node-llama-cpp ${version}, not ${VERSION}`;
 }
 
 /** Starts llama.cpp on a GGUF file, with room for a context of `longest` tokens. */
