@@ -7,6 +7,7 @@ import { benchGraph } from "./graph.ts";
 import { benchLlama } from "./llama/bench.ts";
 import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
+import { benchQuality } from "./quality.ts";
 import { benchStall, type StallOf } from "./stall.ts";
 import { show, type Summary } from "./stats.ts";
 import { benchStep, type StepBench } from "./step.ts";
@@ -281,6 +282,46 @@ const llama: Section = {
   },
 };
 
+const quality: Section = {
+  name: "quality",
+  about: "what quantization costs in accuracy, on nano and on random weights",
+  title: "Quality: quantized models led along the original's answers",
+  measure: async (place) => {
+    const figures = await benchQuality(place.nano, await place.synthetic());
+    const rows = (found: typeof figures.nano) =>
+      found.map((row) => [
+        row.name,
+        percent(row.size),
+        row.lossAdded.toFixed(4),
+        row.divergence.toFixed(5),
+        percent(row.logitsError),
+        percent(row.topAgreement),
+        row.sameAnswers === undefined ? "-" : percent(row.sameAnswers),
+      ]);
+    const head = [
+      "size",
+      "loss +",
+      "KL",
+      "logits off",
+      "same token",
+      "same answer",
+    ];
+    return {
+      figures: { ...figures },
+      text: table([
+        [`nano, ${figures.tokens.nano} tokens`, ...head],
+        ...rows(figures.nano),
+      ]) + "\n\n" + table([
+        [`random weights, ${figures.tokens.synthetic} tokens`, ...head],
+        ...rows(figures.synthetic),
+        [
+          "loss + and KL are nats a token more than the original's. same token: the most likely one at each step; same answer: the whole greedy answer.",
+        ],
+      ]),
+    };
+  },
+};
+
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -290,4 +331,5 @@ export const sections: readonly Section[] = [
   stall,
   bindings,
   llama,
+  quality,
 ];

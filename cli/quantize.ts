@@ -36,8 +36,10 @@ const config = {
     Flag.withDescription("Bits of the decoder's weights (required)"),
   ),
   block: Flag.Literals("block", ["32", "64", "128"]).pipe(
-    Flag.withDescription("Numbers that share a scale; default: 32"),
-    Flag.withDefault("32" as const),
+    Flag.withDescription(
+      "Numbers that share a scale; default: 64 for int4, 128 for int8",
+    ),
+    Flag.optional,
   ),
   symmetric: Flag.Boolean("symmetric").pipe(
     Flag.withoutNegation,
@@ -81,6 +83,13 @@ const config = {
 
 /** What the flags of `quantize` parse to. */
 export type QuantizeFlags = Command.Command.Config.Infer<typeof config>;
+
+const blockSizes = {
+  "32": 32,
+  "64": 64,
+  "128": 128,
+  default: undefined,
+} as const;
 
 /** How often a pipe is told how far it has come. */
 const plainInterval = 10_000;
@@ -126,7 +135,7 @@ export const quantizeHandler = Effect.fn("cli.quantize")(function* (
   const optional = <A>(value: Option.Option<A>) => Option.getOrUndefined(value);
   const result = yield* quantize(options.model, options.out, {
     weights: options.weights,
-    blockSize: Number(options.block) as 32 | 64 | 128,
+    blockSize: blockSizes[optional(options.block) ?? "default"],
     symmetric: !options.asymmetric,
     vision: optional(options.vision),
     head: optional(options.head),

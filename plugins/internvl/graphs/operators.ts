@@ -188,7 +188,7 @@ export function embed(
     words,
     graph.int64s([0]),
     graph.int64s([width]),
-    graph.int64s([1]),
+    graph.int64s([-1]),
   ]);
 }
 

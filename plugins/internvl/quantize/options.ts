@@ -11,7 +11,10 @@ import type { Quantization, Scheme } from "./scheme.ts";
 export interface QuantizeOptions {
   /** Bits of the decoder's weights. */
   readonly weights: "int4" | "int8";
-  /** Numbers that share a scale. Default 32. */
+  /**
+   * Numbers that share a scale. Default: what computes fastest on a CPU, 64 where they have 4 bits, 128
+   * where they have 8.
+   */
   readonly blockSize?: 32 | 64 | 128;
   /** Whether blocks have no zero point. Default `true`. */
   readonly symmetric?: boolean;
@@ -45,11 +48,13 @@ export function resolveQuantization(
   if (Result.isFailure(checked)) {
     return `quantize: ${oneLine(checked.failure.message)}`;
   }
-  const { weights, blockSize = 32, symmetric = true } = options;
+  const { weights, blockSize, symmetric = true } = options;
   const scheme = (kind: "w8a8" | "int8" | "int4" | "float"): Scheme =>
     kind === "float" || kind === "w8a8"
       ? { type: kind }
-      : { type: "blocks", bits: kind === "int4" ? 4 : 8, blockSize, symmetric };
+      : kind === "int4"
+      ? { type: "blocks", bits: 4, blockSize: blockSize ?? 64, symmetric }
+      : { type: "blocks", bits: 8, blockSize: blockSize ?? 128, symmetric };
   const tied = config.language.tieWordEmbeddings;
   const { head, embedding } = options;
   if (tied && head !== undefined && embedding !== undefined) {
