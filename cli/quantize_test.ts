@@ -23,7 +23,9 @@ Deno.test("quantize: every command reads what it has written", async () => {
       ...["quantize", "--model", "models/nano", "--out", out],
       ...["--weights", "int8", "--json"],
     ]);
-    assert.deepEqual([made.code, made.err], [0, ""]);
+    assert.equal(made.code, 0, made.err);
+    // On a slow machine it tells how far it is.
+    assert.match(made.err, /^(tessera: quantize .*\n)*$/);
     const result = JSON.parse(made.out);
     assert.equal(result.dir, out);
     assert.ok(result.bytes < 0.6 * result.bytes_before);

@@ -88,7 +88,12 @@ async function starts(program: string): Promise<boolean> {
     stdout: "null",
     stderr: "null",
   });
-  return await command.output().then(({ success }) => success, () => false);
+  try {
+    // A program that is not there throws before there is a promise.
+    return (await command.output()).success;
+  } catch {
+    return false;
+  }
 }
 
 const available: Record<Reader, boolean> = {
