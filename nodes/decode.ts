@@ -16,12 +16,14 @@ import {
   OptionalSettings,
   OptionalVisualTokensList,
   Prompt,
+  TokenLogprob,
 } from "./ports.ts";
 import { LanguageModel } from "./services.ts";
 
 /**
  * Prefills the prompt with the visual tokens in place and generates. Its sub-spans are `queue` (where it
- * had to wait for others), `prefill` and `decode`; the answer streams on `text`. Fails with `CapacityError` for a prompt longer than the
+ * had to wait for others), `prefill` and `decode`; the answer streams on `text`, the
+ * probabilities of its tokens on `logprobs` where the settings ask for them. Fails with `CapacityError` for a prompt longer than the
  * context, with `PromptError` for a setting out of range, with `BackendError` when the run fails.
  *
  * ```ts
@@ -76,7 +78,7 @@ export const decode: NodeKind<
   lane: "batch",
   // Sampling may be meant to differ, and a generation is asked for by somebody who waits for it.
   memoize: false,
-  streams: { text: Text },
+  streams: { text: Text, logprobs: TokenLogprob },
   run: ({ prompt, tokens = [], settings = {} }, _params, context) =>
     Effect.gen(function* () {
       const model = yield* LanguageModel;
@@ -100,6 +102,9 @@ export const decode: NodeKind<
           onFirstToken: () => {
             decodeStart = context.now();
             context.record("prefill", prefillStart ?? 0, decodeStart);
+          },
+          onToken: ({ logprob }) => {
+            if (logprob !== undefined) context.emit("logprobs", logprob);
           },
           onText: (delta, generated) => {
             context.emit("text", delta);

@@ -61,7 +61,7 @@ export type {
   Sample as SampleValue,
   Tiles as TilesValue,
   TokenAlternative,
-  TokenLogprob,
+  TokenLogprob as TokenLogprobValue,
   Turn,
   Usage,
   VideoClip as VideoClipValue,

@@ -30,6 +30,8 @@ import type {
   Prompt as PromptValue,
   Sample as SampleValue,
   Tiles as TilesValue,
+  TokenAlternative,
+  TokenLogprob as TokenLogprobValue,
   VideoClip as VideoClipValue,
   VideoSource as VideoSourceValue,
   VisualTokens as VisualTokensValue,
@@ -418,6 +420,32 @@ export const Completion: PortType<"Completion", CompletionValue> = definePort({
     finishReason: completion.finishReason,
     usage: { ...completion.usage },
   }),
+});
+
+/** A generated token with its probability. */
+export type TokenLogprob = TokenLogprobValue;
+
+/** A generated token with its probability and the likeliest others; bytes as lists in JSON. */
+export const TokenLogprob: PortType<"TokenLogprob", TokenLogprobValue> =
+  definePort({
+    name: "TokenLogprob",
+    is: (value: unknown): value is TokenLogprobValue =>
+      isRecord(value) && typeof value.logprob === "number" &&
+      Array.isArray(value.top),
+    preview: ({ top, ...chosen }: TokenLogprobValue) => ({
+      ...alternativePreview(chosen),
+      top: top.map(alternativePreview),
+    }),
+  });
+
+// JSON has no infinity; the least probability is written as OpenAI writes it.
+const alternativePreview = (
+  { id, text, bytes, logprob }: TokenAlternative,
+) => ({
+  id,
+  text,
+  bytes: [...bytes],
+  logprob: Number.isFinite(logprob) ? logprob : -9999,
 });
 
 /** Several pictures to load. */

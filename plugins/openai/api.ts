@@ -12,6 +12,15 @@ import {
   OpenApi,
 } from "effect/http-api";
 import { ChatChunk, ChatCompletion, ChatRequest } from "./schema/chat.ts";
+import {
+  CompletionBody,
+  CompletionRequest,
+  DetokenizeBody,
+  DetokenizeRequest,
+  TokenizeBody,
+  TokenizeRequest,
+} from "./schema/completions.ts";
+import { ResponseBody, ResponsesRequest } from "./schema/responses.ts";
 import { ErrorBody } from "./schema/common.ts";
 import { ModelBody, ModelList } from "./schema/models.ts";
 
@@ -53,6 +62,30 @@ const chat = HttpApiEndpoint.post("chat", "/v1/chat/completions", {
   error: failures,
 }).annotate(OpenApi.Summary, "Answers messages with pictures and videos");
 
+const completions = HttpApiEndpoint.post("completions", "/v1/completions", {
+  payload: CompletionRequest,
+  success: [CompletionBody, eventsOf(CompletionBody)],
+  error: failures,
+}).annotate(OpenApi.Summary, "Goes on with a text, without a template");
+
+const responses = HttpApiEndpoint.post("responses", "/v1/responses", {
+  payload: ResponsesRequest,
+  success: [ResponseBody, eventsOf(ResponseBody)],
+  error: failures,
+}).annotate(OpenApi.Summary, "Answers an input; nothing is kept for later");
+
+const tokenize = HttpApiEndpoint.post("tokenize", "/tokenize", {
+  payload: TokenizeRequest,
+  success: TokenizeBody,
+  error: failures,
+}).annotate(OpenApi.Summary, "Token ids of a text or of messages");
+
+const detokenize = HttpApiEndpoint.post("detokenize", "/detokenize", {
+  payload: DetokenizeRequest,
+  success: DetokenizeBody,
+  error: failures,
+}).annotate(OpenApi.Summary, "The text of token ids");
+
 const models = HttpApiEndpoint.get("models", "/v1/models", {
   success: ModelList,
   error: failures,
@@ -66,7 +99,8 @@ const model = HttpApiEndpoint.get("model", "/v1/models/:id", {
 
 /** OpenAI's API. */
 export class OpenAiGroup extends HttpApiGroup.make("openai")
-  .add(chat, models, model).middleware(Mistakes) {}
+  .add(chat, completions, responses, tokenize, detokenize, models, model)
+  .middleware(Mistakes) {}
 
 const words = Schema.String.pipe(
   HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4" }),

@@ -174,27 +174,35 @@ const answerOne: (
   return { completion, runId: result.runId };
 });
 
-const choicesOf = (ask: Ask): readonly number[] =>
-  Array.from({ length: ask.choices }, (_, choice) => choice);
+/** One answer of a request: what is asked, and which of its answers it is. */
+interface Wanted {
+  readonly ask: Ask;
+  readonly draw: number;
+}
 
-/** Makes all answers; the first failure is the failure of all. */
+const wanted = (asks: readonly Ask[]): readonly Wanted[] =>
+  asks.flatMap((ask) =>
+    Array.from({ length: ask.choices }, (_, draw) => ({ ask, draw }))
+  );
+
+/** Makes all answers, those of the first question first; the first failure is the failure of all. */
 export const answerAll = (
-  ask: Ask,
+  ...asks: readonly Ask[]
 ): Effect.Effect<readonly Answer[], ApiError> =>
   Effect.forEach(
-    choicesOf(ask),
-    (choice) => answerOne(ask, choice, undefined),
+    wanted(asks),
+    ({ ask, draw }) => answerOne(ask, draw, undefined),
     { concurrency: "unbounded" },
   );
 
 /** The events of all answers; leaving the scope interrupts them. */
 export const answerEvents: (
-  ask: Ask,
+  ...asks: readonly Ask[]
 ) => Effect.Effect<
   Queue.Queue<AnswerEvent | Ping, ApiError | Cause.Done>,
   never,
   Scope.Scope
-> = Effect.fnUntraced(function* (ask: Ask) {
+> = Effect.fnUntraced(function* (...asks: readonly Ask[]) {
   // Without a bound: a run does not wait for its reader, and an answer is bounded by its tokens.
   const queue = yield* Queue.unbounded<
     AnswerEvent | Ping,
@@ -213,9 +221,9 @@ export const answerEvents: (
     }
   };
   yield* Effect.forEach(
-    choicesOf(ask),
-    (choice) =>
-      Effect.map(answerOne(ask, choice, listen(choice)), (answer) => {
+    wanted(asks),
+    ({ ask, draw }, choice) =>
+      Effect.map(answerOne(ask, draw, listen(choice)), (answer) => {
         Queue.offerUnsafe(queue, { type: "end", choice, answer });
       }),
     { concurrency: "unbounded", discard: true },
@@ -235,7 +243,7 @@ export const answerEvents: (
   return queue;
 });
 
-/** The service of a model. */
+/** A service of a model. */
 export const serviceOf = <I, S>(
   model: ServedModel,
   tag: Context.Key<I, S>,

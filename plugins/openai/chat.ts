@@ -36,7 +36,7 @@ import { callConstraint, makeCallReader, parseCall } from "./tools.ts";
 type Calls = "none" | "marked" | "forced";
 
 /** A request that has been understood. */
-interface Prepared {
+export interface Prepared {
   readonly ask: Ask;
   readonly tools: readonly Tool[];
   readonly calls: Calls;
@@ -110,7 +110,7 @@ export const answerChat: (
 });
 
 /** Understands a request: what is asked, with the media loaded. */
-const prepareChat: (
+export const prepareChat: (
   request: ChatRequest,
 ) => Effect.Effect<
   Prepared,
@@ -233,7 +233,7 @@ export function envelopeOf(ask: Ask, prefix: string) {
 }
 
 /** Words and calls of a whole answer. */
-function readAnswer(
+export function readAnswer(
   text: string,
   { tools, calls }: Pick<Prepared, "tools" | "calls">,
 ): { readonly text: string; readonly calls: readonly AnswerToolCall[] } {

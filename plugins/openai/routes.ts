@@ -7,6 +7,8 @@ import { HttpApiBuilder, HttpApiMiddleware } from "effect/http-api";
 import * as HttpServerResponse from "effect/http/HttpServerResponse";
 import { Mistakes, ServerApi } from "./api.ts";
 import { answerChat } from "./chat.ts";
+import { answerCompletion, detokenize, tokenize } from "./completions.ts";
+import { answerResponses } from "./responses.ts";
 import { ApiError, oneLine } from "./errors.ts";
 import { countRequest, prometheusText, setInFlight } from "./metrics.ts";
 import { ServerParts } from "./parts.ts";
@@ -132,6 +134,14 @@ const openai = HttpApiBuilder.group(ServerApi, "openai", (handlers) =>
         "/v1/chat/completions",
         answerChat(payload),
       ))
+    .handle("completions", ({ payload }) =>
+      working("/v1/completions", answerCompletion(payload)))
+    .handle("responses", ({ payload }) =>
+      working("/v1/responses", answerResponses(payload)))
+    .handle("tokenize", ({ payload }) =>
+      working("/tokenize", tokenize(payload)))
+    .handle("detokenize", ({ payload }) =>
+      working("/detokenize", detokenize(payload)))
     .handle("models", () =>
       route(
         "/v1/models",
@@ -144,7 +154,9 @@ const openai = HttpApiBuilder.group(ServerApi, "openai", (handlers) =>
       route(
         "/v1/models/:id",
         Effect.flatMap(ModelPool, (pool) => {
-          const state = pool.list().find(({ id }) => id === params.id);
+          const state = pool.list().find(({ id }) =>
+            id === params.id
+          );
           return state === undefined
             ? Effect.fail(
               new ApiError({

@@ -7,6 +7,7 @@ import * as HttpEffect from "effect/http/HttpEffect";
 import * as HttpRouter from "effect/http/HttpRouter";
 import * as HttpServer from "effect/http/HttpServer";
 import type * as HttpServerResponse from "effect/http/HttpServerResponse";
+import { Lanes, makeLanes } from "../../pipeline/mod.ts";
 import { makeFront } from "./front.ts";
 import { makeKeys } from "./keys.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
@@ -67,6 +68,15 @@ export const makeServer: (
       Context.mergeAll(
         Context.make(ModelPool, pool),
         Context.make(ServerParts, parts),
+        // The engine has a queue of its own, and says how many are before whom.
+        Context.make(
+          Lanes,
+          makeLanes({
+            cpu: Math.max(1, navigator.hardwareConcurrency),
+            device: 1,
+            batch: parts.limits.maxConcurrent * parts.limits.maxChoices,
+          }),
+        ),
       ),
     );
     const inner = HttpEffect.toWebHandlerWith(around)(

@@ -1,0 +1,366 @@
+/**
+ * `POST /v1/responses`: the newer API, answered by what answers chats. Nothing is stored for later rounds.
+ * @module
+ */
+import { Effect, type Scope } from "effect";
+import type * as HttpServerResponse from "effect/http/HttpServerResponse";
+import type { Usage } from "../../nodes/mod.ts";
+import { answerAll, type AnswerEvent, answerEvents } from "./ask.ts";
+import { prepareChat, type Prepared, readAnswer, usageOf } from "./chat.ts";
+import type { ApiError } from "./errors.ts";
+import type { ServerParts } from "./parts.ts";
+import type { ModelPool } from "./pool.ts";
+import type {
+  AnswerToolCall,
+  ChatMessage,
+  ChatRequest,
+  UserPart,
+} from "./schema/chat.ts";
+import type {
+  InputItem,
+  InputPart,
+  OutputItem,
+  ResponseBody,
+  ResponsesRequest,
+} from "./schema/responses.ts";
+import { sseEvent, sseResponse } from "./sse.ts";
+import { makeCallReader } from "./tools.ts";
+
+const id = (prefix: string): string =>
+  `${prefix}_${crypto.randomUUID().replaceAll("-", "")}`;
+
+const words = (content: string | readonly InputPart[]): string =>
+  typeof content === "string"
+    ? content
+    : content.map((part) =>
+      part.type === "refusal"
+        ? part.refusal
+        : part.type === "input_image"
+        ? ""
+        : part.text
+    ).join("\n");
+
+const userParts = (content: readonly InputPart[]): UserPart[] =>
+  content.map((part) =>
+    part.type === "input_image"
+      ? {
+        type: "image_url",
+        image_url: { url: part.image_url, detail: part.detail ?? null },
+      }
+      : {
+        type: "text",
+        text: part.type === "refusal" ? part.refusal : part.text,
+      }
+  );
+
+/** The input as messages of a chat; a call and what is said with it are one message. */
+function messagesOf(
+  input: ResponsesRequest["input"],
+  instructions: string | null | undefined,
+): ChatMessage[] {
+  const messages: ChatMessage[] = [];
+  if (instructions != null) {
+    messages.push({ role: "system", content: instructions });
+  }
+  if (typeof input === "string") {
+    messages.push({ role: "user", content: input });
+    return messages;
+  }
+  for (const item of input) messages.push(messageOf(item, messages));
+  return messages;
+}
+
+function messageOf(item: InputItem, before: ChatMessage[]): ChatMessage {
+  if (!("role" in item)) {
+    if (item.type === "function_call_output") {
+      return {
+        role: "tool",
+        tool_call_id: item.call_id,
+        content: item.output,
+      };
+    }
+    const call = {
+      id: item.call_id,
+      type: "function" as const,
+      function: { name: item.name, arguments: item.arguments },
+    };
+    const last = before.at(-1);
+    if (last?.role === "assistant") {
+      before.pop();
+      return { ...last, tool_calls: [...last.tool_calls ?? [], call] };
+    }
+    return { role: "assistant", content: null, tool_calls: [call] };
+  }
+  const { role, content } = item;
+  switch (role) {
+    case "user":
+      return {
+        role,
+        content: typeof content === "string" ? content : userParts(content),
+      };
+    default:
+      return { role, content: words(content) };
+  }
+}
+
+/** The request as one of a chat. */
+function chatRequest(request: ResponsesRequest): ChatRequest {
+  const {
+    input,
+    instructions,
+    text,
+    tools,
+    tool_choice: choice,
+    max_output_tokens: maxTokens,
+    stream: _stream,
+    stream_options: _options,
+    truncation: _truncation,
+    ...rest
+  } = request;
+  const format = text?.format;
+  return {
+    ...rest,
+    messages: messagesOf(input, instructions) as never,
+    max_completion_tokens: maxTokens ?? null,
+    response_format: format?.type === "json_schema"
+      ? { type: "json_schema", json_schema: { schema: format.schema } }
+      : format ?? null,
+    tools: tools?.map(({ type, ...f }) => ({ type, function: f })) ?? null,
+    tool_choice: typeof choice === "object" && choice !== null
+      ? { type: "function", function: { name: choice.name } }
+      : choice ?? null,
+  };
+}
+
+const textItem = (
+  itemId: string,
+  text: string,
+  cut: boolean,
+): OutputItem => ({
+  type: "message",
+  id: itemId,
+  status: cut ? "incomplete" : "completed",
+  role: "assistant",
+  content: [{ type: "output_text", text, annotations: [] }],
+});
+
+const callItem = (call: AnswerToolCall): OutputItem & {
+  readonly type: "function_call";
+} => ({
+  type: "function_call",
+  id: id("fc"),
+  status: "completed",
+  call_id: call.id,
+  name: call.function.name,
+  arguments: call.function.arguments,
+});
+
+function bodyOf(
+  request: ResponsesRequest,
+  prepared: Prepared,
+): ResponseBody {
+  return {
+    id: id("resp"),
+    object: "response",
+    created_at: Math.floor(Date.now() / 1000),
+    status: "in_progress",
+    incomplete_details: null,
+    error: null,
+    instructions: request.instructions ?? null,
+    max_output_tokens: request.max_output_tokens ?? null,
+    model: prepared.ask.model.id,
+    output: [],
+    parallel_tool_calls: true,
+    previous_response_id: null,
+    store: false,
+    temperature: request.temperature ?? null,
+    top_p: request.top_p ?? null,
+    text: { format: request.text?.format ?? { type: "text" } },
+    tool_choice: request.tool_choice ?? "auto",
+    tools: request.tools ?? [],
+    metadata: request.metadata ?? {},
+    usage: null,
+  };
+}
+
+function finished(
+  body: ResponseBody,
+  output: readonly OutputItem[],
+  usage: Usage,
+  cut: boolean,
+): ResponseBody {
+  const counts = usageOf([usage]);
+  return {
+    ...body,
+    status: cut ? "incomplete" : "completed",
+    incomplete_details: cut ? { reason: "max_output_tokens" } : null,
+    output,
+    usage: {
+      input_tokens: counts.prompt_tokens,
+      input_tokens_details: {
+        cached_tokens: counts.prompt_tokens_details.cached_tokens,
+      },
+      output_tokens: counts.completion_tokens,
+      output_tokens_details: { reasoning_tokens: 0 },
+      total_tokens: counts.total_tokens,
+    },
+  };
+}
+
+/** Answers a request: with one object, or with a stream of named events. */
+export const answerResponses: (
+  request: ResponsesRequest,
+) => Effect.Effect<
+  ResponseBody | HttpServerResponse.HttpServerResponse,
+  ApiError,
+  ModelPool | ServerParts | Scope.Scope
+> = Effect.fnUntraced(function* (request: ResponsesRequest) {
+  const prepared = yield* prepareChat(chatRequest(request));
+  const body = bodyOf(request, prepared);
+  if (request.stream === true) return yield* stream(prepared, body);
+  const [answer] = yield* answerAll(prepared.ask);
+  const { completion } = answer!;
+  const { text, calls } = readAnswer(completion.text, prepared);
+  const cut = completion.finishReason === "length";
+  const output: OutputItem[] = [
+    ...(text === "" && calls.length > 0
+      ? []
+      : [textItem(id("msg"), text, cut)]),
+    ...calls.map(callItem),
+  ];
+  return finished(body, output, completion.usage, cut);
+});
+
+const stream = Effect.fnUntraced(function* (
+  prepared: Prepared,
+  body: ResponseBody,
+) {
+  let sequence = 0;
+  const send = (type: string, fields: object) =>
+    sseEvent({ type, sequence_number: sequence++, ...fields }, type);
+  const reader = prepared.calls === "marked"
+    ? makeCallReader(prepared.tools)
+    : undefined;
+  const message = id("msg");
+  const output: OutputItem[] = [];
+  let text = "";
+  let begun = false;
+  const place = { item_id: message, output_index: 0, content_index: 0 };
+  const part = (said: string) => ({
+    type: "output_text",
+    text: said,
+    annotations: [],
+  });
+  const start = () => [
+    send("response.created", { response: body }),
+    send("response.in_progress", { response: body }),
+  ];
+  const say = (delta: string) => {
+    if (delta === "") return [];
+    const lines = begun ? [] : [
+      send("response.output_item.added", {
+        output_index: 0,
+        item: {
+          ...textItem(message, "", false),
+          status: "in_progress",
+          content: [],
+        },
+      }),
+      send("response.content_part.added", { ...place, part: part("") }),
+    ];
+    begun = true;
+    text += delta;
+    return [
+      ...lines,
+      send("response.output_text.delta", { ...place, delta, logprobs: [] }),
+    ];
+  };
+  const endText = (cut: boolean) => {
+    if (!begun) return [];
+    const item = textItem(message, text, cut);
+    output.push(item);
+    return [
+      send("response.output_text.done", { ...place, text, logprobs: [] }),
+      send("response.content_part.done", { ...place, part: part(text) }),
+      send("response.output_item.done", { output_index: 0, item }),
+    ];
+  };
+  const call = (asked: AnswerToolCall) => {
+    const item = callItem(asked);
+    const at = { item_id: item.id, output_index: output.length };
+    output.push(item);
+    return [
+      send("response.output_item.added", {
+        output_index: at.output_index,
+        item: { ...item, status: "in_progress", arguments: "" },
+      }),
+      send("response.function_call_arguments.delta", {
+        ...at,
+        delta: item.arguments,
+      }),
+      send("response.function_call_arguments.done", {
+        ...at,
+        name: item.name,
+        arguments: item.arguments,
+      }),
+      send("response.output_item.done", {
+        output_index: at.output_index,
+        item,
+      }),
+    ];
+  };
+  const calls: AnswerToolCall[] = [];
+  const take = (parsed: { text: string; calls: readonly AnswerToolCall[] }) => {
+    calls.push(...parsed.calls);
+    return say(parsed.text);
+  };
+  let opened = false;
+  const queue = yield* answerEvents(prepared.ask);
+  const read = (event: AnswerEvent) => {
+    switch (event.type) {
+      case "token":
+        return [];
+      case "text":
+        return prepared.calls === "forced"
+          ? []
+          : reader === undefined
+          ? say(event.delta)
+          : take(reader.push(event.delta));
+      case "end": {
+        const { completion } = event.answer;
+        const cut = completion.finishReason === "length";
+        const lines = reader !== undefined
+          ? take(reader.end())
+          : prepared.calls === "forced"
+          ? take(readAnswer(completion.text, prepared))
+          : [];
+        lines.push(...endText(cut), ...calls.flatMap(call));
+        const done = finished(body, output, completion.usage, cut);
+        lines.push(
+          send(cut ? "response.incomplete" : "response.completed", {
+            response: done,
+          }),
+        );
+        return lines;
+      }
+    }
+  };
+  return yield* sseResponse<AnswerEvent>(queue, (event) => {
+    const before = opened ? [] : start();
+    opened = true;
+    return [...before, ...read(event)];
+  }, {
+    sentinel: false,
+    failure: (error) =>
+      send("response.failed", {
+        response: {
+          ...body,
+          status: "failed",
+          error: {
+            code: error.fields.code ?? "server_error",
+            message: error.message,
+          },
+        },
+      }),
+  });
+});

@@ -1,0 +1,177 @@
+/**
+ * `POST /v1/responses`: OpenAI's newer way to ask.
+ * @module
+ */
+import { Schema } from "effect";
+import {
+  harmless,
+  ignored,
+  JsonSchema,
+  mostTokens,
+  MultimodalOptions,
+  Name,
+  opt,
+  sampling,
+  whole,
+} from "./common.ts";
+
+const InputPart = Schema.Union([
+  Schema.Struct({
+    type: Schema.Literals(["input_text", "output_text", "text"]),
+    text: Schema.String,
+    annotations: ignored,
+    logprobs: ignored,
+  }),
+  Schema.Struct({
+    type: Schema.Literal("input_image"),
+    image_url: Schema.String,
+    detail: opt(Schema.Literals(["auto", "low", "high"])),
+  }),
+  Schema.Struct({ type: Schema.Literal("refusal"), refusal: Schema.String }),
+]);
+
+/** A part of an input message. */
+export type InputPart = typeof InputPart.Type;
+
+const InputMessage = Schema.Struct({
+  type: Schema.optionalKey(Schema.Literal("message")),
+  id: ignored,
+  status: ignored,
+  role: Schema.Literals(["system", "developer", "user", "assistant"]),
+  content: Schema.Union([Schema.String, Schema.Array(InputPart)]),
+});
+
+const FunctionCall = Schema.Struct({
+  type: Schema.Literal("function_call"),
+  id: ignored,
+  status: ignored,
+  call_id: Schema.String,
+  name: Name,
+  arguments: Schema.String,
+});
+
+const FunctionResult = Schema.Struct({
+  type: Schema.Literal("function_call_output"),
+  id: ignored,
+  status: ignored,
+  call_id: Schema.String,
+  output: Schema.String,
+});
+
+/** An item of the input. */
+export const InputItem = Schema.Union([
+  InputMessage,
+  FunctionCall,
+  FunctionResult,
+]);
+
+/** An item of the input. */
+export type InputItem = typeof InputItem.Type;
+
+const ResponseTool = Schema.Struct({
+  type: Schema.Literal("function"),
+  name: Name,
+  description: opt(Schema.String),
+  parameters: opt(JsonSchema),
+  strict: opt(Schema.Boolean),
+});
+
+const TextFormat = Schema.Union([
+  Schema.Struct({ type: Schema.Literal("text") }),
+  Schema.Struct({ type: Schema.Literal("json_object") }),
+  Schema.Struct({
+    type: Schema.Literal("json_schema"),
+    name: opt(Schema.String),
+    description: opt(Schema.String),
+    schema: JsonSchema,
+    strict: opt(Schema.Boolean),
+  }),
+]);
+
+const { temperature, top_p, ...more } = sampling;
+
+/** The request. */
+export const ResponsesRequest = Schema.Struct({
+  model: Schema.String,
+  input: Schema.Union([Schema.String, Schema.NonEmptyArray(InputItem)]),
+  instructions: opt(Schema.String),
+  max_output_tokens: opt(whole(1, mostTokens)),
+  temperature,
+  top_p,
+  ...more,
+  text: opt(Schema.Struct({ format: opt(TextFormat), verbosity: ignored })),
+  tools: opt(Schema.Array(ResponseTool)),
+  tool_choice: opt(Schema.Union([
+    Schema.Literals(["none", "auto", "required"]),
+    Schema.Struct({ type: Schema.Literal("function"), name: Name }),
+  ])),
+  parallel_tool_calls: ignored,
+  stream: opt(Schema.Boolean),
+  stream_options: ignored,
+  truncation: opt(Schema.Literal("disabled")),
+  mm_processor_kwargs: opt(MultimodalOptions),
+  ...harmless,
+}).annotate({ identifier: "ResponsesRequest" });
+
+/** The request. */
+export type ResponsesRequest = typeof ResponsesRequest.Type;
+
+const OutputItem = Schema.Union([
+  Schema.Struct({
+    type: Schema.Literal("message"),
+    id: Schema.String,
+    status: Schema.Literals(["in_progress", "completed", "incomplete"]),
+    role: Schema.Literal("assistant"),
+    content: Schema.Array(Schema.Struct({
+      type: Schema.Literal("output_text"),
+      text: Schema.String,
+      annotations: Schema.Array(Schema.Unknown),
+    })),
+  }),
+  Schema.Struct({
+    type: Schema.Literal("function_call"),
+    id: Schema.String,
+    status: Schema.Literals(["in_progress", "completed"]),
+    call_id: Schema.String,
+    name: Schema.String,
+    arguments: Schema.String,
+  }),
+]);
+
+/** An item of the output. */
+export type OutputItem = typeof OutputItem.Type;
+
+/** The answer. */
+export const ResponseBody = Schema.Struct({
+  id: Schema.String,
+  object: Schema.Literal("response"),
+  created_at: Schema.Int,
+  status: Schema.Literals(["in_progress", "completed", "incomplete", "failed"]),
+  incomplete_details: Schema.NullOr(Schema.Struct({ reason: Schema.String })),
+  error: Schema.NullOr(
+    Schema.Struct({ code: Schema.String, message: Schema.String }),
+  ),
+  instructions: Schema.NullOr(Schema.String),
+  max_output_tokens: Schema.NullOr(Schema.Int),
+  model: Schema.String,
+  output: Schema.Array(OutputItem),
+  parallel_tool_calls: Schema.Boolean,
+  previous_response_id: Schema.Null,
+  store: Schema.Boolean,
+  temperature: Schema.NullOr(Schema.Finite),
+  top_p: Schema.NullOr(Schema.Finite),
+  text: Schema.Struct({ format: TextFormat }),
+  tool_choice: Schema.Unknown,
+  tools: Schema.Array(ResponseTool),
+  metadata: Schema.Unknown,
+  usage: Schema.NullOr(Schema.Struct({
+    input_tokens: Schema.Int,
+    input_tokens_details: Schema.Struct({ cached_tokens: Schema.Int }),
+    output_tokens: Schema.Int,
+    output_tokens_details: Schema.Struct({ reasoning_tokens: Schema.Int }),
+    total_tokens: Schema.Int,
+  })),
+}).annotate({ identifier: "Response" });
+
+/** The answer. */
+export type ResponseBody = typeof ResponseBody.Type;
