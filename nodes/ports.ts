@@ -365,6 +365,7 @@ export const GenerationSettingsSchema: Schema.Codec<GenerationSettingsValue> =
     logprobs: Schema.optionalKey(Schema.Int),
     seed: Schema.optionalKey(Schema.Int),
     stop: Schema.optionalKey(Schema.Array(Schema.String)),
+    skipSpecialTokens: Schema.optionalKey(Schema.Boolean),
     constraint: Schema.optionalKey(OutputConstraintSchema),
   });
 

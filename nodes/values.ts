@@ -162,6 +162,8 @@ export interface GenerationSettings {
   readonly seed?: number;
   /** The answer ends before the first of these strings. */
   readonly stop?: readonly string[];
+  /** Leave special tokens out of the text, such as the marks of boxes and of tool calls. Default true. */
+  readonly skipSpecialTokens?: boolean;
   /** What the answer must be; not together with `stop`. */
   readonly constraint?: OutputConstraint;
 }

@@ -134,8 +134,8 @@ const load: (
           contextLength: info.contextLength,
           endIds: [end],
           endTexts: [stopText(template)],
-          detokenizer: () =>
-            tokenizer.streamDecoder({ skipSpecialTokens: true }),
+          detokenizer: ({ skipSpecialTokens }) =>
+            tokenizer.streamDecoder({ skipSpecialTokens }),
           names: tokenizer,
           constrainer: tokenizerConstrainer(
             tokenizer,

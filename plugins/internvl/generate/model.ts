@@ -42,8 +42,10 @@ export interface LanguageModelParts extends EngineSettings {
   readonly endIds: readonly number[];
   /** Texts an answer is cut before, such as the template's separator; as `stop` of the settings. */
   readonly endTexts?: readonly string[];
-  /** Makes a decoder that leaves special tokens out. */
-  readonly detokenizer: () => Detokenizer;
+  /** Makes a decoder that leaves special tokens out, or keeps them. */
+  readonly detokenizer: (
+    options: { readonly skipSpecialTokens: boolean },
+  ) => Detokenizer;
   /** What ids stand for, in reports of probabilities. Default: nothing. */
   readonly names?: TokenNames;
   /** Follows constraints of the output. Default: they are refused. */
@@ -104,7 +106,7 @@ export const makeLanguageModel: (
         }),
         endIds: parts.endIds,
         text: answerText(settings, parts.endTexts ?? []),
-        detokenizer: parts.detokenizer(),
+        detokenizer: parts.detokenizer(settings),
         observer,
         logprobs: settings.logprobs !== undefined,
       });

@@ -79,6 +79,7 @@ const names: readonly string[] = [
   "doSample",
   "logitBias",
   "stop",
+  "skipSpecialTokens",
   "constraint",
 ];
 
@@ -118,6 +119,7 @@ export function resolveSettings(
     ...(settings.logprobs === undefined ? {} : { logprobs: settings.logprobs }),
     seed: settings.seed ?? randomSeed(),
     stop: settings.stop ?? [],
+    skipSpecialTokens: settings.skipSpecialTokens ?? true,
     ...(settings.constraint === undefined
       ? {}
       : { constraint: settings.constraint }),
@@ -131,6 +133,13 @@ export function resolveSettings(
   }
   if (typeof resolved.doSample !== "boolean") {
     return wrong("doSample", resolved.doSample, "true or false");
+  }
+  if (typeof resolved.skipSpecialTokens !== "boolean") {
+    return wrong(
+      "skipSpecialTokens",
+      resolved.skipSpecialTokens,
+      "true or false",
+    );
   }
   const { stop } = resolved;
   if (

@@ -19,6 +19,7 @@ Deno.test("defaults are those of the model card and Hugging Face", () => {
     logitBias: {},
     minNewTokens: 0,
     stop: [],
+    skipSpecialTokens: true,
   });
   const other = Effect.runSync(resolveSettings());
   assert.notEqual(other.seed, seed);
@@ -39,6 +40,7 @@ Deno.test("what is given is kept", () => {
     minNewTokens: 3,
     logprobs: 20,
     seed: Number.MAX_SAFE_INTEGER,
+    skipSpecialTokens: false,
     stop: ["\n"],
   };
   assert.deepEqual(Effect.runSync(resolveSettings(given)), given);
