@@ -27,11 +27,51 @@ def canvas(rng: Random) -> tuple[int, int]:
     return int(side * max(1.0, aspect)), int(side * max(1.0, 1 / aspect))
 
 
-def random_scene(rng: Random, aspect: float, mix=(60, 24, 16)) -> draw.Scene:
+def random_scene(rng: Random, aspect: float, mix=(68, 16, 16)) -> draw.Scene:
     pick = rng.choices(["shapes", "text", "chart"], mix)[0]
     if pick == "shapes":
         return draw.shapes(rng, aspect=aspect)
     return draw.text(rng, draw.TRAIN_FONTS) if pick == "text" else draw.chart(rng)
+
+
+def corpus(seed: int) -> list[str]:
+    """Words and sentences of nano's world, for the tokenizer only."""
+    rng = Random(seed)
+    lines = ["".join(chr(c) for c in range(33, 127))] * 3
+    # Words of the rendering, often enough to become one piece each.
+    lines += [w for w in ["system", "user", "assistant", "Image-", "Frame", "say five", "say six", prompt.SYSTEM] for _ in range(2000)]
+    chinese = ""
+    for _ in range(14_000):
+        pick = rng.random()
+        if pick < 0.6:
+            rounds = talk.rounds_for(rng, random_scene(rng, 1.0))
+        elif pick < 0.75:
+            count = rng.choice([1, 2, 3])
+            rounds = talk.pair_rounds(rng, draw.shapes(rng, count), draw.shapes(rng, count))
+        elif pick < 0.9:
+            _, happening, thing, move = film(rng)
+            rounds = talk.video_rounds(rng, happening, thing, move)
+        else:
+            rounds = talk.plain_rounds(rng)
+        for line in (part for _, q, a in rounds for part in (q, a)):
+            if any("\u4e00" <= c <= "\u9fff" for c in line):
+                chinese += line
+            elif '"' not in line:
+                lines.append(line)
+            else:  # Quoted strings stay out, so that characters keep one piece each.
+                lines += [line.split('"')[0] + '"', '"' + line.split('"')[2]]
+    # Chinese by words that never cross: a piece is a colour, a kind, a place, or a character.
+    words = [v["zh"] for group in ("colours", "kinds", "places") for v in talk.LANGUAGE[group].values()]
+    words += list(talk.LANGUAGE["moves"].values()) + ["图形", "颜色", "柱子", "移动", "什么", "没有", "第一张", "第二张"]
+    return lines + [w for w in words for _ in range(3000)] + [c for c in sorted(set(chinese)) for _ in range(20)]
+
+
+def film(rng: Random):
+    """(scenes, happening, thing, move) of a short video."""
+    if rng.random() < 0.55:
+        scenes, move = draw.motion(rng)
+        return scenes, "moves", scenes[0].things[0], move
+    return (*draw.change(rng), "")
 
 
 class Sample:
@@ -45,14 +85,22 @@ class Sample:
 
 
 def picture(rng: Random, scene: draw.Scene, size: int, max_num: int, wh: tuple[int, int], grid: int):
-    """(tiles, labels) of one scene drawn at the size `wh`."""
+    """(tiles, labels of each tile) of one scene drawn at the size `wh`."""
     image = draw.render(rng, scene, wh[0], wh[1], smooth=rng.random() < 0.3)
     cut = tiles.split(image, size, max_num)
-    marks = [None] * (len(cut) - 1) + [draw.labels(scene, grid)]
-    return cut, marks
+    cols, rows = tiles.grid_for(image.width, image.height, size, 1, max_num)
+    cells = [(cols, rows, c, r) for r in range(rows) for c in range(cols)]
+    if len(cut) > len(cells):
+        cells.append((1, 1, 0, 0))
+    return cut, [marks(scene, grid, cell) for cell in cells]
 
 
-def single(rng: Random, size: int, grid: int, max_num: int, mix=(60, 24, 16)) -> Sample:
+def marks(scene: draw.Scene, grid: int, cell: tuple[int, int, int, int] = (1, 1, 0, 0)):
+    """(ids, boxes) of the visual tokens of one tile and the kinds of its patches."""
+    return (*draw.labels(scene.things, grid, cell), draw.labels(scene.things, 2 * grid, cell)[0][:, 0])
+
+
+def single(rng: Random, size: int, grid: int, max_num: int, mix=(68, 16, 16)) -> Sample:
     s = Sample()
     w, h = canvas(rng)
     if max_num > 1:  # large enough for several tiles, and wider shapes of canvas
@@ -61,36 +109,57 @@ def single(rng: Random, size: int, grid: int, max_num: int, mix=(60, 24, 16)) ->
         if rng.random() < 0.3:
             w = int(w * rng.uniform(1.0, 1.5))
     scene = random_scene(rng, w / h, mix)
+    if scene.sort == "text":
+        aspect = draw.text_aspect(rng, scene.text)
+        if max_num > 1:
+            h = rng.randint(112, 224)
+            w = int(h * aspect)
+        elif rng.random() < 0.7:  # a piece of a line, as a tile shows it
+            while len(scene.text) > 4:
+                scene = draw.text(rng, draw.TRAIN_FONTS)
     s.tiles, s.labels = picture(rng, scene, size, max_num, (w, h), grid)
     s.opening = prompt.opening(prompt.image_block(len(s.tiles), grid * grid) + "\n")
     s.talk = lambda: talk.rounds_for(rng, scene)
     return s
 
 
+def page(rng: Random, size: int, grid: int, max_num: int = 12) -> Sample:
+    """A large picture with one small line. Drawn only a little finer than its tiles show it, which looks the same."""
+    s = Sample()
+    scene = draw.text(rng, draw.TRAIN_FONTS, small=True)
+    w = rng.randint(500, 700)
+    s.tiles, s.labels = picture(rng, scene, size, max_num, (w, int(w * rng.uniform(0.66, 0.8))), grid)
+    s.opening = prompt.opening(prompt.image_block(len(s.tiles), grid * grid) + "\n")
+    s.talk = lambda: talk.text_rounds(talk.TONGUES["en"], rng, scene)
+    return s
+
+
 def pair(rng: Random, size: int, grid: int, max_num: int) -> Sample:
     s = Sample()
     scenes, counts = [], []
-    same = rng.random() < 0.45
+    single = rng.random() < 0.5
     wh = canvas(rng)
     if max_num > 1:
         k = rng.uniform(1.3, 2.0)
         wh = (int(wh[0] * k), int(wh[1] * k))
     for i in range(2):
-        if not same and rng.random() < 0.3:
+        if not single and rng.random() < 0.3:
             wh = canvas(rng)
-        count = 1 if same else rng.choice([1, 1, 2, 2, 3])
-        scene = draw.shapes(rng, count, wh[0] / wh[1]) if rng.random() < 0.9 else draw.text(rng, draw.TRAIN_FONTS, rng.choice(draw.CHARS))
-        if i == 1 and same and scene.sort == scenes[0].sort == "shapes" and rng.random() < 0.6:
+        if single and rng.random() < 0.1:
+            scene = draw.text(rng, draw.TRAIN_FONTS, rng.choice(draw.CAPITALS + draw.DIGITS))
+        else:
+            scene = draw.shapes(rng, 1 if single else rng.choice([1, 2, 2, 3, 3, 4]), wh[0] / wh[1])
+        if i == 1 and single and scene.sort == scenes[0].sort == "shapes" and rng.random() < 0.6:
             a, b = scenes[0].things[0], scene.things[0]
             if rng.random() < 0.6:
                 b.kind = a.kind
             if rng.random() < 0.6 and (sum(scene.background) > 300) == (sum(scenes[0].background) > 300):
                 b.colour = a.colour
-        cut, marks = picture(rng, scene, size, max_num, wh, grid)
+        cut, labels = picture(rng, scene, size, max_num, wh, grid)
         scenes.append(scene)
         counts.append(len(cut))
         s.tiles += cut
-        s.labels += marks
+        s.labels += labels
     if rng.random() < 0.5:
         head = prompt.image_block(sum(counts), grid * grid) + "\n"
     else:
@@ -103,14 +172,14 @@ def pair(rng: Random, size: int, grid: int, max_num: int) -> Sample:
 def video(rng: Random, size: int, grid: int) -> Sample:
     s = Sample()
     w, h = (rng.randint(112, 180),) * 2 if rng.random() < 0.6 else (rng.randint(150, 240), rng.randint(112, 150))
-    scenes, move = draw.motion(rng)
+    scenes, happening, thing, move = film(rng)
     ink = rng.getrandbits(32)
     for scene in scenes:
         image = draw.render(Random(ink), scene, w, h, noise=False)  # the same tilt and tint in every frame
         s.tiles.append(image.resize((size, size), resample=3))
-        s.labels.append(draw.labels(scene, grid))
+        s.labels.append(marks(scene, grid))
     s.opening = prompt.opening("".join(f"Frame{i + 1}: {prompt.image_block(1, grid * grid)}\n" for i in range(len(scenes))))
-    s.talk = lambda: talk.motion_rounds(rng, scenes[0], move)
+    s.talk = lambda: talk.video_rounds(rng, happening, thing, move)
     return s
 
 
@@ -136,7 +205,7 @@ def branch_tokens(rng: Random, tok: prompt.Tokenizer, rounds: list[talk.Round]) 
     goal: list[int] = []
     for i, (_, question, answer) in enumerate(rounds):
         ask = tok.encode((prompt.next_user() if i else "") + talk.loosen(rng, question) + prompt.answer_head())
-        reply = tok.encode(answer) + [tok.im_end]
+        reply = tok.spell(answer) + [tok.im_end]
         # A round's im_end is written once: as the end of its answer and the beginning of next_user().
         if i:
             ask = ask[1:]
@@ -147,18 +216,12 @@ def branch_tokens(rng: Random, tok: prompt.Tokenizer, rounds: list[talk.Round]) 
 
 def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int, budget: int) -> dict:
     """One batch; each row gets talks until about `budget` tokens follow the longest opening, so that little is padding."""
-    rows, pixels, ids_l, boxes_l = [], [], [], []
+    rows, pixels, labels = [], [], []
     heads = [tok.encode(s.opening) for s in samples]
     full = max(len(h) for h in heads) + budget
     for s, head in zip(samples, heads):
-        for t, mark in zip(s.tiles, s.labels):
-            pixels.append(np.asarray(t).transpose(2, 0, 1))
-            if mark is None:
-                ids_l.append(np.full((grid * grid, 2), IGNORE))
-                boxes_l.append(np.zeros((grid * grid, 4), np.float32))
-            else:
-                ids_l.append(mark[0])
-                boxes_l.append(mark[1])
+        pixels += [np.asarray(t).transpose(2, 0, 1) for t in s.tiles]
+        labels += s.labels
         ids, pos, branch, target = list(head), list(range(len(head))), [0] * len(head), [IGNORE] * len(head)
         for b in range(1, 30):
             if budget == 0:
@@ -183,8 +246,8 @@ def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int
     out = {"ids": ids, "pos": pos, "branch": branch, "target": target}
     if pixels:
         out["pixels"] = torch.from_numpy(np.stack(pixels))
-        out["label_ids"] = torch.from_numpy(np.stack(ids_l).astype(np.int64))
-        out["label_boxes"] = torch.from_numpy(np.stack(boxes_l))
+        for i, name in enumerate(("label_ids", "label_boxes", "label_patches")):
+            out[name] = torch.from_numpy(np.stack([mark[i] for mark in labels]))
     return out
 
 
@@ -196,32 +259,39 @@ def attention_mask(branch: torch.Tensor) -> torch.Tensor:
     return allowed[:, None]
 
 
-class Stream(torch.utils.data.IterableDataset):
-    """Endless batches. `mix` gives the weights of single, tiled, pair and video batches."""
+# Forward and backward, in GFLOP.
+TILE_COST, FROZEN_COST, TOKEN_COST = 0.75, 0.25, 0.0155
+# Weights of the sorts of batch.
+MIX = {"labels": 10, "single": 42, "tiled": 20, "page": 2, "pair": 13, "video": 13}
 
-    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: int, mix, budget: int = 110, batch: int = 48):
-        self.args = (tokenizer_path, size, grid, seed, mix, budget, batch)
 
-    def __iter__(self):
-        torch.set_num_threads(1)
-        path, size, grid, seed, mix, budget, batch = self.args
-        info = torch.utils.data.get_worker_info()
-        rng = Random(seed * 1000 + (info.id if info else 0))
-        label_mix = (60, 24, 16) if mix[1] == 0 else (22, 70, 8)
-        tok = prompt.Tokenizer(path)
-        while True:
-            sort = rng.choices(["labels", "single", "tiled", "pair", "video"], mix)[0]
-            room = budget
-            if sort == "labels":
-                # Mostly printed text: characters are what the vision side learns slowest, and this batch is cheap.
-                samples, room = [single(rng, size, grid, 1, label_mix) for _ in range(batch * 4 // 3)], 0
-            elif sort == "single":
-                samples = [single(rng, size, grid, 1) for _ in range(batch)] + [plain(rng) for _ in range(2)]
-            elif sort == "tiled":
-                samples = [single(rng, size, grid, rng.choice([2, 3, 4, 4, 6, 6])) for _ in range(batch // 3)]
-            elif sort == "pair":
-                many = 1 if rng.random() < 0.65 else rng.choice([4, 6])
-                samples = [pair(rng, size, grid, many) for _ in range(batch * 2 // 3 if many == 1 else batch // 4)]
-            else:
-                samples, room = [video(rng, size, grid) for _ in range(batch // 4)], budget * 3 // 4
-            yield collate(samples, rng, tok, grid, room)
+class Maker:
+    """Makes batches of one sort each, all of about the same cost."""
+
+    def __init__(self, tok: prompt.Tokenizer, size: int, grid: int, rng: Random, cost: float, budget: int):
+        self.tok, self.size, self.grid, self.rng, self.cost, self.budget = tok, size, grid, rng, cost, budget
+
+    def make(self, sort: str) -> dict:
+        samples, spent = [], 0.0
+        room = 0 if sort == "labels" else self.budget
+        while spent < self.cost:
+            sample = self.sample(sort)
+            samples.append(sample)
+            spent += (TILE_COST if sort in ("labels", "single") else FROZEN_COST) * len(sample.tiles) + (TOKEN_COST * (12 + 16 * len(sample.tiles) + room) if room else 0)
+        if sort == "single":
+            samples += [plain(self.rng) for _ in range(2)]
+        return collate(samples, self.rng, self.tok, self.grid, room)
+
+    def sample(self, sort: str) -> Sample:
+        rng, size, grid = self.rng, self.size, self.grid
+        if sort == "labels":  # mostly printed text: characters are what the vision side learns slowest
+            return page(rng, size, grid) if rng.random() < 0.1 else single(rng, size, grid, 1 if rng.random() < 0.8 else 6, (15, 70, 15))
+        if sort == "single":
+            return single(rng, size, grid, 1)
+        if sort == "tiled":
+            return single(rng, size, grid, rng.choice([2, 4, 6, 6, 6]), (64, 12, 24))
+        if sort == "page":
+            return page(rng, size, grid)
+        if sort == "pair":
+            return pair(rng, size, grid, 1 if rng.random() < 0.7 else 6)
+        return video(rng, size, grid)

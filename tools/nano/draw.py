@@ -18,22 +18,17 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-KINDS = ["circle", "square", "triangle", "star", "diamond", "cross", "ring"]
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (220, 30, 35),
-    "green": (35, 155, 60),
-    "blue": (35, 75, 215),
-    "yellow": (248, 216, 30),
-    "orange": (245, 135, 20),
-    "purple": (128, 40, 160),
-    "pink": (250, 150, 190),
-    "brown": (120, 72, 35),
-    "black": (15, 15, 15),
-    "gray": (135, 135, 135),
-    "white": (250, 250, 250),
-}
+from talk import LANGUAGE
+
+KINDS = list(LANGUAGE["kinds"])
+COLOURS: dict[str, tuple[int, int, int]] = {name: tuple(c["rgb"]) for name, c in LANGUAGE["colours"].items()}
 COLOUR_NAMES = list(COLOURS)
-CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+CAPITALS, DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
+SMALL = CAPITALS.lower()
+SIGNS = LANGUAGE["signs"]
+CHARS = CAPITALS + DIGITS + SMALL + SIGNS
+# Small letters whose capitals look the same but for their size, and l, which looks like I: never alone.
+LOOKALIKE = "cijklopsuvwxyz"
 
 # Font files by family; the last list is kept out of training, for evaluation.
 FONT_ROOT = "/usr/share/fonts/truetype"
@@ -63,15 +58,9 @@ HELD_OUT_FONTS = [
     "crosextra/Carlito-Bold.ttf",
 ]
 
-LIGHT = [(255, 255, 255)] * 5 + [
-    (250, 248, 240),
-    (238, 243, 250),
-    (243, 250, 240),
-    (250, 240, 245),
-    (240, 240, 240),
-]
-DARK = [(5, 5, 8), (12, 16, 45)]
-DARK_FORBIDS = {"black", "blue", "purple", "brown"}
+LIGHT = [tuple(c) for c in LANGUAGE["backgrounds"]["light"]]
+DARK = [tuple(c) for c in LANGUAGE["backgrounds"]["dark"]]
+NOT_ON_LIGHT, NOT_ON_DARK = LANGUAGE["backgrounds"]["not on light"], LANGUAGE["backgrounds"]["not on dark"]
 
 
 @dataclass
@@ -85,7 +74,8 @@ class Thing:
     rx: float
     ry: float
     place: str = ""  # the phrase that says where it is, see PLACES
-    value: float = 0.0  # a bar's height
+    value: float = 0.0  # a bar's height, as a share of the axis
+    label: str = ""  # a bar's letter
 
 
 @dataclass
@@ -101,30 +91,20 @@ class Scene:
 
 
 # The nine places of a single thing: grid column, row.
-PLACES = {
-    "at the top left": (0, 0),
-    "at the top": (1, 0),
-    "at the top right": (2, 0),
-    "on the left": (0, 1),
-    "in the middle": (1, 1),
-    "on the right": (2, 1),
-    "at the bottom left": (0, 2),
-    "at the bottom": (1, 2),
-    "at the bottom right": (2, 2),
-}
+PLACES = {name: tuple(p["cell"]) for name, p in LANGUAGE["places"].items()}
 
 
 def _background(rng: Random) -> tuple[tuple[int, int, int], list[str]]:
     """A background and the colour names that can be told from it."""
     if rng.random() < 0.12:
-        return rng.choice(DARK), [c for c in COLOUR_NAMES if c not in DARK_FORBIDS]
-    return rng.choice(LIGHT), [c for c in COLOUR_NAMES if c != "white"]
+        return rng.choice(DARK), [c for c in COLOUR_NAMES if c not in NOT_ON_DARK]
+    return rng.choice(LIGHT), [c for c in COLOUR_NAMES if c not in NOT_ON_LIGHT]
 
 
 def shapes(rng: Random, count: int | None = None, aspect: float = 1.0) -> Scene:
-    """One to four shapes on a plain ground; `aspect` is width / height."""
+    """One to six shapes on a plain ground; `aspect` is width / height."""
     background, colours = _background(rng)
-    n = count or rng.choices([1, 2, 3, 4], [20, 37, 29, 14])[0]
+    n = count or rng.choices([1, 2, 3, 4, 5, 6], [16, 26, 22, 16, 10, 10])[0]
     if n == 1:
         layout, names = "one", [rng.choice(list(PLACES) + ["in the middle"] * 5)]
         spots = [(0.2 + 0.3 * PLACES[p][0], 0.2 + 0.3 * PLACES[p][1]) for p in names]
@@ -149,6 +129,16 @@ def shapes(rng: Random, count: int | None = None, aspect: float = 1.0) -> Scene:
         else:
             names, spots = ["at the top", "in the middle", "at the bottom"], [(0.5, 0.18), (0.5, 0.5), (0.5, 0.82)]
         size = rng.uniform(0.10, 0.145)
+    elif n == 6:
+        layout = "six"
+        names = ["at the top left", "at the top", "at the top right", "at the bottom left", "at the bottom", "at the bottom right"]
+        spots = [(0.18 + 0.32 * PLACES[p][0], 0.26 + 0.24 * PLACES[p][1]) for p in names]
+        size = rng.uniform(0.10, 0.135)
+    elif n == 5:
+        layout = "five"
+        names = ["at the top left", "at the top right", "in the middle", "at the bottom left", "at the bottom right"]
+        spots = [(0.2 + 0.3 * PLACES[p][0], 0.2 + 0.3 * PLACES[p][1]) for p in names]
+        size = rng.uniform(0.10, 0.135)
     else:
         layout = "four"
         names = ["at the top left", "at the top right", "at the bottom left", "at the bottom right"]
@@ -177,51 +167,76 @@ WORDS = (
 ).split()
 
 
-def text(rng: Random, fonts: list[str], string: str | None = None) -> Scene:
-    """One to four capital letters or digits, large, in one colour."""
-    background, colours = _background(rng)
-    if string is None:
+def string(rng: Random, most: int = 12) -> str:
+    """A string to print: a character, a word, a number, a code, a phrase, anything; at most `most` characters."""
+    while True:
         roll = rng.random()
-        if roll < 0.5:
-            string = rng.choice(CHARS)
-        elif roll < 0.7:
-            string = rng.choice([w for w in WORDS if len(w) <= 4])
+        word = rng.choice(WORDS)
+        if roll < 0.16:
+            s = rng.choice(CAPITALS + DIGITS + "".join(c for c in SMALL if c not in LOOKALIKE))
+        elif roll < 0.40:
+            s = rng.choice([word, word.capitalize(), word.lower()])
+        elif roll < 0.50:
+            s = "".join(rng.choice(DIGITS) for _ in range(rng.randint(2, 6)))
+        elif roll < 0.66:
+            s = "".join(rng.choice(CAPITALS + DIGITS) for _ in range(rng.randint(2, 8)))
+        elif roll < 0.76:
+            s = f"{rng.choice([word, word.capitalize(), word.lower()])} {rng.choice([rng.choice(WORDS).lower(), str(rng.randint(0, 99))])}"
+        elif roll < 0.84:
+            s = rng.choice([f"${rng.randint(1, 99)}.{rng.randint(0, 99):02}", f"{rng.randint(1, 100)}%", f"{rng.randint(0, 23)}:{rng.randint(0, 59):02}", f"{word}!", f"{word.capitalize()}?", f"#{rng.randint(1, 99)}", f"{rng.randint(1, 9)}+{rng.randint(1, 9)}=?"])  # fmt: skip
         else:
-            string = "".join(rng.choice(CHARS) for _ in range(rng.choice([2, 2, 3, 3, 4])))
-    scene = Scene("text", [], background, text=string)
+            s = "".join(rng.choice(CAPITALS + DIGITS + SMALL + SMALL + SIGNS) for _ in range(rng.randint(2, 12)))
+        if len(s) <= most:
+            return s
+
+
+def text(rng: Random, fonts: list[str], s: str | None = None, small: bool = False) -> Scene:
+    """A string in one colour. `small`: so small on its page that it needs many tiles."""
+    background, colours = _background(rng)
+    if s is None:
+        s = string(rng, 8 if small else 12)
+        while small and len(s) < 3:
+            s = string(rng, 8)
+    scene = Scene("text", [], background, text=s)
     scene.extra = {
         "font": rng.choice(fonts),
         "colour": rng.choice(colours),
-        "fill": rng.uniform(0.62, 0.9) if len(string) > 1 else rng.uniform(0.4, 0.8),
+        "fill": rng.uniform(0.62, 0.9) if len(s) > 1 else rng.uniform(0.4, 0.8),
         "dx": rng.uniform(-0.06, 0.06),
         "dy": rng.uniform(-0.1, 0.1),
         "angle": rng.uniform(-5, 5) if rng.random() < 0.4 else 0.0,
     }
+    if small:
+        scene.extra |= {"height": rng.uniform(0.055, 0.08), "x": rng.random(), "y": rng.random(), "angle": 0.0}
     return scene
 
 
+def text_aspect(rng: Random, s: str) -> float:
+    """Width over height of a picture that suits a string."""
+    return 1.0 if len(s) <= 3 and rng.random() < 0.6 else min(6.0, max(1.0, 0.62 * len(s) * rng.uniform(0.5, 1.0)))
+
+
 def chart(rng: Random) -> Scene:
-    """Two to four coloured bars on a base line; heights differ by at least 0.1 of the height."""
+    """Two to six coloured bars with letters below, on an axis from 0 to 100 with lines at every 20; heights differ."""
     background = rng.choice(LIGHT)
-    n = rng.choice([2, 3, 3, 4])
-    colours = rng.sample([c for c in COLOUR_NAMES if c != "white"], n)
+    n = rng.choice([2, 3, 3, 4, 4, 5, 6])
+    colours = rng.sample([c for c in COLOUR_NAMES if c not in NOT_ON_LIGHT], n)
+    gap = 0.1 if n < 5 else 0.06
     while True:
-        heights = [rng.uniform(0.12, 0.8) for _ in range(n)]
-        ordered = sorted(heights)
-        if all(b - a >= 0.1 for a, b in zip(ordered, ordered[1:])):
+        values = [rng.uniform(0.1, 1.0) for _ in range(n)]
+        ordered = sorted(values)
+        if all(b - a >= gap for a, b in zip(ordered, ordered[1:])):
             break
-    names = {
-        2: ["on the left", "on the right"],
-        3: ["on the left", "in the middle", "on the right"],
-        4: ["first", "second", "third", "fourth"],
-    }[n]
-    half = 0.42 / n * rng.uniform(0.55, 0.8)
-    base = rng.uniform(0.88, 0.94)
-    things = []
-    for i, (colour, h) in enumerate(zip(colours, heights)):
-        x = 0.08 + 0.84 * (i + 0.5) / n
-        things.append(Thing("bar", colour, x, base - h / 2, half, h / 2, names[i], h))
-    return Scene("chart", things, background, extra={"base": base, "axis": rng.random() < 0.7})
+    half = 0.41 / n * rng.uniform(0.55, 0.8)
+    base, high = rng.uniform(0.82, 0.86), rng.uniform(0.7, 0.76)
+    first = 0 if rng.random() < 0.7 else rng.randint(0, 26 - n)
+    things, letters = [], []
+    for i, (colour, value) in enumerate(zip(colours, values)):
+        x, h = 0.13 + 0.84 * (i + 0.5) / n, value * high
+        label = CAPITALS[first + i]
+        things.append(Thing("bar", colour, x, base - h / 2, half, h / 2, "", value, label))
+        letters.append(Thing(label, "black", x, base + 0.075, 0.04, 0.045))
+    return Scene("chart", things + letters, background, extra={"base": base, "high": high, "font": rng.choice(TRAIN_FONTS), "lines": rng.random() < 0.8})
 
 
 MOVES = ["to the right", "to the left", "up", "down"]
@@ -243,6 +258,17 @@ def motion(rng: Random, frames: int = 8, move: str | None = None) -> tuple[list[
         x, y = (t, across) if move.startswith("to") else (across, t)
         scenes.append(Scene("shapes", [Thing(kind, colour, x, y, r, r)], background, layout="one"))
     return scenes, move
+
+
+def change(rng: Random, frames: int = 8) -> tuple[list[Scene], str, Thing]:
+    """`frames` scenes of one to three shapes, one of which appears or vanishes on the way."""
+    scene = shapes(rng, rng.choice([1, 2, 2, 3]))
+    happening = rng.choice(["appears", "vanishes"])
+    thing = rng.choice(scene.things)
+    rest = [t for t in scene.things if t is not thing]
+    at = rng.randint(2, frames - 2)
+    there = [(i >= at) == (happening == "appears") for i in range(frames)]
+    return [Scene("shapes", scene.things if t else rest, scene.background) for t in there], happening, thing
 
 
 def _jitter(rng: Random, colour: str, amount: int = 12) -> tuple[int, int, int]:
@@ -281,11 +307,16 @@ def _draw_text(rng: Random, scene: Scene, image: Image.Image) -> Image.Image:
     probe = _font(e["font"], 64)
     box = probe.getbbox(scene.text)
     scale = min(e["fill"] * w / (box[2] - box[0]), e["fill"] * h / (box[3] - box[1]))
-    size = max(8, int(64 * scale) // 4 * 4)
+    if "height" in e:
+        scale = e["height"] * h / 46
+    size = max(8, int(64 * scale) // 2 * 2)
     font = _font(e["font"], size)
     left, top, right, bottom = font.getbbox(scene.text)
     x = (w - (right - left)) / 2 - left + e["dx"] * w * (1 - e["fill"])
     y = (h - (bottom - top)) / 2 - top + e["dy"] * h
+    if "height" in e:
+        x = 0.03 * w - left + e["x"] * max(0.0, 0.94 * w - (right - left))
+        y = 0.03 * h - top + e["y"] * (0.94 * h - (bottom - top))
     y = min(max(y, -top + 2), h - bottom - 2)
     colour = _jitter(rng, e["colour"])
     ImageDraw.Draw(image).text((x, y), scene.text, font=font, fill=colour)
@@ -293,6 +324,8 @@ def _draw_text(rng: Random, scene: Scene, image: Image.Image) -> Image.Image:
     for i, ch in enumerate(scene.text):
         a = x + font.getlength(scene.text[:i])
         b = x + font.getlength(scene.text[: i + 1])
+        if ch == " ":
+            continue
         scene.things.append(
             Thing(ch, e["colour"], (a + b) / 2 / w, (y + (top + bottom) / 2) / h, (b - a) / 2 / w, (bottom - top) / 2 / h)
         )
@@ -311,15 +344,22 @@ def render(rng: Random, scene: Scene, width: int, height: int, smooth: bool = Fa
     else:
         pen = ImageDraw.Draw(image)
         if scene.sort == "chart":
-            ink = (60, 60, 60)
-            base = scene.extra["base"]
-            pen.line([(0.04 * w, base * h), (0.96 * w, base * h)], fill=ink, width=max(1, w // 110))
-            if scene.extra["axis"]:
-                pen.line([(0.04 * w, 0.05 * h), (0.04 * w, base * h)], fill=ink, width=max(1, w // 110))
+            ink, font = (60, 60, 60), _font(scene.extra["font"], max(8, int(0.12 * min(w, h)) // 2 * 2))
+            base, high = scene.extra["base"], scene.extra["high"]
+            for i in range(6):
+                y = (base - high * i / 5) * h
+                if i == 0 or scene.extra["lines"]:
+                    pen.line([(0.11 * w, y), (0.98 * w, y)], fill=ink if i == 0 else (200, 200, 200), width=max(1, w // 150))
+            pen.line([(0.11 * w, (base - high) * h), (0.11 * w, base * h)], fill=ink, width=max(1, w // 150))
+            small = _font(scene.extra["font"], max(7, int(0.06 * min(w, h))))
+            for value in (0, 100):
+                pen.text((0.1 * w, (base - high * value / 100) * h), str(value), font=small, fill=ink, anchor="rm")
         for t in scene.things:
             colour = _jitter(rng, t.colour)
             x, y, rx, ry = t.x * w, t.y * h, t.rx * w, t.ry * h
-            if t.kind == "bar":
+            if len(t.kind) == 1:
+                pen.text((x, y), t.kind, font=font, fill=(20, 20, 20), anchor="mm")
+            elif t.kind == "bar":
                 pen.rectangle([x - rx, y - ry, x + rx, y + ry], fill=colour)
             elif t.kind == "circle":
                 pen.ellipse([x - rx, y - ry, x + rx, y + ry], fill=colour)
@@ -346,23 +386,26 @@ _KIND_ID = {k: i for i, k in enumerate(LABEL_KINDS)}
 _COLOUR_ID = {k: i for i, k in enumerate(LABEL_COLOURS)}
 
 
-def labels(scene: Scene, grid: int) -> tuple[np.ndarray, np.ndarray]:
-    """For a tile that shows the whole scene: int [grid², 2] (kind, colour) and
-    float [grid², 4] (x, y, half width, half height) of the thing each cell belongs to.
+def labels(things: list[Thing], grid: int, cell: tuple[int, int, int, int] = (1, 1, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
+    """For the tile `cell` (columns, rows, column, row) of a picture: int [grid², 2] (kind, colour) and
+    float [grid², 4] (x, y, half width, half height, as fractions of the tile) of the thing each square of a grid belongs to.
     """
+    cols, rows, col, row = cell
     ids = np.zeros((grid * grid, 2), dtype=np.int64)
     boxes = np.zeros((grid * grid, 4), dtype=np.float32)
     near = np.full(grid * grid, 1e9)
-    for t in scene.things:
-        for r in range(grid):
-            for c in range(grid):
-                cx, cy = (c + 0.5) / grid, (r + 0.5) / grid
-                own = int(t.x * grid) == c and int(t.y * grid) == r
-                d = max(abs(cx - t.x) / max(t.rx, 1e-3), abs(cy - t.y) / max(t.ry, 1e-3))
-                if own:
-                    d = min(d, 0.3)
-                if d <= 1.0 and d < near[r * grid + c]:
-                    near[r * grid + c] = d
-                    ids[r * grid + c] = (_KIND_ID[t.kind], _COLOUR_ID[t.colour])
-                    boxes[r * grid + c] = (t.x, t.y, t.rx, t.ry)
+    at = (np.arange(grid) + 0.5) / grid
+    cx, cy = np.tile(at, grid), np.repeat(at, grid)
+    for t in things:
+        x, y, rx, ry = t.x * cols - col, t.y * rows - row, t.rx * cols, t.ry * rows
+        if x + rx < 0 or x - rx > 1 or y + ry < 0 or y - ry > 1:
+            continue
+        d = np.maximum(np.abs(cx - x) / max(rx, 1e-3), np.abs(cy - y) / max(ry, 1e-3))
+        if 0 <= x < 1 and 0 <= y < 1:
+            own = int(y * grid) * grid + int(x * grid)
+            d[own] = min(d[own], 0.3)
+        mine = (d <= 1.0) & (d < near)
+        near[mine] = d[mine]
+        ids[mine] = (_KIND_ID[t.kind], _COLOUR_ID[t.colour])
+        boxes[mine] = (x, y, rx, ry)
     return ids, boxes

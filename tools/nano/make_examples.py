@@ -1,7 +1,6 @@
-"""Draws the example pictures and the example video from fixed seeds that training never used.
+"""Draws the example pictures and the example video.
 
     python3 tools/nano/make_examples.py --images examples/images --videos examples/videos
-    python3 tools/nano/make_examples.py --ask models/nano      # also asks nano about them
 
 The video needs `ffmpeg` with libx264 on the PATH.
 """
@@ -17,43 +16,50 @@ from random import Random
 from PIL import Image
 
 import draw
-import tiles
 
 SIZE = 448
 
 
-def scene_named(seed: int, make, *things: str) -> draw.Scene:
-    """The first random scene from `seed` on that holds exactly `things` ("colour kind place"), in order."""
-    rng = Random(f"examples {seed}")
-    while True:
-        scene = make(rng)
-        if [f"{t.colour} {t.kind} {t.place}" for t in scene.things] == list(things):
-            return scene
+def shapes(*things: str, size: float = 0.17, aspect: float = 1.0, ground=(255, 255, 255)) -> draw.Scene:
+    """Shapes, each "colour kind place"; `size` is a radius in heights of the picture, `aspect` its width over its height."""
+    made = []
+    for thing in things:
+        colour, kind, place = thing.split(" ", 2)
+        column, row = draw.PLACES[place]
+        made.append(draw.Thing(kind, colour, 0.5 + 0.28 * (column - 1), 0.5 + 0.27 * (row - 1), size / aspect, size, place))
+    return draw.Scene("shapes", made, ground, extra={"tilt": False})
 
 
-def some_scene(seed: int, make, layout: str = "") -> draw.Scene:
-    """The first random scene from `seed` on, of one layout if one is named."""
-    rng = Random(f"examples {seed}")
-    while True:
-        scene = make(rng)
-        if layout in ("", scene.layout):
-            return scene
+def word(text: str, font: str, colour: str, ground) -> draw.Scene:
+    extra = {"font": font, "colour": colour, "fill": 0.7, "dx": 0.0, "dy": 0.0, "angle": 0.0}
+    return draw.Scene("text", [], ground, text=text, extra=extra)
+
+
+def chart(*bars: tuple[str, float]) -> draw.Scene:
+    """Bars from left to right: colour and value, as a share of the axis; letters from A."""
+    base, high, n = 0.84, 0.73, len(bars)
+    things = []
+    for i, (colour, value) in enumerate(bars):
+        x = 0.13 + 0.84 * (i + 0.5) / n
+        things.append(draw.Thing("bar", colour, x, base - value * high / 2, 0.28 / n, value * high / 2, "", value, draw.CAPITALS[i]))
+    for t in things[:]:
+        things.append(draw.Thing(t.label, "black", t.x, base + 0.075, 0.04, 0.045))
+    return draw.Scene("chart", things, (255, 255, 255), extra={"base": base, "high": high, "font": "lato/Lato-Regular.ttf", "lines": True})
 
 
 def pictures() -> dict[str, tuple[draw.Scene, int, int]]:
     """File name to (scene, width, height)."""
-    shapes = lambda n, aspect=1.0: lambda rng: draw.shapes(rng, n, aspect)  # noqa: E731
-    word = lambda s: lambda rng: draw.text(rng, draw.HELD_OUT_FONTS, s)  # noqa: E731
+    corners = ("yellow star at the top left", "purple ring at the top right", "brown square at the bottom left", "green cross at the bottom right")
     return {
-        "shapes.png": (scene_named(1, shapes(2), "red circle on the left", "blue square on the right"), SIZE, SIZE),
-        "three.png": (some_scene(27, shapes(3, 1.5), "row"), 672, SIZE),
-        "one.jpg": (some_scene(3, shapes(1)), SIZE, SIZE),
-        "pair-1.png": (scene_named(4, shapes(1), "green star in the middle"), SIZE, SIZE),
-        "pair-2.png": (scene_named(5, shapes(1), "orange star in the middle"), SIZE, SIZE),
-        "chart.png": (some_scene(22, draw.chart), SIZE, SIZE),
-        "letter.png": (some_scene(8, word("R")), SIZE, SIZE),
-        "word.png": (some_scene(27, word("CAT")), SIZE, SIZE),
-        "page.png": (some_scene(24, shapes(4, 1.5)), 1800, 1200),
+        "shapes.png": (shapes("red circle on the left", "blue square on the right"), SIZE, SIZE),
+        "three.png": (shapes("orange triangle on the left", "purple diamond in the middle", "green star on the right", aspect=1.5), 672, SIZE),
+        "one.jpg": (shapes("purple ring in the middle", size=0.26, ground=(250, 248, 240)), SIZE, SIZE),
+        "pair-1.png": (shapes("green star in the middle", size=0.24), SIZE, SIZE),
+        "pair-2.png": (shapes("orange star in the middle", size=0.24), SIZE, SIZE),
+        "chart.png": (chart(("green", 0.5), ("red", 0.85), ("blue", 0.3)), SIZE, SIZE),
+        "letter.png": (word("R", "lato/Lato-Bold.ttf", "blue", (255, 255, 255)), SIZE, SIZE),
+        "word.png": (word("CAT", "lato/Lato-Bold.ttf", "red", (255, 255, 255)), SIZE, SIZE),
+        "page.png": (shapes(*corners, aspect=1.5), 1800, 1200),
     }
 
 
@@ -74,71 +80,10 @@ def write_video(path: str, seed: int) -> str:
 VIDEO_SEED = 26
 
 
-def video_frames(path: str, segments: int = 8) -> list[Image.Image]:
-    """The reference's choice of frames: the middles of `segments` equal parts, rounded half to even."""
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["ffmpeg", "-loglevel", "error", "-i", path, os.path.join(folder, "%04d.png")], check=True)
-        files = sorted(os.listdir(folder))
-        part = (len(files) - 1) / segments
-        return [Image.open(os.path.join(folder, files[int(part / 2 + round(part * i))])).convert("RGB") for i in range(segments)]
-
-
-def ask(model: str, images: str, videos: str) -> None:
-    from evaluate import Nano
-
-    nano = Nano(model)
-    size, most = nano.config["force_image_size"], nano.config["max_dynamic_patch"]
-    cut = lambda name, n=most: tiles.split(Image.open(os.path.join(images, name)), size, n)  # noqa: E731
-    single = {
-        "shapes.png": ["What is in the picture?", "And on the right?", "Is there a green star?", "What colour is the shape on the left?"],
-        "three.png": ["Please describe the image shortly.", "How many shapes are there?", "What colour is the triangle?"],
-        "one.jpg": ["What shape is it?", "And its colour?", "Where is it?"],
-        "chart.png": ["What is in the picture?", "Which bar is the highest?", "And the lowest?"],
-        "letter.png": ["What letter is this?", "And its colour?"],
-        "word.png": ["What does it say?", "And its colour?"],
-        "page.png": ["Describe the image in detail.", "How many shapes are there?", "What is at the top left?"],
-        "pair-1.png": ["Describe the image in detail."],
-        "pair-2.png": ["Describe the image in detail.", "图里有什么？"],
-    }
-    for name, questions in single.items():
-        for most_now in (most, 12, 1):
-            history: list = []
-            parts = cut(name, most_now)
-            for q in questions:
-                print(f"{name} [{len(parts)} tiles] {q} -> {nano.chat(parts, q, None, history)}")
-            for q in questions[1:] if most_now == most else []:
-                print(f"{name} alone: {q} -> {nano.chat(parts, q)}")
-    for n in (most, 1):
-        one, two = cut("pair-1.png", n), cut("pair-2.png", n)
-        for head, counts in (("<image>\n", [len(one) + len(two)]), ("Image-1: <image>\nImage-2: <image>\n", [len(one), len(two)])):
-            for questions in (
-                ["Describe the two images in detail.", "What are the similarities and differences between these two images?"],
-                ["What is different?", "What is in the second image?"],
-                ["Do they have the same colour?"],
-                ["What is in the first image?", "And in the second?"],
-            ):
-                history = []
-                for i, q in enumerate(questions):
-                    print(f"pair {counts} {q} -> {nano.chat(one + two, (head if i == 0 else '') + q, counts, history)}")
-    frames = video_frames(os.path.join(videos, "moving.mp4"))
-    parts = [t for f in frames for t in tiles.split(f, size, 1)]
-    head = "".join(f"Frame{i + 1}: <image>\n" for i in range(len(frames)))
-    for questions in (["What happens in the video?", "And its colour?"], ["Which way does the shape move?", "And its colour?"],
-                      ["What is moving?", "Which way?"], ["Describe this video in detail. Don't repeat."]):  # fmt: skip
-        history = []
-        for i, q in enumerate(questions):
-            print(f"video {q} -> {nano.chat(parts, (head if i == 0 else '') + q, [1] * len(parts), history)}")
-    for questions in (["hello", "who are you?"], ["What is in the picture?"], ["Can you tell me a story?"], ["你好"]):
-        history = []
-        for q in questions:
-            print(f"no picture: {q} -> {nano.chat([], q, None, history)}")
-
-
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--images", default="examples/images")
     ap.add_argument("--videos", default="examples/videos")
-    ap.add_argument("--ask", default="", help="a checkpoint folder to ask about the examples")
     args = ap.parse_args()
     os.makedirs(args.images, exist_ok=True)
     os.makedirs(args.videos, exist_ok=True)
@@ -150,11 +95,6 @@ def main() -> None:
         print(f"{name}: {w} x {h}, {os.path.getsize(path)} bytes, {said}")
     path = os.path.join(args.videos, "moving.mp4")
     print("moving.mp4:", write_video(path, VIDEO_SEED), os.path.getsize(path), "bytes")
-    if args.ask:
-        import torch
-
-        torch.set_num_threads(1)
-        ask(args.ask, args.images, args.videos)
 
 
 if __name__ == "__main__":

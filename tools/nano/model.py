@@ -202,12 +202,19 @@ class InternVLChat(nn.Module):
         nn.init.normal_(self.language_model.model.tok_embeddings.weight, std=0.5)
         nn.init.normal_(self.vision_model.embeddings.patch_embedding.weight, std=0.03)
 
-    def see(self, pixels: Tensor) -> Tensor:
-        """Visual tokens [tiles, grid², d] of normalised pixels [tiles, 3, s, s]; pixel shuffle v2 keeps the reading order."""
-        x = self.vision_model(pixels)[:, 1:]
+    def tower(self, pixels: Tensor) -> Tensor:
+        """Patches [tiles, (s / patch)², v] of normalised pixels [tiles, 3, s, s], in reading order."""
+        return self.vision_model(pixels)[:, 1:]
+
+    def project(self, x: Tensor) -> Tensor:
+        """Visual tokens [tiles, grid², d] of patches; pixel shuffle v2 keeps the reading order."""
         n, g, d = len(x), self.grid, x.shape[-1]
         x = x.view(n, g, 2, g, 2, d).permute(0, 1, 3, 2, 4, 5).reshape(n, g * g, 4 * d)
         return self.mlp1(x)
+
+    def see(self, pixels: Tensor) -> Tensor:
+        """Visual tokens [tiles, grid², d] of normalised pixels [tiles, 3, s, s]."""
+        return self.project(self.tower(pixels))
 
     def embed(self, ids: Tensor, context: int, visual: Tensor | None) -> Tensor:
         """Token embeddings with the visual tokens at every IMG_CONTEXT id, in order."""

@@ -85,6 +85,13 @@ class Tokenizer:
                 self._memo[text] = ids
         return ids
 
+    def spell(self, answer: str) -> list[int]:
+        """Ids of an answer, with what stands in quotes character by character."""
+        parts = answer.split('"')
+        if len(parts) != 3:
+            return self.encode(answer)
+        return self.encode(parts[0] + '"') + [i for c in parts[1] for i in self.encode(c)] + self.encode('"' + parts[2])
+
     def decode(self, ids: list[int]) -> str:
         """Without special tokens."""
         return self.sp.decode([i for i in ids if i not in self.names])

@@ -1,9 +1,13 @@
-"""Trains nano from nothing. Resumable: `--resume` goes on from the last saved state.
+"""Trains nano. Resumable: `--resume` goes on from the last saved state, `--init` starts from a checkpoint folder.
 
-    python3 tools/nano/train.py --work .scratch/nano --minutes 75
+    python3 tools/nano/train.py --work .scratch/nano --minutes 120
 
-Two stages: first the vision side learns to name what each visual token looks at (dense labels that the
-drawing code knows), then everything learns together to answer, with the first loss kept.
+Every process works on its own batches with one thread, and the gradients are averaged: on a shared machine
+two processes of one thread each are faster than one process of two, which waits in every operation.
+
+The loss is that of the answers, and with it what the drawing code knows about the picture: every visual
+token should name the kind and colour of the thing it looks at and say where that thing is, and every
+patch which thing or character it shows.
 """
 
 from __future__ import annotations
@@ -15,83 +19,80 @@ import math
 import os
 import signal
 import time
+from datetime import timedelta
 from random import Random
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
 import batches
 import draw
 import prompt
-import talk
 from model import CONFIG, InternVLChat
 
-PIECES = 1200
-
-
-def corpus(seed: int) -> list[str]:
-    """Sentences of nano's world, for the tokenizer only."""
-    rng = Random(seed)
-    lines = ["system", "user", "assistant", prompt.SYSTEM, draw.CHARS, "abcdefghijklmnopqrstuvwxyz"]
-    lines += ["".join(chr(c) for c in range(33, 127))]
-    # Words of the rendering, often enough to become one piece each.
-    lines += [w for w in ["system", "user", "assistant", "Image-", "Frame", prompt.SYSTEM] for _ in range(2000)]
-    for _ in range(12_000):
-        pick = rng.random()
-        if pick < 0.6:
-            rounds = talk.rounds_for(rng, batches.random_scene(rng, 1.0), 0.2)
-        elif pick < 0.75:
-            rounds = talk.pair_rounds(rng, draw.shapes(rng, 1), draw.shapes(rng, rng.choice([1, 2])))
-        elif pick < 0.9:
-            scenes, move = draw.motion(rng)
-            rounds = talk.motion_rounds(rng, scenes[0], move)
-        else:
-            rounds = talk.plain_rounds(rng)
-        for _, q, a in rounds:
-            lines.append(q)
-            # Quoted strings stay out, so that capitals and digits keep one piece each.
-            lines.append(a if '"' not in a else a.split('"')[0] + '"')
-            if '"' in a:
-                lines.append('"' + a.split('"')[2])
-    return lines
+PIECES = 900
 
 
 class Heads(nn.Module):
-    """The auxiliary heads on the visual tokens; not part of the checkpoint."""
+    """The auxiliary heads; not part of the checkpoint.
 
-    def __init__(self, d: int):
+    On a visual token, a class is scored by the embedding of its own word ("circle", "red", "A"): so what a
+    token shows lies where a question's word points, and looking a thing up by its name is a dot product.
+    """
+
+    def __init__(self, tok: prompt.Tokenizer):
         super().__init__()
-        self.kind = nn.Linear(d, len(draw.LABEL_KINDS))
-        self.colour = nn.Linear(d, len(draw.LABEL_COLOURS))
+        d, v = CONFIG["llm"]["hidden"], CONFIG["vision"]["hidden"]
+        word = lambda w: tok.encode(w if len(w) == 1 else " " + w)[0]  # noqa: E731
+        self.register_buffer("kind_ids", torch.tensor([word(w) for w in draw.LABEL_KINDS[1:]]), persistent=False)
+        self.register_buffer("colour_ids", torch.tensor([word(w) for w in draw.LABEL_COLOURS[1:]]), persistent=False)
+        self.none = nn.Parameter(torch.zeros(2, d))
+        self.scale = nn.Parameter(torch.tensor([0.05, 0.05]))
+        self.bias_kind = nn.Parameter(torch.zeros(len(draw.LABEL_KINDS)))
+        self.bias_colour = nn.Parameter(torch.zeros(len(draw.LABEL_COLOURS)))
         self.box = nn.Linear(d, 4)
+        self.patch = nn.Sequential(nn.LayerNorm(v), nn.Linear(v, len(draw.LABEL_KINDS)))
 
-    def loss(self, visual: torch.Tensor, ids: torch.Tensor, boxes: torch.Tensor):
-        keep = ids[..., 0] != batches.IGNORE
-        v, ids, boxes = visual[keep], ids[keep], boxes[keep]
-        kind = F.cross_entropy(self.kind(v), ids[:, 0])
-        colour = F.cross_entropy(self.colour(v), ids[:, 1])
-        on = ids[:, 0] > 0
-        box = F.smooth_l1_loss(self.box(v[on]), boxes[on], beta=0.05)
-        return kind + colour + 4 * box, (kind.item(), colour.item(), box.item())
+    def loss(self, tower: torch.Tensor, visual: torch.Tensor, words: torch.Tensor, ids, boxes, patches):
+        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 2], boxes [.., 4], patches [tiles, patches]."""
+        v, on = visual.flatten(0, 1), (ids[..., 0] > 0).flatten()
+        parts = []
+        for i, (index, bias) in enumerate(((self.kind_ids, self.bias_kind), (self.colour_ids, self.bias_colour))):
+            table = torch.cat([self.none[i : i + 1], words[index]])
+            logits = v @ table.T * self.scale[i] + bias
+            parts.append(F.cross_entropy(logits, ids[..., i].flatten(), ignore_index=batches.IGNORE))
+        if on.any():
+            parts.append(F.smooth_l1_loss(self.box(v[on]), boxes.flatten(0, 1)[on], beta=0.05))
+        else:
+            parts.append(self.box.bias.sum() * 0)
+        parts.append(F.cross_entropy(self.patch(tower).flatten(0, 1), patches.flatten(), ignore_index=batches.IGNORE))
+        return parts[0] + parts[1] + 4 * parts[2] + parts[3], [p.item() for p in parts]
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, then the nearest orthogonal matrix by Newton-Schulz iterations (K. Jordan, 2024)."""
+    """Momentum, then the nearest orthogonal matrix by Newton-Schulz iterations (K. Jordan, 2024).
+
+    Each process works out its share of the matrices; then all exchange what they worked out.
+    """
 
     def __init__(self, params, lr: float, momentum: float = 0.95, decay: float = 0.02):
         super().__init__(params, dict(lr=lr, momentum=momentum, decay=decay))
 
     @torch.no_grad()
     def step(self):
+        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
+            ps = group["params"]
+            updates = [torch.zeros_like(p) for p in ps]
+            for i, p in enumerate(ps):
                 state = self.state[p]
                 if not state:
                     state["m"] = torch.zeros_like(p)
                 m = state["m"].mul_(group["momentum"]).add_(p.grad)
+                if i % world != rank:
+                    continue
                 g = p.grad.add(m, alpha=group["momentum"])
                 tall = g.shape[0] > g.shape[1]
                 x = g.T if tall else g
@@ -99,61 +100,142 @@ class Muon(torch.optim.Optimizer):
                 for _ in range(5):
                     a = x @ x.T
                     x = torch.addmm(x, torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-                x = x.T if tall else x
+                updates[i].copy_(x.T if tall else x)
+            all_reduce(updates, 1.0)
+            for p, x in zip(ps, updates):
                 p.mul_(1 - group["lr"] * group["decay"])
                 p.add_(x, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
 
 
+@torch.no_grad()
+def all_reduce(tensors: list[torch.Tensor], scale: float) -> None:
+    """Sums over the processes and scales, in place."""
+    if dist.is_initialized():
+        flat = torch.cat([t.flatten() for t in tensors])
+        dist.all_reduce(flat)
+        flat *= scale
+        at = 0
+        for t in tensors:
+            t.copy_(flat[at : at + t.numel()].view_as(t))
+            at += t.numel()
+
+
+def load_into(module: nn.Module, values: dict) -> list[str]:
+    """Loads what fits by name and shape; returns what did not."""
+    own = module.state_dict()
+    fits = {k: v.float() for k, v in values.items() if k in own and own[k].shape == v.shape}
+    module.load_state_dict(fits, strict=False)
+    return sorted(set(own) - set(fits))
+
+
+@torch.no_grad()
+def adopt(model: InternVLChat, tok: prompt.Tokenizer, folder: str) -> None:
+    """Starts from the checkpoint in `folder`; its tokenizer may be another: rows of words are found by their pieces."""
+    from safetensors.torch import load_file
+
+    values = load_file(os.path.join(folder, "model.safetensors"))
+    before = prompt.Tokenizer(os.path.join(folder, "tokenizer.model"))
+    names = {"language_model.model.tok_embeddings.weight": 0, "language_model.output.weight": 0}
+    old = {n: values.pop(n).float() for n in names}
+    print("not in the checkpoint:", load_into(model, values), flush=True)
+    own = model.state_dict()
+    found = 0
+    for i in range(tok.size):
+        piece = tok.names.get(i) or tok.sp.id_to_piece(i)
+        if piece in before.special:
+            j = [before.special[piece]]
+        else:
+            j = [before.sp.piece_to_id(piece)]
+            if before.sp.is_unknown(j[0]):
+                text = piece.replace("\u2581", " ")
+                j = before.encode(text)
+        found += len(j) == 1
+        for n in names:
+            own[n][i] = old[n][j].mean(0)
+    print(f"{found} of {tok.size} pieces were there before", flush=True)
+
+
 def main() -> None:
-    ap = argparse.ArgumentParser(description=__doc__)
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--work", required=True, help="folder for the tokenizer, the state and the log")
-    ap.add_argument("--minutes", type=float, default=75, help="training time in all, over all resumed runs")
-    ap.add_argument("--vision-minutes", type=float, default=10, help="of it, the first stage")
-    ap.add_argument("--threads", type=int, default=1)
-    ap.add_argument("--batch", type=int, default=48)
+    ap.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumed runs")
+    ap.add_argument("--decay-minutes", type=float, default=40, help="of it, the last part, in which the rate falls to nothing")
+    ap.add_argument("--vision-minutes", type=float, default=0, help="of it, the first part, without questions")
+    ap.add_argument("--processes", type=int, default=2)
+    ap.add_argument("--cost", type=float, default=80, help="size of a batch: forward and backward, in GFLOP")
     ap.add_argument("--budget", type=int, default=110, help="tokens of questions and answers per picture")
     ap.add_argument("--seed", type=int, default=1)
-    ap.add_argument("--lr", type=float, default=0.02, help="Muon's; AdamW's is a tenth")
-    ap.add_argument("--aux", type=float, default=1.0, help="weight of the dense labels in the second stage")
+    ap.add_argument("--lr", type=float, default=0.012, help="Muon's; AdamW's is a tenth")
+    ap.add_argument("--aux", type=float, default=0.5, help="weight of the dense labels beside the answers")
+    ap.add_argument("--mix", default="", help="weights of the sorts of batch, as name=weight,...")
+    ap.add_argument("--tower", default="labels,single", help="sorts of batch that train the vision tower")
+    ap.add_argument("--init", default="", help="a checkpoint folder to start from")
     ap.add_argument("--resume", action="store_true")
-    ap.add_argument("--log", default="", help="CSV of the loss curve (default: in the work folder)")
     args = ap.parse_args()
     os.makedirs(args.work, exist_ok=True)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
     path = os.path.join(args.work, "tokenizer.model")
     if not os.path.exists(path):
-        prompt.train_tokenizer(corpus(args.seed), path, PIECES)
+        prompt.train_tokenizer(batches.corpus(args.seed), path, PIECES)
+    torch.set_num_threads(1)
+    rank = 0
+    meet = os.path.join(args.work, "meet")
+    if os.path.exists(meet):
+        os.remove(meet)
+    for i in range(1, args.processes):
+        if os.fork() == 0:
+            rank = i
+            break
+    if args.processes > 1:
+        dist.init_process_group(
+            "gloo", init_method="file://" + os.path.abspath(meet), rank=rank, world_size=args.processes, timeout=timedelta(hours=2)
+        )
+    train(args, path, rank)
+    if rank > 0:
+        os._exit(0)
+
+
+def train(args: argparse.Namespace, path: str, rank: int) -> None:
+    chief = rank == 0
+    torch.manual_seed(args.seed)
     tok = prompt.Tokenizer(path)
     model = InternVLChat(tok.size)
-    heads = Heads(CONFIG["llm"]["hidden"])
-    ema = copy.deepcopy(model)
-    print("parameters", sum(p.numel() for p in model.parameters()), "vocabulary", tok.size, flush=True)
-
+    heads = Heads(tok)
+    if args.init:
+        adopt(model, tok, args.init)
     matrices, rest = [], list(heads.parameters())
     for name, p in model.named_parameters():
         inner = p.dim() == 2 and (".layers." in name or name.startswith("mlp1"))
         (matrices if inner else rest).append(p)
     muon = Muon(matrices, lr=args.lr)
     adam = torch.optim.AdamW(rest, lr=args.lr / 10, betas=(0.9, 0.98), weight_decay=0.0)
+    ema = copy.deepcopy(model) if chief else None
 
     state_path = os.path.join(args.work, "state.pt")
-    step, spent = 0, 0.0
+    step, spent, began = 0, 0.0, 0
     if args.resume and os.path.exists(state_path):
         s = torch.load(state_path, weights_only=True)
-        model.load_state_dict(s["model"])
-        ema.load_state_dict(s["ema"])
-        heads.load_state_dict(s["heads"])
+        missing = load_into(model, s["model"]) + load_into(heads, s["heads"])
+        if chief:
+            load_into(ema, s["ema"])
+            print("new:", missing, flush=True)
         muon.load_state_dict(s["muon"])
-        adam.load_state_dict(s["adam"])
+        try:
+            adam.load_state_dict(s["adam"])
+            for p in rest:
+                if p in adam.state and adam.state[p]["exp_avg"].shape != p.shape:
+                    del adam.state[p]
+        except (ValueError, KeyError) as error:
+            print("AdamW starts anew:", error, flush=True)
         step, spent = s["step"], s["spent"]
-        print(f"resumed at step {step}, {spent / 60:.1f} minutes", flush=True)
-
-    log_path = args.log or os.path.join(args.work, "loss.csv")
-    log = open(log_path, "a", newline="")
-    writer = csv.writer(log)
-    if log.tell() == 0:
-        writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "pictures"])
+        began = step
+        if chief:
+            print(f"resumed at step {step}, {spent / 60:.1f} minutes", flush=True)
+    if chief:
+        print("parameters", sum(p.numel() for p in model.parameters()), "vocabulary", tok.size, flush=True)
+        log = open(os.path.join(args.work, "loss.csv"), "a", newline="")
+        writer = csv.writer(log)
+        if log.tell() == 0:
+            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "pictures"])
 
     def save() -> None:
         value = dict(model=model.state_dict(), ema=ema.state_dict(), heads=heads.state_dict(), muon=muon.state_dict(),
@@ -161,43 +243,41 @@ def main() -> None:
         torch.save(value, state_path + ".new")
         os.replace(state_path + ".new", state_path)
 
-    v = CONFIG["vision"]
-    grid = model.grid
+    mix = dict(batches.MIX)
+    for part in filter(None, args.mix.split(",")):
+        name, weight = part.split("=")
+        mix[name] = float(weight)
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-
-    # (until this share of the time, weights of: labels only, single, tiled, pair, video)
-    first = args.vision_minutes / args.minutes
-    plan = [(first, (1, 0, 0, 0, 0)), (first + (1 - first) * 0.12, (0, 1, 0, 0, 0)), (2.0, (20, 40, 14, 16, 10))]
-    stage, stream = -1, None
+    rng = Random(f"{args.seed} {step} {rank}")
+    maker = batches.Maker(tok, CONFIG["vision"]["image"], model.grid, rng, args.cost, args.budget)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))  # stop after this step, with the state saved
-    last_save = time.time()
+    signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
+    last_save, last_log = time.time(), step
     sums: dict[str, list[float]] = {}
-    total = args.minutes * 60
-    while spent < total and not stopped:
-        now = next(i for i, (until, _) in enumerate(plan) if spent / total < until)
-        if now != stage:
-            stage = now
-            data = batches.Stream(path, v["image"], grid, args.seed * 100_003 + step, plan[stage][1], args.budget, args.batch)
-            stream = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=6))
+    total, tail = args.minutes * 60, max(1.0, args.decay_minutes * 60)
+    clock = torch.zeros(2)
+    while True:
         start = time.time()
-        batch = next(stream)
-        # Warm-up, a plateau, then down in a line over the last two thirds.
-        progress = spent / total
-        factor = min(1.0, (step + 1) / 100) * min(1.0, max(0.02, (1 - progress) / 0.67))
+        # Warm-up, a plateau, then down in a line.
+        factor = min(1.0, (step - began + 1) / 30) * min(1.0, max(0.0, (total - spent) / tail))
         for group in muon.param_groups:
             group["lr"] = args.lr * factor
         for group in adam.param_groups:
             group["lr"] = args.lr / 10 * factor
-        visual, aux, parts = None, 0.0, (0.0, 0.0, 0.0)
+        sort = "labels" if spent < args.vision_minutes * 60 else rng.choices(list(mix), list(mix.values()))[0]
+        batch = maker.make(sort)
+        visual, aux, parts, answer = None, 0.0, [0.0] * 4, 0.0
         if "pixels" in batch:
-            pixels = (batch["pixels"].float() / 255 - mean) / std
-            visual = model.see(pixels)
-            aux, parts = heads.loss(visual, batch["label_ids"], batch["label_boxes"])
-        if not bool((batch["branch"] > 0).any()):  # labels only
-            loss, answer = aux, 0.0
-        else:
+            # The tower learns from single tiles; where a picture has many, only what reads it does: a third of the cost.
+            with torch.set_grad_enabled(sort in args.tower.split(",")):
+                tower = model.tower((batch["pixels"].float() / 255 - mean) / std)
+            visual = model.project(tower)
+            words = model.language_model.model.tok_embeddings.weight
+            aux, parts = heads.loss(tower, visual, words, batch["label_ids"], batch["label_boxes"], batch["label_patches"])
+        loss = aux
+        if sort != "labels":
             x = model.embed(batch["ids"], tok.context, visual)
             h = model.language_model(x, batch["pos"], batches.attention_mask(batch["branch"]))
             on = batch["target"] != batches.IGNORE
@@ -205,36 +285,45 @@ def main() -> None:
             loss, answer = answer_loss + args.aux * aux, answer_loss.item()
         if not math.isfinite(loss.item()):
             raise SystemExit(f"loss is {loss.item()} at step {step}")
-        muon.zero_grad(set_to_none=True)
-        adam.zero_grad(set_to_none=True)
+        muon.zero_grad(set_to_none=False)
+        adam.zero_grad(set_to_none=False)
         loss.backward()
+        for p in matrices + rest:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        all_reduce([p.grad for p in matrices + rest], 1 / args.processes)
         nn.utils.clip_grad_norm_(rest, 1.0)
         muon.step()
         adam.step()
         step += 1
-        with torch.no_grad():
-            decay = min(0.995, (1 + step) / (20 + step))
-            for a, b in zip(ema.parameters(), model.parameters()):
-                a.lerp_(b, 1 - decay)
-        spent += time.time() - start
-        n_tiles = len(batch["pixels"]) if visual is not None else 0
-        n_seqs = len(batch["ids"])
-        sort = "labels" if answer == 0.0 else "video" if n_tiles >= 8 * n_seqs else "single" if n_tiles <= n_seqs else "several"
-        acc = sums.setdefault(sort, [0.0] * 6)
-        for i, value in enumerate((answer, *parts, n_seqs, 1)):
+        if chief:
+            with torch.no_grad():
+                decay = min(0.995, (1 + step - began) / (10 + step - began))
+                for a, b in zip(ema.parameters(), model.parameters()):
+                    a.lerp_(b, 1 - decay)
+        # The chief's clock and any process's wish to stop hold for all. A pause of the whole process is not training time.
+        clock[0] = min(time.time() - start, 30.0) if chief else 0.0
+        clock[1] = float(bool(stopped))
+        all_reduce([clock], 1.0)
+        spent += clock[0].item()
+        acc = sums.setdefault(sort, [0.0] * 7)
+        for i, value in enumerate((answer, *parts, len(batch["ids"]), 1)):
             acc[i] += value
-        if step % 100 == 0:
-            for name, a in sums.items():
-                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[5], 4) for i in range(4)] + [int(a[4])]
+        if chief and step - last_log >= 20:
+            for name, a in sorted(sums.items()):
+                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[6], 4) for i in range(5)] + [int(a[5])]
                 writer.writerow(row)
                 print(row, flush=True)
             log.flush()
-            sums = {}
-        if time.time() - last_save > 180:
+            sums, last_log = {}, step
+        ending = clock[1].item() > 0 or spent >= total
+        if chief and (ending or time.time() - last_save > 180):
             save()
             last_save = time.time()
-    save()
-    print("stopped" if stopped else "done", flush=True)
+        if ending:
+            break
+    if chief:
+        print("done" if spent >= total else "stopped", flush=True)
 
 
 if __name__ == "__main__":
