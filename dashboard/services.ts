@@ -5,6 +5,7 @@
 import { Cause, Effect, Exit } from "effect";
 import type { SqliteStore } from "../plugins/sqlite/mod.ts";
 import type { InternVL } from "../sdk/mod.ts";
+import { Live } from "./live.ts";
 import { type Access, type AccessOptions, makeAccess } from "./access.ts";
 
 /** What stands behind the pages. */
@@ -15,6 +16,8 @@ export interface Services {
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>;
   /** Who may come in. */
   readonly access: Access;
+  /** Streams of what happens. */
+  readonly live: Live;
   /** The model that answers; loaded when it is first asked for, and only once. */
   readonly model: () => Promise<InternVL>;
 }
@@ -42,13 +45,15 @@ export const makeServices: (
   function* ({ store, access, load }: ServiceOptions) {
     let model: Promise<InternVL> | undefined;
     const context = yield* Effect.context<never>();
+    const run: Services["run"] = async (effect) => {
+      const exit = await Effect.runPromiseExitWith(context)(effect);
+      if (Exit.isSuccess(exit)) return exit.value;
+      throw Cause.squash(exit.cause);
+    };
     const services: Services = {
       store,
-      run: async (effect) => {
-        const exit = await Effect.runPromiseExitWith(context)(effect);
-        if (Exit.isSuccess(exit)) return exit.value;
-        throw Cause.squash(exit.cause);
-      },
+      run,
+      live: new Live({ store, run }),
       access: makeAccess(access),
       model: () => {
         if (load === undefined) {

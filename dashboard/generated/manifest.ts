@@ -11,10 +11,15 @@ import * as r8 from "../../routes/batches/[id]/index.tsx";
 import * as r9 from "../../routes/batches/compare.tsx";
 import * as r10 from "../../routes/batches/data.ts";
 import * as r11 from "../../routes/batches/index.tsx";
-import * as r12 from "../../routes/index.tsx";
-import * as r13 from "../../routes/latency/data.ts";
-import * as r14 from "../../routes/latency/index.tsx";
-import * as r15 from "../../routes/sign-in.tsx";
+import * as r12 from "../../routes/export.ts";
+import * as r13 from "../../routes/index.tsx";
+import * as r14 from "../../routes/latency/data.ts";
+import * as r15 from "../../routes/latency/index.tsx";
+import * as r16 from "../../routes/live.ts";
+import * as r17 from "../../routes/runs/[id]/icon.ts";
+import * as r18 from "../../routes/runs/[id]/live.ts";
+import * as r19 from "../../routes/runs/actions.ts";
+import * as r20 from "../../routes/sign-in.tsx";
 import * as i0 from "../../islands/BatchGrid.tsx";
 import * as i1 from "../../islands/BatchTable.tsx";
 import * as i2 from "../../islands/LatencyBoard.tsx";
@@ -35,10 +40,15 @@ export const routes: RouteFiles = {
   "batches/compare.tsx": r9,
   "batches/data.ts": r10,
   "batches/index.tsx": r11,
-  "index.tsx": r12,
-  "latency/data.ts": r13,
-  "latency/index.tsx": r14,
-  "sign-in.tsx": r15,
+  "export.ts": r12,
+  "index.tsx": r13,
+  "latency/data.ts": r14,
+  "latency/index.tsx": r15,
+  "live.ts": r16,
+  "runs/[id]/icon.ts": r17,
+  "runs/[id]/live.ts": r18,
+  "runs/actions.ts": r19,
+  "sign-in.tsx": r20,
 };
 
 export const islands: IslandFiles = {

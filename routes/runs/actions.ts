@@ -1,0 +1,42 @@
+import { refusal } from "../../dashboard/access.ts";
+import { readForm } from "../../dashboard/body.ts";
+import { runAgain } from "../../dashboard/jobs.ts";
+import type { Handlers } from "../../dashboard/state.ts";
+
+/** Runs that can be changed at once. */
+const most = 1000;
+
+/** Deletes, stops or repeats runs. */
+export const handler: Handlers = {
+  async POST(ctx) {
+    const { services } = ctx.state;
+    const { store, run } = services;
+    const form = await readForm(ctx.req);
+    const ids = form.getAll("run");
+    const action = form.get("action");
+    if (ids.length === 0 || ids.length > most) {
+      return refusal(400, `Choose 1 to ${most} runs.`);
+    }
+    switch (action) {
+      case "delete":
+        await run(store.removeAll(ids));
+        return ctx.redirect("/", 303);
+      case "cancel":
+        for (const id of ids) await run(store.cancel(id));
+        return ctx.redirect(
+          ids.length === 1 ? `/runs/${encodeURIComponent(ids[0]!)}` : "/",
+          303,
+        );
+      case "rerun": {
+        const begun: string[] = [];
+        for (const id of ids) begun.push(await runAgain(services, id));
+        return ctx.redirect(
+          begun.length === 1 ? `/runs/${encodeURIComponent(begun[0]!)}` : "/",
+          303,
+        );
+      }
+      default:
+        return refusal(400, "There is no such action.");
+    }
+  },
+};
