@@ -6,7 +6,7 @@ const most = 100;
 
 /** Runs with all their events, as JSON to download. */
 export const handler: Handlers = {
-  async GET(ctx) {
+  GET(ctx) {
     const { store, run } = ctx.state.services;
     const ids = ctx.url.searchParams.getAll("run");
     if (ids.length === 0 || ids.length > most) {
