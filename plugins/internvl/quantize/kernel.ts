@@ -1,6 +1,6 @@
 /**
  * The arithmetic of quantization: rows of a matrix in, packed numbers and scales out. No files, no
- * effects; runs in a worker.
+ * effects; runs in a worker. The loops are in WebAssembly (kernel.as).
  *
  * Scales are searched for, not taken from the largest number: of several steps around it the one is
  * kept whose least-squares fit leaves the smallest squared error in the block, as in llama.cpp's
@@ -9,11 +9,12 @@
  * @module
  */
 import type { WeightDType } from "../safetensors.ts";
+import { KERNEL_WASM } from "./kernel_wasm.ts";
 import { type BlockScheme, blocksOf, w8a8Limit, zeroBytes } from "./scheme.ts";
 
 /** Squared errors, for a report. */
 export interface Loss {
-  /** Sum of the squares of what was lost. */
+  /** Sum of the squares of what was lost; no number where the weights are none. */
   readonly lost: number;
   /** Sum of the squares of what was there. */
   readonly all: number;
@@ -29,237 +30,229 @@ export interface QuantizedRows extends Loss {
   readonly zeros?: Uint8Array<ArrayBuffer>;
 }
 
-/** Bytes of a checkpoint as float32 numbers. */
-export function toFloats(
-  bytes: ArrayBuffer,
-  dtype: WeightDType,
-): Float32Array<ArrayBuffer> {
-  switch (dtype) {
-    case "float32":
-      return new Float32Array(bytes);
-    case "float16":
-      return new Float32Array(new Float16Array(bytes));
-    case "bfloat16": {
-      const words = new Uint16Array(bytes);
-      const bits = new Uint32Array(words.length);
-      for (let i = 0; i < words.length; i++) bits[i] = words[i]! << 16;
-      return new Float32Array(bits.buffer);
-    }
-    default:
-      throw new RangeError(`${dtype} is no float type`);
-  }
+/** Rows as a checkpoint stores them. */
+export interface Rows {
+  /** Their bytes, row by row. */
+  readonly bytes: ArrayBuffer;
+  /** Their element type. */
+  readonly dtype: WeightDType;
+  /** Numbers in a row. */
+  readonly columns: number;
 }
 
-/** Steps of the search, in tenths of a level beside the one that the largest number asks for. */
-const SEARCH: readonly number[] = [-9, -7, -5, -3, -1, 1, 3, 5, 7, 9];
-/** With 8 bits a step more or less changes next to nothing. */
-const NO_SEARCH: readonly number[] = [];
+/** Steps tried beside the one that the largest number asks for; with 8 bits they change next to nothing. */
+const searchSteps = { 4: 10, 8: 0 } as const;
 
-const half = new Float16Array(1);
-const halfBits = new Uint16Array(half.buffer);
+/** What kernel.as exports. Addresses are bytes in the memory. */
+interface Exports {
+  readonly widen: (source: number, target: number, count: number) => void;
+  readonly fit: (
+    x: number,
+    blocks: number,
+    size: number,
+    bits: number,
+    symmetric: boolean,
+    steps: number,
+    scales: number,
+    zeros: number,
+  ) => void;
+  readonly pack: (
+    x: number,
+    blocks: number,
+    size: number,
+    bits: number,
+    scales: number,
+    zeros: number,
+    target: number,
+    sums: number,
+  ) => void;
+  readonly extent: (x: number, count: number) => number;
+  readonly round: (
+    x: number,
+    count: number,
+    scale: number,
+    limit: number,
+    target: number,
+    sums: number,
+  ) => void;
+  readonly transpose: (
+    source: number,
+    rows: number,
+    width: number,
+    columns: number,
+    target: number,
+  ) => void;
+}
 
-/** Quantizes rows [rows, columns] in blocks. A number that is none makes {@link Loss} one. */
-export function quantizeBlocks(
-  x: Float32Array,
-  columns: number,
-  scheme: BlockScheme,
-): QuantizedRows {
-  const { bits, blockSize, symmetric } = scheme;
-  const rows = x.length / columns;
-  const blocks = blocksOf(columns, scheme);
-  const blob = blockSize * bits / 8;
-  const zeroWidth = zeroBytes(blocks, bits);
-  const numbers = new Uint8Array(rows * blocks * blob);
-  const scales = new Uint16Array(rows * blocks);
-  const zeros = symmetric ? undefined : new Uint8Array(rows * zeroWidth);
-  const levels = new Uint8Array(blockSize);
-  const middle = 1 << (bits - 1);
-  const steps = bits === 4 ? SEARCH : NO_SEARCH;
-  let lost = 0;
-  let all = 0;
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const start = row * columns + block * blockSize;
-      const end = Math.min(start + blockSize, (row + 1) * columns);
-      const fit = symmetric
-        ? fitSymmetric(x, start, end, middle, steps)
-        : fitAsymmetric(x, start, end, 2 * middle - 1, steps);
-      half[0] = fit.scale;
-      const at = row * blocks + block;
-      scales[at] = halfBits[0]!;
-      const scale = half[0];
-      const zero = fit.zero;
-      const inverse = scale === 0 ? 0 : 1 / scale;
-      const most = 2 * middle - 1;
-      for (let i = start; i < end; i++) {
-        const value = x[i]!;
-        let q = Math.floor(value * inverse + zero + 0.5);
-        if (!(q > 0)) q = 0;
-        else if (q > most) q = most;
-        levels[i - start] = q;
-        const error = value - (q - zero) * scale;
-        lost += error * error;
-        all += value * value;
-      }
-      // Beyond the row's end stands what means zero.
-      levels.fill(zero, end - start);
-      if (bits === 8) numbers.set(levels, at * blob);
-      else pack(levels, numbers, at * blob);
-      if (zeros !== undefined) {
-        if (bits === 8) zeros[row * zeroWidth + block] = zero;
-        else {
-          zeros[row * zeroWidth + (block >> 1)]! |= zero << (4 * (block & 1));
-        }
-      }
-    }
+const PAGE = 1 << 16;
+let loaded:
+  | { readonly memory: WebAssembly.Memory; readonly kernel: Exports }
+  | undefined;
+
+/** Gives out addresses one after the other, with room to read and write a little past the end. */
+function arena() {
+  if (loaded === undefined) {
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    const { exports } = new WebAssembly.Instance(
+      new WebAssembly.Module(Uint8Array.fromBase64(KERNEL_WASM)),
+      { env: { memory } },
+    );
+    loaded = { memory, kernel: exports as unknown as Exports };
   }
+  const { memory, kernel } = loaded;
+  let next = 64;
   return {
-    numbers,
-    scales,
-    lost,
-    all,
-    ...(zeros === undefined ? {} : { zeros }),
+    kernel,
+    take: (bytes: number): number => {
+      const at = next;
+      next = Math.ceil((at + bytes + 64) / 64) * 64;
+      const missing = next - memory.buffer.byteLength;
+      if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
+      return at;
+    },
+    bytes: (at: number, length: number) =>
+      new Uint8Array(memory.buffer as ArrayBuffer, at, length),
+    floats: (at: number, length: number) =>
+      new Float32Array(memory.buffer as ArrayBuffer, at, length),
+    sums: (at: number) => new Float64Array(memory.buffer as ArrayBuffer, at, 2),
   };
 }
 
-/** Two levels a byte, the first in the low half. */
-function pack(levels: Uint8Array, into: Uint8Array, at: number): void {
-  for (let i = 0; i < levels.length; i += 2) {
-    into[at++] = levels[i]! | levels[i + 1]! << 4;
-  }
-}
+type Arena = ReturnType<typeof arena>;
 
-interface Fit {
-  scale: number;
-  zero: number;
-}
-
-// One object for all blocks: a new one each would be garbage by the million.
-const fit: Fit = { scale: 0, zero: 0 };
-
-/** The scale for levels -middle … middle - 1; its sign puts the largest number at -middle. */
-function fitSymmetric(
-  x: Float32Array,
-  start: number,
-  end: number,
-  middle: number,
-  steps: readonly number[],
-): Fit {
-  let extreme = 0;
-  let size = 0;
-  for (let i = start; i < end; i++) {
-    const value = x[i]!;
-    const absolute = Math.abs(value);
-    if (absolute > size) {
-      size = absolute;
-      extreme = value;
-    }
-  }
-  fit.zero = middle;
-  fit.scale = -extreme / middle;
-  if (size === 0) return fit;
-  let best = -1;
-  for (let s = -1; s < steps.length; s++) {
-    const inverse = -(middle + (s < 0 ? 0 : steps[s]! / 10)) / extreme;
-    let along = 0;
-    let square = 0;
-    for (let i = start; i < end; i++) {
-      const value = x[i]!;
-      // Never below -0.9 before the half is added: truncation is the floor, and 0 the least level.
-      let q = (value * inverse + middle + 0.5) | 0;
-      if (q > 2 * middle - 1) q = 2 * middle - 1;
-      q -= middle;
-      along += value * q;
-      square += q * q;
-    }
-    // The squared error of the least-squares scale is Σx² - along² / square.
-    if (square > 0 && along * along > best * square) {
-      best = along * along / square;
-      if (steps.length > 0) fit.scale = along / square;
-    }
-  }
-  return fit;
-}
-
-/** Scale and zero point for levels 0 … most. */
-function fitAsymmetric(
-  x: Float32Array,
-  start: number,
-  end: number,
-  most: number,
-  steps: readonly number[],
-): Fit {
-  let low = 0;
-  let high = 0;
-  for (let i = start; i < end; i++) {
-    const value = x[i]!;
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  const range = high - low;
-  fit.scale = range / most;
-  fit.zero = range === 0 ? 0 : Math.round(-low / fit.scale);
-  if (range === 0) return fit;
-  let best = -1;
-  for (let s = -1; s < steps.length; s++) {
-    const inverse = (most + (s < 0 ? 0 : steps[s]! / 10)) / range;
-    const zero = Math.min(most, Math.max(0, Math.round(-low * inverse)));
-    let along = 0;
-    let square = 0;
-    for (let i = start; i < end; i++) {
-      const value = x[i]!;
-      let q = (value * inverse + zero + 0.5) | 0;
-      if (q > most) q = most;
-      else if (q < 0) q = 0;
-      q -= zero;
-      along += value * q;
-      square += q * q;
-    }
-    if (square > 0 && along * along > best * square) {
-      best = along * along / square;
-      if (steps.length > 0) {
-        fit.scale = along / square;
-        fit.zero = zero;
+/** Puts the rows into the memory as float32, each filled up with zeros to `width`. */
+function place(
+  { take, bytes, floats, kernel }: Arena,
+  rows: Rows,
+  count: number,
+  width: number,
+): number {
+  const { columns, dtype } = rows;
+  const source = take(dtype === "bfloat16" ? rows.bytes.byteLength : 0);
+  const x = take(count * width * 4);
+  if (dtype === "bfloat16") {
+    bytes(source, rows.bytes.byteLength).set(new Uint8Array(rows.bytes));
+    if (width === columns) kernel.widen(source, x, count * columns);
+    else {
+      // What is written past a row's end is overwritten by the zeros.
+      for (let row = 0; row < count; row++) {
+        kernel.widen(
+          source + row * columns * 2,
+          x + row * width * 4,
+          columns,
+        );
+        fill(floats(x, count * width), row, columns, width);
       }
     }
+    return x;
   }
-  return fit;
+  const from = dtype === "float32"
+    ? new Float32Array(rows.bytes)
+    : new Float16Array(rows.bytes);
+  const to = floats(x, count * width);
+  if (width === columns) to.set(from);
+  else {
+    for (let row = 0; row < count; row++) {
+      to.set(from.subarray(row * columns, (row + 1) * columns), row * width);
+      fill(to, row, columns, width);
+    }
+  }
+  return x;
+}
+
+function fill(
+  x: Float32Array,
+  row: number,
+  columns: number,
+  width: number,
+): void {
+  x.fill(0, row * width + columns, (row + 1) * width);
+}
+
+function countOf({ bytes, dtype, columns }: Rows): number {
+  return bytes.byteLength / (dtype === "float32" ? 4 : 2) / columns;
+}
+
+/** Quantizes rows in blocks. */
+export function quantizeBlocks(
+  rows: Rows,
+  { bits, blockSize, symmetric }: Omit<BlockScheme, "type">,
+): QuantizedRows {
+  const count = countOf(rows);
+  const blocks = blocksOf(rows.columns, blockSize);
+  const all = count * blocks;
+  const memory = arena();
+  const { take, kernel } = memory;
+  const x = place(memory, rows, count, blocks * blockSize);
+  const scales = take(all * 4);
+  const zeros = take(all);
+  const target = take(all * blockSize * bits / 8);
+  const sums = take(16);
+  memory.sums(sums).fill(0);
+  const steps = searchSteps[bits];
+  kernel.fit(x, all, blockSize, bits, symmetric, steps, scales, zeros);
+  const halves = Float16Array.from(memory.floats(scales, all));
+  memory.floats(scales, all).set(halves);
+  kernel.pack(x, all, blockSize, bits, scales, zeros, target, sums);
+  const [lost, there] = memory.sums(sums);
+  return {
+    numbers: memory.bytes(target, all * blockSize * bits / 8).slice(),
+    scales: new Uint16Array(halves.buffer),
+    lost: lost!,
+    all: there!,
+    ...(symmetric
+      ? {}
+      : { zeros: packZeros(memory.bytes(zeros, all), count, blocks, bits) }),
+  };
+}
+
+/** Zero points side by side in a row's bytes, the first of two 4-bit ones in the low half. */
+function packZeros(
+  zeros: Uint8Array<ArrayBuffer>,
+  rows: number,
+  blocks: number,
+  bits: 4 | 8,
+): Uint8Array<ArrayBuffer> {
+  if (bits === 8) return zeros.slice();
+  const width = zeroBytes(blocks, bits);
+  const packed = new Uint8Array(rows * width);
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const zero = zeros[row * blocks + block]!;
+      packed[row * width + (block >> 1)]! |= zero << (4 * (block & 1));
+    }
+  }
+  return packed;
 }
 
 /**
- * Quantizes rows [rows, columns] to int8 with a scale a row, laid out as [columns, rows]: the rows
- * are the outputs, and `MatMulIntegerToFloat` wants those to lie side by side.
+ * Quantizes rows to int8 with a scale a row, laid out as [columns, rows]: the rows are the outputs, and
+ * `MatMulIntegerToFloat` wants those to lie side by side.
  */
-export function quantizeBytes(
-  x: Float32Array,
-  columns: number,
-): QuantizedRows {
-  const rows = x.length / columns;
-  const numbers = new Int8Array(rows * columns);
-  const scales = new Uint16Array(rows);
-  let lost = 0;
-  let all = 0;
-  for (let row = 0; row < rows; row++) {
-    const start = row * columns;
-    let size = 0;
-    for (let i = 0; i < columns; i++) {
-      const absolute = Math.abs(x[start + i]!);
-      if (absolute > size) size = absolute;
-    }
-    half[0] = size / w8a8Limit;
-    scales[row] = halfBits[0]!;
-    const scale = half[0];
-    const inverse = scale === 0 ? 0 : 1 / scale;
-    for (let i = 0; i < columns; i++) {
-      const value = x[start + i]!;
-      let q = Math.round(value * inverse);
-      if (q > w8a8Limit) q = w8a8Limit;
-      else if (q < -w8a8Limit) q = -w8a8Limit;
-      numbers[i * rows + row] = q;
-      const error = value - q * scale;
-      lost += error * error;
-      all += value * value;
-    }
+export function quantizeBytes(rows: Rows): QuantizedRows {
+  const { columns } = rows;
+  const count = countOf(rows);
+  const width = Math.ceil(columns / 16) * 16;
+  const memory = arena();
+  const { take, kernel } = memory;
+  const x = place(memory, rows, count, width);
+  const rounded = take(count * width);
+  const target = take(count * columns);
+  const sums = take(16);
+  memory.sums(sums).fill(0);
+  const halves = new Float16Array(count);
+  for (let row = 0; row < count; row++) {
+    const at = x + row * width * 4;
+    halves[row] = kernel.extent(at, width) / w8a8Limit;
+    const scale = halves[row]!;
+    kernel.round(at, width, scale, w8a8Limit, rounded + row * width, sums);
   }
-  return { numbers: new Uint8Array(numbers.buffer), scales, lost, all };
+  kernel.transpose(rounded, count, width, columns, target);
+  const [lost, all] = memory.sums(sums);
+  return {
+    numbers: memory.bytes(target, count * columns).slice(),
+    scales: new Uint16Array(halves.buffer),
+    lost: lost!,
+    all: all!,
+  };
 }

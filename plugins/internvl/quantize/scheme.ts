@@ -108,8 +108,8 @@ export function storedNames(weight: string): {
 }
 
 /** Blocks along a row of so many numbers; the last one is filled up. */
-export function blocksOf(columns: number, scheme: BlockScheme): number {
-  return Math.ceil(columns / scheme.blockSize);
+export function blocksOf(columns: number, blockSize: number): number {
+  return Math.ceil(columns / blockSize);
 }
 
 /** Bytes of the zero points of a row. */
@@ -153,7 +153,7 @@ export function storedTensors(
         },
       ];
     case "blocks": {
-      const blocks = blocksOf(columns, scheme);
+      const blocks = blocksOf(columns, scheme.blockSize);
       const tensors: StoredTensor[] = [
         {
           name: names.numbers,

@@ -2,18 +2,11 @@
  * The worker that quantizes: a slab of rows in, packed numbers out.
  * @module
  */
-import type { WeightDType } from "../safetensors.ts";
-import { quantizeBlocks, quantizeBytes, toFloats } from "./kernel.ts";
+import { quantizeBlocks, quantizeBytes, type Rows } from "./kernel.ts";
 import type { BlockScheme, W8A8Scheme } from "./scheme.ts";
 
 /** Rows to quantize. Bytes travel as buffers, which are handed over and not copied. */
-export interface Slab {
-  /** The rows as they are stored. */
-  readonly bytes: ArrayBuffer;
-  /** Their element type. */
-  readonly dtype: WeightDType;
-  /** Numbers in a row. */
-  readonly columns: number;
+export interface Slab extends Rows {
   /** What becomes of them. */
   readonly scheme: BlockScheme | W8A8Scheme;
 }
@@ -34,11 +27,11 @@ const scope = globalThis as unknown as {
   postMessage: (packed: Packed, transfer: readonly ArrayBuffer[]) => void;
 };
 
-scope.onmessage = ({ data: { bytes, dtype, columns, scheme } }) => {
-  const rows = toFloats(bytes, dtype);
+scope.onmessage = ({ data }) => {
+  const { scheme } = data;
   const { numbers, scales, zeros, lost, all } = scheme.type === "blocks"
-    ? quantizeBlocks(rows, columns, scheme)
-    : quantizeBytes(rows, columns);
+    ? quantizeBlocks(data, scheme)
+    : quantizeBytes(data);
   const parts = [numbers.buffer, scales.buffer];
   if (zeros !== undefined) parts.push(zeros.buffer);
   scope.postMessage({ parts, lost, all }, parts);
