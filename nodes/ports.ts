@@ -363,6 +363,12 @@ export const GenerationSettingsSchema: Schema.Codec<GenerationSettingsValue> =
     ),
     minNewTokens: Schema.optionalKey(Schema.Int),
     logprobs: Schema.optionalKey(Schema.Int),
+    n: Schema.optionalKey(Schema.Int),
+    numBeams: Schema.optionalKey(Schema.Int),
+    lengthPenalty: Schema.optionalKey(Schema.Finite),
+    earlyStopping: Schema.optionalKey(
+      Schema.Union([Schema.Boolean, Schema.Literal("never")]),
+    ),
     seed: Schema.optionalKey(Schema.Int),
     stop: Schema.optionalKey(Schema.Array(Schema.String)),
     skipSpecialTokens: Schema.optionalKey(Schema.Boolean),

@@ -160,6 +160,21 @@ export interface GenerationSettings {
   readonly logprobs?: number;
   /** Makes sampling repeatable. Default: random. */
   readonly seed?: number;
+  /**
+   * Answers, 1 to 128. Default 1. With `doSample` each has a seed of its own (`seed`, `seed + 1`, …), with
+   * `numBeams` they are the best of the search; the others are `Completion.alternatives`. Only the first
+   * one streams.
+   */
+  readonly n?: number;
+  /** Beams of a beam search, 1 to 64; 1 is none. Not with `doSample`. Nothing streams. Default 1. */
+  readonly numBeams?: number;
+  /** A beam's sum of log-probabilities is divided by its length to this power. Default 1. */
+  readonly lengthPenalty?: number;
+  /**
+   * When a beam search is over: as soon as there are `numBeams` answers (`true`), when a better one is
+   * unlikely (`false`, the default), or when there can be none (`"never"`).
+   */
+  readonly earlyStopping?: boolean | "never";
   /** The answer ends before the first of these strings. */
   readonly stop?: readonly string[];
   /** Leave special tokens out of the text, such as the marks of boxes and of tool calls. Default true. */

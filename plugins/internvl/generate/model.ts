@@ -2,7 +2,7 @@
  * The language model as a service: requests become jobs of the engine.
  * @module
  */
-import { Cause, Effect, Exit, type Scope } from "effect";
+import { Cause, Effect, Exit, identity, Schedule, type Scope } from "effect";
 import { BackendError, PromptError } from "../../../nodes/errors.ts";
 import {
   type GenerationRequest,
@@ -21,11 +21,12 @@ import type { Job } from "../engine/job.ts";
 import { engineOptions, type EngineSettings } from "../engine/options.ts";
 import type { ComputeType } from "../graphs/weights.ts";
 import { Answer } from "./answer.ts";
-import { makeChooser } from "./chooser.ts";
+import { type ChooserParts, makeChooser } from "./chooser.ts";
 import { answerMatcher, answerText } from "./constrained.ts";
 import { encodeFloats } from "./floats.ts";
 import type { TokenNames } from "./logprobs.ts";
 import { RotaryTables } from "./rope.ts";
+import { searchAnswers } from "./search.ts";
 import { type ResolvedSettings, resolveSettings } from "./settings.ts";
 import type { Detokenizer } from "./text.ts";
 import { visualRows } from "./visual.ts";
@@ -71,46 +72,40 @@ export const makeLanguageModel: (
     const rotary = new RotaryTables(config);
     const contents = new ContentKeys();
     const contextLength = parts.contextLength ?? config.maxPositionEmbeddings;
+    const options = engineOptions(
+      parts,
+      session.device,
+      config,
+      dtype,
+      contextLength,
+    );
     const engine = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        new Engine(
-          { session, config, dtype, rotary },
-          engineOptions(parts, session.device, config, dtype, contextLength),
-        )
+        new Engine({ session, config, dtype, rotary }, options)
       ),
       (engine) => Effect.promise(() => engine.close()),
     );
     const ended = { finished: 0, cancelled: 0, failed: 0 };
 
-    const answer = Effect.fnUntraced(function* (request: GenerationRequest) {
-      const { prompt, visual, observer = {}, priority = 0 } = request;
-      const settings = yield* resolveSettings(
-        request.settings,
-        config.vocabSize,
-      );
+    /** What answers to a prompt have in common. */
+    const prepared = Effect.fnUntraced(function* (
+      { prompt, visual, observer = {}, priority = 0 }: GenerationRequest,
+      settings: ResolvedSettings,
+    ) {
       const length = yield* sequenceLength(
         prompt,
         settings,
         contextLength,
         config.vocabSize,
       );
-      const answer = new Answer({
-        prompt,
-        limit: length - prompt.ids.length,
-        chooser: makeChooser(settings, {
-          endIds: parts.endIds,
-          names: parts.names ?? noNames,
-          processors: yield* LogitsProcessors,
-          prompt,
-          matcher: yield* answerMatcher(settings, parts.constrainer),
-        }),
+      const chooser: ChooserParts = {
         endIds: parts.endIds,
-        text: answerText(settings, parts.endTexts ?? []),
-        detokenizer: parts.detokenizer(settings),
-        observer,
-        logprobs: settings.logprobs !== undefined,
-      });
-      yield* perform(engine, {
+        names: parts.names ?? noNames,
+        processors: yield* LogitsProcessors,
+        prompt,
+        matcher: yield* answerMatcher(settings, parts.constrainer),
+      };
+      const job = {
         ids: prompt.ids,
         visual: yield* visualRows(prompt, visual, config.hiddenSize),
         keys: yield* contents.of(prompt, visual),
@@ -119,11 +114,106 @@ export const makeLanguageModel: (
         room: length - 1,
         priority,
         onQueued: observer.onQueued,
+      };
+      return { chooser, job, limit: length - prompt.ids.length, observer };
+    });
+
+    /** One answer, token by token. */
+    const chosen = Effect.fnUntraced(function* (
+      request: GenerationRequest,
+      settings: ResolvedSettings,
+    ) {
+      const { chooser, job, limit, observer } = yield* prepared(
+        request,
+        settings,
+      );
+      const answer = new Answer({
+        prompt: request.prompt,
+        limit,
+        chooser: makeChooser(settings, chooser),
+        endIds: parts.endIds,
+        text: answerText(settings, parts.endTexts ?? []),
+        detokenizer: parts.detokenizer(settings),
+        observer,
+        logprobs: settings.logprobs !== undefined,
+      });
+      yield* perform(engine, {
+        ...job,
         onStart: (reused) => answer.start(reused),
         onPrefill: (done) => answer.prefilled(done),
         next: (logits) => answer.next(logits),
       });
       return answer.completion;
+    });
+
+    /** The answers of a beam search: each beam is a job, whose beginning the engine has computed before. */
+    const searched = Effect.fnUntraced(function* (
+      request: GenerationRequest,
+      settings: ResolvedSettings,
+    ) {
+      const { chooser, job, limit, observer } = yield* prepared(
+        request,
+        settings,
+      );
+      const { ids: prompt, keys, onQueued, ...rest } = job;
+      let reused: number | undefined;
+      const logitsAfter = (ids: readonly number[]) =>
+        Effect.suspend(() => {
+          let row = new Float32Array(0);
+          const first = ids.length === 0;
+          return Effect.map(
+            perform(engine, {
+              ...rest,
+              ids: Int32Array.from([...prompt, ...ids]),
+              keys: Int32Array.from([...keys, ...ids]),
+              ...(first ? { onQueued } : {}),
+              onStart: (found) => reused ??= found,
+              onPrefill: (done) => {
+                if (first) observer.onPrefill?.(done, prompt.length);
+              },
+              next: (logits) => {
+                row = new Float32Array(logits);
+                return undefined;
+              },
+            }),
+            () => row,
+          ).pipe(first ? identity : patiently);
+        });
+      return yield* searchAnswers({
+        ...chooser,
+        settings,
+        limit,
+        text: () => answerText(settings, parts.endTexts ?? []),
+        detokenizer: () => parts.detokenizer(settings),
+        observer,
+        advance: (rows) =>
+          Effect.forEach(rows, ({ ids }) => logitsAfter(ids), {
+            concurrency: options.slots,
+          }),
+        reused: () => reused ?? 0,
+      });
+    });
+
+    /** As many answers as are asked for. */
+    const answer = Effect.fnUntraced(function* (request: GenerationRequest) {
+      const settings = yield* resolveSettings(
+        request.settings,
+        config.vocabSize,
+      );
+      const { n, seed, numBeams } = settings;
+      if (numBeams > 1) return yield* searched(request, settings);
+      if (n === 1) return yield* chosen(request, settings);
+      const { observer: _, ...unseen } = request;
+      const [first, ...alternatives] = yield* Effect.forEach(
+        Array.from({ length: n }, (_, i) => i),
+        (i) =>
+          chosen(i === 0 ? request : unseen, {
+            ...settings,
+            seed: (seed + i) % Number.MAX_SAFE_INTEGER,
+          }).pipe(i === 0 ? identity : patiently),
+        { concurrency: options.slots },
+      );
+      return { ...first, alternatives };
     });
 
     const generate: LanguageModel["generate"] = Effect.fn("internvl.generate")(
@@ -160,6 +250,16 @@ export const makeLanguageModel: (
 
 /** How a job fails; with {@link PromptError} where its constraint costs too much to follow. */
 type EngineFailure = CapacityError | BackendError | PromptError;
+
+/** What belongs to a request that was let in is not turned away by a full queue: it tries again. */
+const patiently = <A, E, R>(
+  job: Effect.Effect<A, E, R>,
+): Effect.Effect<A, E, R> =>
+  Effect.retry(job, {
+    schedule: Schedule.spaced(10),
+    while: (error: E) =>
+      error instanceof CapacityError && error.kind === "queue",
+  });
 
 /** Has the engine do a job; interruption cancels it, and waits until its slot is free. */
 function perform(

@@ -36,6 +36,10 @@ const between = (least: number, most: number): Range => ({
   holds: (value) => value >= least && value <= most,
   text: `a number from ${least} to ${most}`,
 });
+const wholeBetween = (least: number, most: number): Range => ({
+  holds: (value) => Number.isInteger(value) && value >= least && value <= most,
+  text: `a whole number from ${least} to ${most}`,
+});
 const aboveZero: Range = {
   holds: (value) => Number.isFinite(value) && value > 0,
   text: "a number greater than 0",
@@ -52,7 +56,10 @@ const ranges: readonly (readonly [
   | "frequencyPenalty"
   | "minNewTokens"
   | "logprobs"
-  | "seed",
+  | "seed"
+  | "n"
+  | "numBeams"
+  | "lengthPenalty",
   Range,
 ])[] = [
   ["maxNewTokens", wholeFrom(1)],
@@ -67,16 +74,17 @@ const ranges: readonly (readonly [
   ["presencePenalty", between(-2, 2)],
   ["frequencyPenalty", between(-2, 2)],
   ["minNewTokens", wholeFrom(0)],
-  ["logprobs", {
-    holds: (value) => Number.isInteger(value) && value >= 0 && value <= 20,
-    text: "a whole number from 0 to 20",
-  }],
+  ["logprobs", wholeBetween(0, 20)],
   ["seed", wholeFrom(0)],
+  ["n", wholeBetween(1, 128)],
+  ["numBeams", wholeBetween(1, 64)],
+  ["lengthPenalty", between(-100, 100)],
 ];
 
 const names: readonly string[] = [
   ...ranges.map(([name]) => name),
   "doSample",
+  "earlyStopping",
   "logitBias",
   "stop",
   "skipSpecialTokens",
@@ -118,6 +126,10 @@ export function resolveSettings(
     minNewTokens: settings.minNewTokens ?? 0,
     ...(settings.logprobs === undefined ? {} : { logprobs: settings.logprobs }),
     seed: settings.seed ?? randomSeed(),
+    n: settings.n ?? 1,
+    numBeams: settings.numBeams ?? 1,
+    lengthPenalty: settings.lengthPenalty ?? 1,
+    earlyStopping: settings.earlyStopping ?? false,
     stop: settings.stop ?? [],
     skipSpecialTokens: settings.skipSpecialTokens ?? true,
     ...(settings.constraint === undefined
@@ -150,6 +162,23 @@ export function resolveSettings(
       "stop",
       stop,
       `a list of at most ${MAX_STOPS} strings, none of them empty`,
+    );
+  }
+  const { n, numBeams, doSample, earlyStopping } = resolved;
+  if (typeof earlyStopping !== "boolean" && earlyStopping !== "never") {
+    return wrong("earlyStopping", earlyStopping, 'true, false or "never"');
+  }
+  if (numBeams > 1 && doSample) {
+    return wrong("numBeams", numBeams, "1 where doSample is true");
+  }
+  if (numBeams > 1 && n > numBeams) {
+    return wrong("n", n, `at most numBeams, ${numBeams}`);
+  }
+  if (numBeams === 1 && n > 1 && !doSample) {
+    return wrong(
+      "n",
+      n,
+      "1 without doSample or numBeams: all answers would be the same",
     );
   }
   if (resolved.minNewTokens > resolved.maxNewTokens) {

@@ -18,6 +18,10 @@ Deno.test("defaults are those of the model card and Hugging Face", () => {
     frequencyPenalty: 0,
     logitBias: {},
     minNewTokens: 0,
+    n: 1,
+    numBeams: 1,
+    lengthPenalty: 1,
+    earlyStopping: false,
     stop: [],
     skipSpecialTokens: true,
   });
@@ -39,6 +43,10 @@ Deno.test("what is given is kept", () => {
     logitBias: { 7: -100, 9: 1.5 },
     minNewTokens: 3,
     logprobs: 20,
+    n: 128,
+    numBeams: 1,
+    lengthPenalty: -1.5,
+    earlyStopping: "never",
     seed: Number.MAX_SAFE_INTEGER,
     skipSpecialTokens: false,
     stop: ["\n"],
@@ -110,6 +118,21 @@ const wrong: readonly (readonly [object, string])[] = [
   [
     { logitBias: { 7: 101 } },
     "logitBias[7] is 101; it must be a number from -100 to 100",
+  ],
+  [{ n: 0 }, "n is 0; it must be a whole number from 1 to 128"],
+  [
+    { n: 2 },
+    "n is 2; it must be 1 without doSample or numBeams: all answers would be the same",
+  ],
+  [{ n: 4, numBeams: 3 }, "n is 4; it must be at most numBeams, 3"],
+  [{ numBeams: 65 }, "numBeams is 65; it must be a whole number from 1 to 64"],
+  [
+    { numBeams: 2, doSample: true },
+    "numBeams is 2; it must be 1 where doSample is true",
+  ],
+  [
+    { earlyStopping: "soon" },
+    'earlyStopping is "soon"; it must be true, false or "never"',
   ],
   [
     { constraint: { type: "json" } },
