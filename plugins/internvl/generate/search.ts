@@ -36,7 +36,7 @@ export const searchAnswers: <E>(
   parts: SearchParts<E>,
 ) => Effect.Effect<Completion, E | BackendError | PromptError> = Effect
   .fnUntraced(function* <E>(parts: SearchParts<E>) {
-    const { settings, observer, prompt } = parts;
+    const { settings, observer } = parts;
     const began = performance.now();
     let firstToken = began;
     let reused = 0;
