@@ -6,8 +6,13 @@ import dagre from "@dagrejs/dagre";
 import type { DrawnEdge, DrawnGraph, DrawnNode } from "../components/Graph.tsx";
 import type { GraphDocument, SourceDocument } from "../pipeline/mod.ts";
 
-/** Which way data runs. */
-export type Direction = "right" | "down";
+/** How a pipeline is drawn. */
+export interface LayoutOptions {
+  /** Which way data runs; default `right`. */
+  readonly direction?: "right" | "down";
+  /** Whether its inputs and outputs are drawn; default true. */
+  readonly ends?: boolean;
+}
 
 const height = 42;
 const narrowest = 76;
@@ -32,7 +37,7 @@ const outputId = (name: string): string => `${name}→`;
  */
 export function layOut(
   document: GraphDocument,
-  direction: Direction = "right",
+  { direction = "right", ends = true }: LayoutOptions = {},
 ): DrawnGraph {
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({
@@ -55,7 +60,9 @@ export function layOut(
       height: node.role === "node" ? height : height - 8,
     });
   };
-  for (const [name, { port }] of Object.entries(document.inputs)) {
+  for (
+    const [name, { port }] of ends ? Object.entries(document.inputs) : []
+  ) {
     add({
       id: inputId(name),
       role: "input",
@@ -93,7 +100,9 @@ export function layOut(
     if (known === undefined) edges.set(key, { from, to, ports: [label] });
     else known.ports.push(label);
   };
-  for (const [name, source] of Object.entries(document.outputs)) {
+  for (
+    const [name, source] of ends ? Object.entries(document.outputs) : []
+  ) {
     add({
       id: outputId(name),
       role: "output",

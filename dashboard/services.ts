@@ -2,10 +2,12 @@
  * What stands behind the pages.
  * @module
  */
-import { Cause, Effect, Exit } from "effect";
+import { Cause, Effect, Exit, type Scope } from "effect";
 import type { SqliteStore } from "../plugins/sqlite/mod.ts";
 import type { InternVL } from "../sdk/mod.ts";
 import { Live } from "./live.ts";
+import { Chats } from "./chat/chats.ts";
+import { Uploads } from "./chat/uploads.ts";
 import { type Access, type AccessOptions, makeAccess } from "./access.ts";
 
 /** What stands behind the pages. */
@@ -20,6 +22,10 @@ export interface Services {
   readonly live: Live;
   /** The model that answers; loaded when it is first asked for, and only once. */
   readonly model: () => Promise<InternVL>;
+  /** What people brought along. */
+  readonly uploads: Uploads;
+  /** Conversations with the model. */
+  readonly chats: Chats;
 }
 
 /** What a dashboard needs from those who start it. */
@@ -38,12 +44,33 @@ export class NoModel extends Error {
   readonly _tag = "NoModel" as const;
 }
 
-/** Makes the services. */
+/** Makes the services; closing the surrounding scope ends conversations and forgets uploads. */
 export const makeServices: (
   options: ServiceOptions,
-) => Effect.Effect<Services> = Effect.fn("dashboard.services")(
+) => Effect.Effect<Services, never, Scope.Scope> = Effect.fn(
+  "dashboard.services",
+)(
   function* ({ store, access, load }: ServiceOptions) {
-    let model: Promise<InternVL> | undefined;
+    let loading: Promise<InternVL> | undefined;
+    const model = () => {
+      if (load === undefined) {
+        return Promise.reject(new NoModel("this dashboard has no model"));
+      }
+      // A failure is not kept: the reason may go away.
+      loading ??= load().catch((error) => {
+        loading = undefined;
+        throw error;
+      });
+      return loading;
+    };
+    const uploads = yield* Effect.acquireRelease(
+      Effect.sync(() => new Uploads()),
+      (uploads) => Effect.promise(() => uploads.close()),
+    );
+    const chats = yield* Effect.acquireRelease(
+      Effect.sync(() => new Chats(model, uploads)),
+      (chats) => Effect.promise(() => chats.close()),
+    );
     const context = yield* Effect.context<never>();
     const run: Services["run"] = async (effect) => {
       const exit = await Effect.runPromiseExitWith(context)(effect);
@@ -55,17 +82,9 @@ export const makeServices: (
       run,
       live: new Live({ store, run }),
       access: makeAccess(access),
-      model: () => {
-        if (load === undefined) {
-          return Promise.reject(new NoModel("this dashboard has no model"));
-        }
-        // A failure is not kept: the reason may go away.
-        model ??= load().catch((error) => {
-          model = undefined;
-          throw error;
-        });
-        return model;
-      },
+      model,
+      uploads,
+      chats,
     };
     return services;
   },

@@ -11,19 +11,27 @@ import * as r8 from "../../routes/batches/[id]/index.tsx";
 import * as r9 from "../../routes/batches/compare.tsx";
 import * as r10 from "../../routes/batches/data.ts";
 import * as r11 from "../../routes/batches/index.tsx";
-import * as r12 from "../../routes/export.ts";
-import * as r13 from "../../routes/index.tsx";
-import * as r14 from "../../routes/latency/data.ts";
-import * as r15 from "../../routes/latency/index.tsx";
-import * as r16 from "../../routes/live.ts";
-import * as r17 from "../../routes/runs/[id]/icon.ts";
-import * as r18 from "../../routes/runs/[id]/live.ts";
-import * as r19 from "../../routes/runs/actions.ts";
-import * as r20 from "../../routes/sign-in.tsx";
+import * as r12 from "../../routes/chat/[id]/ask.ts";
+import * as r13 from "../../routes/chat/[id]/events.ts";
+import * as r14 from "../../routes/chat/[id]/index.tsx";
+import * as r15 from "../../routes/chat/[id]/stop.ts";
+import * as r16 from "../../routes/chat/index.tsx";
+import * as r17 from "../../routes/chat/uploads/[digest].ts";
+import * as r18 from "../../routes/chat/uploads/index.ts";
+import * as r19 from "../../routes/export.ts";
+import * as r20 from "../../routes/index.tsx";
+import * as r21 from "../../routes/latency/data.ts";
+import * as r22 from "../../routes/latency/index.tsx";
+import * as r23 from "../../routes/live.ts";
+import * as r24 from "../../routes/runs/[id]/icon.ts";
+import * as r25 from "../../routes/runs/[id]/live.ts";
+import * as r26 from "../../routes/runs/actions.ts";
+import * as r27 from "../../routes/sign-in.tsx";
 import * as i0 from "../../islands/BatchGrid.tsx";
 import * as i1 from "../../islands/BatchTable.tsx";
-import * as i2 from "../../islands/LatencyBoard.tsx";
-import * as i3 from "../../islands/RunTable.tsx";
+import * as i2 from "../../islands/ChatBoard.tsx";
+import * as i3 from "../../islands/LatencyBoard.tsx";
+import * as i4 from "../../islands/RunTable.tsx";
 import type { IslandFiles } from "../host/islands.ts";
 import type { RouteFiles } from "../host/router.ts";
 
@@ -40,20 +48,28 @@ export const routes: RouteFiles = {
   "batches/compare.tsx": r9,
   "batches/data.ts": r10,
   "batches/index.tsx": r11,
-  "export.ts": r12,
-  "index.tsx": r13,
-  "latency/data.ts": r14,
-  "latency/index.tsx": r15,
-  "live.ts": r16,
-  "runs/[id]/icon.ts": r17,
-  "runs/[id]/live.ts": r18,
-  "runs/actions.ts": r19,
-  "sign-in.tsx": r20,
+  "chat/[id]/ask.ts": r12,
+  "chat/[id]/events.ts": r13,
+  "chat/[id]/index.tsx": r14,
+  "chat/[id]/stop.ts": r15,
+  "chat/index.tsx": r16,
+  "chat/uploads/[digest].ts": r17,
+  "chat/uploads/index.ts": r18,
+  "export.ts": r19,
+  "index.tsx": r20,
+  "latency/data.ts": r21,
+  "latency/index.tsx": r22,
+  "live.ts": r23,
+  "runs/[id]/icon.ts": r24,
+  "runs/[id]/live.ts": r25,
+  "runs/actions.ts": r26,
+  "sign-in.tsx": r27,
 };
 
 export const islands: IslandFiles = {
   "BatchGrid.tsx": i0,
   "BatchTable.tsx": i1,
-  "LatencyBoard.tsx": i2,
-  "RunTable.tsx": i3,
+  "ChatBoard.tsx": i2,
+  "LatencyBoard.tsx": i3,
+  "RunTable.tsx": i4,
 };

@@ -14,6 +14,7 @@ export {
   type VideoProcessorOptions,
   videoProcessorWith,
 } from "./video_processor.ts";
+export { type PictureFormat, sniff, type Sniffed } from "./sniff.ts";
 export { diagnose, type MediaDiagnosis, type Part } from "./diagnose.ts";
 export { findTileGrid, type Grid, MAX_TILES } from "./grid.ts";
 export { type PassOrder, resizeBicubic } from "./resample.ts";

@@ -1,0 +1,133 @@
+/**
+ * What a conversation looks like from outside: plain data, for the server's pages and for the island.
+ * @module
+ */
+import type { DrawnGraph } from "./Graph.tsx";
+import type { NodeStates } from "./graph_state.ts";
+
+/** A picture or video of a round. */
+export interface Attachment {
+  /** By what it is known. */
+  readonly digest: string;
+  /** What it is. */
+  readonly kind: "image" | "video";
+  /** Media type. */
+  readonly type: string;
+}
+
+/** How a round stands. */
+export type RoundStatus =
+  | "loading"
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "interrupted";
+
+/** A question and its answer. */
+export interface RoundView {
+  /** Its place in the conversation, from 0. */
+  readonly round: number;
+  /** The question, as it was typed. */
+  readonly question: string;
+  /** What came with it. */
+  readonly attachments: readonly Attachment[];
+  /** How it stands; `loading` while the model is. */
+  readonly status: RoundStatus;
+  /** The answer as far as it is there. */
+  readonly answer: string;
+  /** What went wrong. */
+  readonly error?: string;
+  /** The run, once it has begun. */
+  readonly runId?: string;
+  /** Its graph. */
+  readonly graph?: DrawnGraph;
+  /** How its nodes stand. */
+  readonly states: NodeStates;
+  /** Figures, once it has ended. */
+  readonly figures?: string;
+  /** Changes so far; a stream goes on after it. */
+  readonly seq: number;
+}
+
+/** Settings of a conversation, as its form has them: texts, empty for the default. */
+export interface ChatSettings {
+  readonly maxNewTokens: string;
+  readonly maxTiles: string;
+  readonly doSample: boolean;
+  readonly temperature: string;
+  readonly topP: string;
+  readonly topK: string;
+  readonly repetitionPenalty: string;
+  readonly seed: string;
+  readonly systemMessage: string;
+}
+
+/** Nothing set. */
+export const noSettings: ChatSettings = {
+  maxNewTokens: "",
+  maxTiles: "",
+  doSample: false,
+  temperature: "",
+  topP: "",
+  topK: "",
+  repetitionPenalty: "",
+  seed: "",
+  systemMessage: "",
+};
+
+/** A conversation. */
+export interface ChatView {
+  /** Its id. */
+  readonly id: string;
+  /** Its rounds. */
+  readonly rounds: readonly RoundView[];
+  /** Its settings. */
+  readonly settings: ChatSettings;
+  /** Name of the model, once it is loaded. */
+  readonly model?: string;
+}
+
+/** A change of a round, as the stream tells it. */
+export type RoundChange =
+  | {
+    readonly type: "started";
+    readonly runId: string;
+    readonly graph?: DrawnGraph;
+  }
+  | { readonly type: "states"; readonly states: NodeStates }
+  | { readonly type: "text"; readonly text: string }
+  | {
+    readonly type: "ended";
+    readonly status: RoundStatus;
+    readonly answer: string;
+    readonly error?: string;
+    readonly figures?: string;
+  };
+
+/** A round after a change. */
+export function changed(round: RoundView, change: RoundChange): RoundView {
+  const seq = round.seq + 1;
+  switch (change.type) {
+    case "started":
+      return {
+        ...round,
+        seq,
+        status: "running",
+        runId: change.runId,
+        ...(change.graph === undefined ? {} : { graph: change.graph }),
+      };
+    case "states":
+      return { ...round, seq, states: { ...round.states, ...change.states } };
+    case "text":
+      return { ...round, seq, answer: round.answer + change.text };
+    case "ended":
+      return {
+        ...round,
+        seq,
+        status: change.status,
+        answer: change.answer,
+        ...(change.error === undefined ? {} : { error: change.error }),
+        ...(change.figures === undefined ? {} : { figures: change.figures }),
+      };
+  }
+}

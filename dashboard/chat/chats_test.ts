@@ -1,0 +1,306 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { Effect } from "effect";
+import type { RunEvent } from "../../pipeline/mod.ts";
+import { type ChatRequest, InternVL } from "../../sdk/mod.ts";
+import { noSettings } from "../../components/chat.ts";
+import { makeSqliteStore } from "../../plugins/sqlite/mod.ts";
+import {
+  browserTest,
+  checkAccessible,
+  checkNoOverflow,
+  makeSite,
+} from "../browser_kit.ts";
+import { Chats, newChatId } from "./chats.ts";
+import { askOptions, ChatError, readSettings } from "./settings.ts";
+import { lookAt, UploadError, Uploads } from "./uploads.ts";
+
+const picture = "examples/images/shapes.png";
+const bytesOf = async (path: string) => new Uint8Array(await readFile(path));
+
+/** A model that says a word at a time until it is stopped, or until it has said so many. */
+function slowModel(words: number, pauseMs: number): InternVL {
+  const chat = async (
+    { onEvent, signal, question, history = [] }: ChatRequest,
+  ) => {
+    let seq = 0;
+    const base = () => ({ runId: "slow", seq: seq++, at: Date.now() });
+    const tell = (event: RunEvent) => onEvent?.(event);
+    const node = { node: "decode", kind: "decode", composite: false };
+    tell({
+      _tag: "RunStarted",
+      ...base(),
+      pipeline: "chat",
+      inputs: {},
+      attributes: {},
+    });
+    tell({ _tag: "NodeStarted", ...base(), ...node, attempt: 1, queuedMs: 0 });
+    let response = "";
+    for (let i = 0; i < words; i++) {
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      signal?.throwIfAborted();
+      const delta = `word${i} `;
+      response += delta;
+      tell({ _tag: "NodeProgress", ...base(), ...node, port: "text", delta });
+    }
+    return {
+      response,
+      history: [...history, [question, response]],
+      usage: { promptTokens: 1, imageTokens: 0, completionTokens: words },
+      finishReason: "stop",
+      timings: {},
+      runId: "slow",
+    };
+  };
+  return { info: { name: "slow" }, chat } as unknown as InternVL;
+}
+
+Deno.test("uploads: pictures and videos by their content, bounded, gone at the end", async () => {
+  const uploads = new Uploads({ pictures: 20_000, videos: 1 << 20 });
+  const png = await bytesOf(picture);
+  const upload = await uploads.put(png);
+  assert.deepEqual([upload.kind, upload.type], ["image", "image/png"]);
+  assert.deepEqual(uploads.picture(upload.digest), png);
+  assert.deepEqual(await uploads.put(png), upload);
+  const video = await uploads.put(await bytesOf("examples/videos/moving.mp4"));
+  const file = uploads.video(video.digest)!;
+  assert.ok(file.endsWith(video.digest));
+  const text = (words: string) => new TextEncoder().encode(words);
+  for (
+    const odd of [
+      text(""),
+      text("hello"),
+      text('<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>'),
+      text("<!doctype html><script>alert(1)</script>"),
+      text("%PDF-1.7"),
+      new Uint8Array(100),
+    ]
+  ) {
+    assert.throws(() => lookAt(odd), UploadError);
+    await assert.rejects(uploads.put(odd), UploadError);
+  }
+  // The longest unused goes.
+  const large = new Uint8Array(20_000);
+  large.set(png.subarray(0, 16));
+  await uploads.put(large);
+  assert.equal(uploads.get(upload.digest), undefined);
+  await uploads.close();
+  await assert.rejects(Deno.stat(file), Deno.errors.NotFound);
+});
+
+Deno.test("settings: numbers in range, by name where they are not", () => {
+  const settings = readSettings((name) =>
+    ({
+      maxNewTokens: " 8 ",
+      temperature: "0.5",
+      doSample: "on",
+      evil: "x",
+      topK: {},
+    } as Record<string, unknown>)[name]
+  );
+  assert.deepEqual(askOptions(settings), {
+    generation: { maxNewTokens: 8, doSample: true, temperature: 0.5 },
+  });
+  for (
+    const [wrong, words] of [
+      [{ maxNewTokens: "many" }, /Tokens at most: "many"/],
+      [{ topP: "2" }, /Top p: "2"/],
+      [{ maxTiles: "1.5" }, /Tiles at most: "1.5" is no whole number/],
+      [{ seed: "1e400" }, /Seed/],
+    ] as const
+  ) {
+    assert.throws(
+      () => askOptions({ ...noSettings, ...wrong }),
+      (error) => error instanceof ChatError && words.test(error.message),
+    );
+  }
+});
+
+Deno.test("a conversation: changes as they come, late listeners, stop, what cannot be asked", async () => {
+  const uploads = new Uploads();
+  const chats = new Chats(() => Promise.resolve(slowModel(1000, 1)), uploads);
+  const id = newChatId();
+  const ask = { question: "Go on", uploads: [], settings: noSettings };
+  assert.throws(() => chats.ask(id, { ...ask, question: "  " }), ChatError);
+  assert.throws(
+    () => chats.ask(id, { ...ask, uploads: ["0".repeat(64)] }),
+    /no longer here/,
+  );
+  chats.ask(id, ask);
+  assert.throws(() => chats.ask(id, ask), /still being answered/);
+  const first: number[] = [];
+  const over = Promise.withResolvers<void>();
+  await new Promise<void>((resolve) =>
+    chats.listen(id, 0, (change, seq) => {
+      first.push(seq);
+      if (change === undefined) over.resolve();
+      else if (change.type === "text") resolve();
+    })
+  );
+  const seen = first.at(-1)!;
+  const late: number[] = [];
+  chats.listen(id, seen - 1, (_, seq) => late.push(seq));
+  assert.equal(late[0], seen);
+  assert.equal(chats.stop(id), true);
+  await over.promise;
+  assert.equal(chats.stop(id), false);
+  const [round] = chats.view(id).rounds;
+  assert.equal(round!.status, "interrupted");
+  assert.match(round!.answer, /^word0/);
+  assert.equal(round!.states.decode?.status, "running");
+  // A stopped round is not remembered, but the conversation goes on.
+  chats.ask(id, ask);
+  await chats.close();
+  assert.equal(chats.view(id).rounds.length, 2);
+  await uploads.close();
+});
+
+Deno.test("without scripts: a form with a picture, two rounds, wrong input; without the page's token nothing", async () => {
+  await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
+    const store = yield* makeSqliteStore({ filename: ":memory:" });
+    const model = yield* Effect.acquireRelease(
+      Effect.promise(() => InternVL.load("models/nano", { store })),
+      (model) => Effect.promise(async () => await model[Symbol.asyncDispose]()),
+    );
+    const { base, services } = yield* makeSite({
+      load: () => Promise.resolve(model),
+    });
+    yield* Effect.promise(async () => {
+      const id = newChatId();
+      const page = await fetch(`${base}/chat/${id}`);
+      const csrf = /name="csrf" content="([^"]+)"/.exec(await page.text())![1]!;
+      const cookie = page.headers.get("set-cookie")!.split(";")[0]!;
+      const post = async (
+        fields: Record<string, string | Blob>,
+        token = csrf,
+      ) => {
+        const form = new FormData();
+        for (const [name, value] of Object.entries(fields)) {
+          form.append(name, value);
+        }
+        const response = await fetch(
+          `${base}/chat/${id}/ask?csrf=${encodeURIComponent(token)}`,
+          {
+            method: "POST",
+            body: form,
+            headers: { cookie },
+            redirect: "manual",
+          },
+        );
+        await response.body?.cancel();
+        return response;
+      };
+      const ended = async () => {
+        const response = await fetch(`${base}/chat/${id}/events`);
+        return await response.text();
+      };
+      assert.equal((await post({ question: "Hi" }, "wrong")).status, 403);
+      const files = new Blob([await bytesOf(picture)]);
+      const asked = await post({ question: "What is in the picture?", files });
+      assert.equal(asked.status, 303);
+      const stream = await ended();
+      assert.match(stream, /event: change\ndata: {"type":"started"/);
+      assert.match(stream, /event: end/);
+      assert.ok(!stream.includes("data:image"));
+      await post({
+        question: "How many shapes are there?",
+        maxNewTokens: "12",
+      });
+      await ended();
+      const { rounds, settings } = services.chats.view(id);
+      assert.deepEqual(rounds.map(({ status }) => status), [
+        "succeeded",
+        "succeeded",
+      ]);
+      assert.match(rounds[0]!.answer, /red circle/);
+      assert.equal(settings.maxNewTokens, "12");
+      const text = await (await fetch(`${base}/chat/${id}`)).text();
+      assert.match(text, /red circle/);
+      const run = await services.run(store.get(rounds[1]!.runId!));
+      assert.equal(run?.attributes.chat, id);
+
+      const odd = await post({ question: "Hi", files: new Blob(["hello"]) });
+      assert.match(
+        decodeURIComponent(odd.headers.get("location")!),
+        /error=the file is text, not a picture/,
+      );
+      const upload = await fetch(`${base}/chat/uploads`, {
+        method: "POST",
+        body: "hello",
+        headers: { cookie, "x-csrf-token": csrf },
+      });
+      assert.equal(upload.status, 415);
+      assert.match((await upload.json()).error, /^the file is text/);
+      const evil = await fetch(`${base}/chat/${id}?error=<script>x</script>`);
+      assert.ok(!(await evil.text()).includes("<script>x"));
+      assert.equal((await fetch(`${base}/chat/..%2f`)).status, 404);
+    });
+  })));
+});
+
+let nano: Promise<InternVL> | undefined;
+
+browserTest(
+  "chat with a picture: the answer streams, the graph lights up, a second round",
+  {
+    load: () => nano ??= InternVL.load("models/nano"),
+  },
+  async ({ open, services }) => {
+    try {
+      const page = await open("/chat");
+      await page.waitForSelector("[data-hydrated=true]");
+      await checkAccessible(page);
+      await page.locator("input[type=file]").setInputFiles([picture]);
+      await page.locator(".ask img.thumb").waitFor();
+      const field = page.getByRole("textbox", { name: "Question" });
+      await field.fill("What is in the picture?");
+      await field.press("Enter");
+      await page.locator(".answer", { hasText: "red circle" }).waitFor();
+      await page.locator(".watch .state.succeeded").waitFor();
+      await page.locator(".graph .box.succeeded", { hasText: "decode" })
+        .waitFor();
+      await field.fill("How many shapes are there?");
+      await page.getByRole("button", { name: "Ask" }).click();
+      await page.locator(".answer", { hasText: "two shapes" }).waitFor();
+      // The picture was seen before.
+      await page.locator(".graph .box.cached", { hasText: "vision-encode" })
+        .waitFor();
+      await checkAccessible(page);
+      // The page says the same when it is loaded anew, in any look.
+      const { pathname } = new URL(page.url());
+      for (
+        const look of [{ dark: true }, { width: 380 }, { scriptless: true }]
+      ) {
+        const other = await open(pathname, look);
+        await other.locator(".answer", { hasText: "two shapes" }).waitFor();
+        await checkNoOverflow(other);
+        if (!("scriptless" in look)) await checkAccessible(other);
+        await other.close();
+      }
+      await page.context().close();
+    } finally {
+      await services.chats.close();
+      await (await nano)?.[Symbol.asyncDispose]();
+      nano = undefined;
+    }
+  },
+);
+
+browserTest(
+  "chat: stop",
+  { load: () => Promise.resolve(slowModel(100_000, 20)) },
+  async ({ open }) => {
+    const page = await open("/chat");
+    await page.waitForSelector("[data-hydrated=true]");
+    await page.getByRole("textbox", { name: "Question" }).fill("Go on and on");
+    await page.getByRole("button", { name: "Ask" }).click();
+    await page.locator(".answer", { hasText: "word3" }).waitFor();
+    // One who comes in the middle sees it go on.
+    const other = await open(new URL(page.url()).pathname);
+    await other.locator(".answer", { hasText: "word9 word10" }).waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("this round is not remembered").waitFor();
+    await other.getByText("this round is not remembered").waitFor();
+    await page.getByRole("button", { name: "Ask" }).waitFor();
+  },
+);
