@@ -23,7 +23,7 @@ import type { GraphDocument, RunEvent } from "../../pipeline/mod.ts";
 import type { ChatResult, InternVL } from "../../sdk/mod.ts";
 import { layOut } from "../graph_layout.ts";
 import { askOptions, ChatError } from "./settings.ts";
-import { type Uploads } from "./uploads.ts";
+import type { Uploads } from "./uploads.ts";
 
 /** What is asked. */
 export interface Ask {
