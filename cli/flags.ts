@@ -109,6 +109,18 @@ export const modelFlags = {
     "Threads inside one operator; default: the cores",
     { min: 1, max: 1024 },
   ),
+  slots: ranged(
+    Flag.Int("slots"),
+    "N",
+    "Answers computed at once, the rest wait; default: 8",
+    { min: 1, max: 1024 },
+  ),
+  kvCache: ranged(
+    Flag.Int("kv-cache"),
+    "MIB",
+    "Memory for keys and values; default: 2048, or what one whole context takes",
+    { min: 1 },
+  ),
   backend: Flag.Literals("backend", ["ffi", "napi"]).pipe(
     Flag.withDescription(
       "Binding of ONNX Runtime; default: ffi where it can be opened",
@@ -130,6 +142,10 @@ export interface ModelFlags {
   readonly device: "cpu" | "cuda" | "webgpu";
   /** `--threads`. */
   readonly threads: Option.Option<number>;
+  /** `--slots`. */
+  readonly slots: Option.Option<number>;
+  /** `--kv-cache`. */
+  readonly kvCache: Option.Option<number>;
   /** `--backend`. */
   readonly backend: Option.Option<"ffi" | "napi">;
   /** `--store`. */
@@ -138,9 +154,16 @@ export interface ModelFlags {
 
 /** The model that {@link modelFlags} choose. */
 export function modelChoice(flags: ModelFlags): ModelChoice {
+  const slots = defined(flags.slots);
+  const kvCache = defined(flags.kvCache);
+  const engine = compact({
+    slots,
+    kvCacheBytes: kvCache === undefined ? undefined : kvCache * 2 ** 20,
+  });
   const options: LoadOptions = {
     device: flags.device,
     ...compact({
+      engine: Object.keys(engine).length === 0 ? undefined : engine,
       threads: defined(flags.threads),
       backend: defined(flags.backend),
     }),

@@ -54,7 +54,8 @@ export const project: NodeKind<
   description: "Pixel shuffle and projection into the language model's space.",
   inputs: { features: PatchFeatures },
   outputs: { tokens: VisualTokens },
-  lane: "device",
+  // The service puts the tiles of several requests together.
+  lane: "batch",
   memoize: true,
   identity: Effect.map(ModelInfo, (info) => info.digest),
   run: ({ features }) =>

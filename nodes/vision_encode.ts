@@ -45,7 +45,8 @@ export const visionEncode: NodeKind<
   description: "Runs the vision tower over the tiles of a picture.",
   inputs: { tiles: Tiles },
   outputs: { features: PatchFeatures },
-  lane: "device",
+  // The service puts the tiles of several requests together.
+  lane: "batch",
   memoize: true,
   identity: Effect.map(ModelInfo, (info) => info.digest),
   run: ({ tiles }, _params, context) =>

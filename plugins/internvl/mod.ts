@@ -105,9 +105,11 @@ const load: (
     const vision = yield* session("vision", visionGraph);
     const projector = yield* session("projector", projectorGraph);
     const language = yield* session("language", languageGraph);
+    const encoder = makeVisionEncoder(vision, config);
+    const { quantization } = config;
     return Context.empty().pipe(
       Context.add(ModelInfo, info),
-      Context.add(VisionEncoder, makeVisionEncoder(vision, config)),
+      Context.add(VisionEncoder, encoder),
       Context.add(Projector, makeProjector(projector, config)),
       Context.add(TextTokenizer, {
         vocabSize: tokenizer.vocabSize,
@@ -132,6 +134,11 @@ const load: (
           config: config.language,
           dtype,
           contextLength: info.contextLength,
+          vision: encoder.stats,
+          loneDiffers: quantization !== undefined &&
+            [quantization.language, quantization.head].some((scheme) =>
+              scheme.type === "blocks" && scheme.bits === 4
+            ),
           endIds: [end],
           endTexts: [stopText(template)],
           detokenizer: ({ skipSpecialTokens }) =>

@@ -27,6 +27,8 @@ export interface EngineOptions {
   readonly queue: number;
   /** Whether keys and values of generated tokens serve later prompts. */
   readonly reuseAnswers: boolean;
+  /** Rows of the smallest step. */
+  readonly leastRows: 1 | 2;
   /** Longest sequence. */
   readonly contextLength: number;
 }
@@ -368,6 +370,10 @@ export class Engine {
   async #decode(sequences: readonly Sequence[]): Promise<void> {
     await this.#closeRanks(sequences);
     const rows = sequences.map(({ slot }) => slot!.index);
+    const alone = rows.length === 1 && this.#pool.slots >= 2 &&
+      this.#options.leastRows === 2;
+    // The idle row's logits are computed as well: the head is a product of as many rows.
+    if (alone) rows.push(rows[0] === 0 ? 1 : rows[0] - 1);
     const first = Math.min(...rows);
     const count = Math.max(...rows) + 1 - first;
     const window = await this.#pool.window(first, count);

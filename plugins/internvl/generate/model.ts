@@ -5,6 +5,7 @@
 import { Cause, Effect, Exit, identity, Schedule, type Scope } from "effect";
 import { BackendError, PromptError } from "../../../nodes/errors.ts";
 import {
+  type EngineStats,
   type GenerationRequest,
   type LanguageModel,
   LogitsProcessors,
@@ -56,6 +57,10 @@ export interface LanguageModelParts extends EngineSettings {
    * `max_position_embeddings`. With dynamic NTK it may be longer.
    */
   readonly contextLength?: number;
+  /** What the vision tower beside it has done, for the stats. */
+  readonly vision?: () => EngineStats["vision"];
+  /** Whether a row alone has other bits than among others: see `EngineSettings.steady`. */
+  readonly loneDiffers?: boolean;
 }
 
 const noNames: TokenNames = {
@@ -243,7 +248,14 @@ export const makeLanguageModel: (
     );
     return {
       generate,
-      stats: Effect.sync(() => ({ ...engine.stats(), ...ended })),
+      stats: Effect.sync(() => {
+        const vision = parts.vision?.();
+        return {
+          ...engine.stats(),
+          ...(vision === undefined ? {} : { vision }),
+          ...ended,
+        };
+      }),
     };
   },
 );

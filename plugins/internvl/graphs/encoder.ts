@@ -5,22 +5,29 @@
 import { Effect } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
 import type { Projector, VisionEncoder } from "../../../nodes/services.ts";
-import {
-  elementCount,
-  type HostTensor,
-  hostTensor,
-  type Tensor,
-} from "../../../nodes/tensor.ts";
+import { hostTensor, type Tensor } from "../../../nodes/tensor.ts";
 import type { Session } from "../../onnx/mod.ts";
 import { type InternVLConfig, tileSize, tokensPerTile } from "../config.ts";
+import { Batcher, type BatcherStats } from "./batcher.ts";
 
-/** Rows (tokens of all tiles together) that are computed at once. */
+/** How tiles are put together. */
 export interface BatchOptions {
   /**
-   * Default 1,024 on the CPU, where larger products are no faster and memory is dear (one 448-pixel
-   * tile), 8,192 elsewhere.
+   * Rows (tokens of all tiles together) that are computed at once. Default 1,024 on the CPU, where larger
+   * products are no faster and memory is dear (one 448-pixel tile), 8,192 elsewhere.
    */
   readonly rows?: number;
+  /**
+   * Milliseconds that a run with room left waits for other requests' tiles. Default 0 on the CPU, where
+   * a larger run saves nothing, 2 elsewhere.
+   */
+  readonly waitMs?: number;
+}
+
+/** A vision tower that tells what it has done. */
+export interface BatchingEncoder extends VisionEncoder {
+  /** Its runs. */
+  readonly stats: () => BatcherStats;
 }
 
 /** The vision tower over a session of `visionGraph`. */
@@ -28,23 +35,25 @@ export function makeVisionEncoder(
   session: Session,
   config: InternVLConfig,
   options: BatchOptions = {},
-): VisionEncoder {
+): BatchingEncoder {
   const edge = tileSize(config);
   const grid = edge / config.vision.patchSize;
-  const shape = [1 + grid * grid, config.vision.hiddenSize];
+  const tile = [3, edge, edge];
+  const features = [1 + grid * grid, config.vision.hiddenSize];
+  const batcher = makeBatcher(
+    session,
+    ["pixel_values", tile],
+    ["patch_features", features],
+    config,
+    options,
+  );
   const encode: VisionEncoder["encode"] = Effect.fn("internvl.encodeTiles")(
     function* (pixels, onTile) {
-      yield* expectShape("pixel_values", pixels, [3, edge, edge]);
-      return yield* inBatches(
-        session,
-        ["pixel_values", pixels],
-        ["patch_features", shape],
-        batchSize(session, shape[0], options),
-        onTile,
-      );
+      yield* expectShape("pixel_values", pixels, tile);
+      return yield* batcher.compute(pixels, onTile);
     },
   );
-  return { encode };
+  return { encode, stats: () => batcher.stats };
 }
 
 /** The projector over a session of `projectorGraph`. */
@@ -54,37 +63,46 @@ export function makeProjector(
   options: BatchOptions = {},
 ): Projector {
   const grid = tileSize(config) / config.vision.patchSize;
-  const shape = [tokensPerTile(config), config.language.hiddenSize];
+  const tile = [1 + grid * grid, config.vision.hiddenSize];
+  const batcher = makeBatcher(
+    session,
+    ["patch_features", tile],
+    ["visual_tokens", [tokensPerTile(config), config.language.hiddenSize]],
+    config,
+    options,
+  );
   const project: Projector["project"] = Effect.fn("internvl.project")(
     function* (features) {
-      yield* expectShape("patch_features", features, [
-        1 + grid * grid,
-        config.vision.hiddenSize,
-      ]);
-      const { shape: extents } = features;
-      const host = hostTensor(
-        "float32",
-        extents,
-        (yield* features.read) as Float32Array<ArrayBuffer>,
-      );
-      return yield* inBatches(
-        session,
-        ["patch_features", host],
-        ["visual_tokens", shape],
-        batchSize(session, shape[0], options),
+      yield* expectShape("patch_features", features, tile);
+      return yield* batcher.compute(
+        hostTensor(
+          "float32",
+          features.shape,
+          (yield* features.read) as Float32Array<ArrayBuffer>,
+        ),
       );
     },
   );
   return { project };
 }
 
-function batchSize(
+function makeBatcher(
   session: Session,
-  rowsPerTile: number,
+  input: readonly [name: string, extents: readonly number[]],
+  output: readonly [name: string, extents: readonly number[]],
+  config: InternVLConfig,
   options: BatchOptions,
-): number {
-  const rows = options.rows ?? (session.device === "cpu" ? 1024 : 8192);
-  return Math.max(1, Math.round(rows / rowsPerTile));
+): Batcher {
+  const onCpu = session.device === "cpu";
+  const rows = options.rows ?? (onCpu ? 1024 : 8192);
+  return new Batcher({
+    session,
+    input,
+    output,
+    batch: Math.max(1, Math.round(rows / output[1][0])),
+    mixed: config.quantization?.vision.type !== "w8a8",
+    waitMs: options.waitMs ?? (onCpu ? 0 : 2),
+  });
 }
 
 /** Checks float32 [n, ...extents]. */
@@ -104,39 +122,3 @@ function expectShape(
     }),
   );
 }
-
-/** Runs a session over slices of the first axis and puts the results together. */
-const inBatches = Effect.fnUntraced(function* (
-  session: Session,
-  [input, tensor]: readonly [name: string, tensor: HostTensor<"float32">],
-  [output, extents]: readonly [name: string, extents: readonly number[]],
-  batch: number,
-  onDone?: (done: number) => void,
-): Effect.fn.Return<HostTensor<"float32">, BackendError> {
-  const count = tensor.shape[0];
-  const inner = tensor.shape.slice(1);
-  const from = elementCount(inner);
-  const to = elementCount(extents);
-  let all: Float32Array<ArrayBuffer> | undefined;
-  for (let start = 0; start < count; start += batch) {
-    const size = Math.min(batch, count - start);
-    const slice = hostTensor(
-      "float32",
-      [size, ...inner],
-      tensor.data.subarray(start * from, (start + size) * from),
-    );
-    const result = (yield* session.run({ [input]: slice }))[output];
-    const data = (yield* result.read) as Float32Array<ArrayBuffer>;
-    if (size === count) all = data;
-    else {
-      all ??= new Float32Array(count * to);
-      all.set(data, start * to);
-    }
-    onDone?.(start + size);
-  }
-  return hostTensor(
-    "float32",
-    [count, ...extents],
-    all ?? new Float32Array(0),
-  );
-});
