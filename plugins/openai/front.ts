@@ -109,6 +109,13 @@ export function makeFront(
       const headers = response.headers;
       headers.set("x-request-id", id);
       headers.set("x-content-type-options", "nosniff");
+      if (headers.get("content-type")?.startsWith("text/html")) {
+        // The page of the documentation: its script is in it, and it may speak to this server only.
+        headers.set(
+          "content-security-policy",
+          "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'",
+        );
+      }
       if (shared) {
         headers.set("access-control-allow-origin", origin);
         headers.set("access-control-expose-headers", "x-request-id");

@@ -2,8 +2,12 @@
  * The handlers behind the routes.
  * @module
  */
-import { type Context, Effect, Exit, Layer, type Scope } from "effect";
-import { HttpApiBuilder, HttpApiMiddleware } from "effect/http-api";
+import { Effect, Exit, Layer, type Scope } from "effect";
+import {
+  HttpApiBuilder,
+  HttpApiMiddleware,
+  HttpApiSwagger,
+} from "effect/http-api";
 import * as HttpServerResponse from "effect/http/HttpServerResponse";
 import { Mistakes, ServerApi } from "./api.ts";
 import { answerChat } from "./chat.ts";
@@ -194,13 +198,11 @@ const mistakes = HttpApiMiddleware.layerSchemaErrorTransform(
   (error) => Effect.succeed(failureResponse(mistake(error.cause))),
 );
 
-/** All routes. */
-export const routes = HttpApiBuilder.layer(ServerApi, {
-  openapiPath: "/openapi.json",
-}).pipe(
-  Layer.provide(Layer.mergeAll(openai, server)),
-  Layer.provide(mistakes),
+/** All routes, their document, and a page that shows it without anything from elsewhere. */
+export const routes = Layer.merge(
+  HttpApiBuilder.layer(ServerApi, { openapiPath: "/openapi.json" }).pipe(
+    Layer.provide(Layer.mergeAll(openai, server)),
+    Layer.provide(mistakes),
+  ),
+  HttpApiSwagger.layer(ServerApi, { path: "/docs" }),
 );
-
-/** What the routes ask for when they are built. */
-export type RouteServices = Context.Context<ModelPool | ServerParts>;
