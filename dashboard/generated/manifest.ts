@@ -18,20 +18,23 @@ import * as r15 from "../../routes/chat/[id]/stop.ts";
 import * as r16 from "../../routes/chat/index.tsx";
 import * as r17 from "../../routes/chat/uploads/[digest].ts";
 import * as r18 from "../../routes/chat/uploads/index.ts";
-import * as r19 from "../../routes/export.ts";
-import * as r20 from "../../routes/index.tsx";
-import * as r21 from "../../routes/latency/data.ts";
-import * as r22 from "../../routes/latency/index.tsx";
-import * as r23 from "../../routes/live.ts";
-import * as r24 from "../../routes/runs/[id]/icon.ts";
-import * as r25 from "../../routes/runs/[id]/live.ts";
-import * as r26 from "../../routes/runs/actions.ts";
-import * as r27 from "../../routes/sign-in.tsx";
+import * as r19 from "../../routes/compare.tsx";
+import * as r20 from "../../routes/export.ts";
+import * as r21 from "../../routes/index.tsx";
+import * as r22 from "../../routes/latency/data.ts";
+import * as r23 from "../../routes/latency/index.tsx";
+import * as r24 from "../../routes/live.ts";
+import * as r25 from "../../routes/runs/[id]/icon.ts";
+import * as r26 from "../../routes/runs/[id]/index.tsx";
+import * as r27 from "../../routes/runs/[id]/live.ts";
+import * as r28 from "../../routes/runs/actions.ts";
+import * as r29 from "../../routes/sign-in.tsx";
 import * as i0 from "../../islands/BatchGrid.tsx";
 import * as i1 from "../../islands/BatchTable.tsx";
 import * as i2 from "../../islands/ChatBoard.tsx";
 import * as i3 from "../../islands/LatencyBoard.tsx";
-import * as i4 from "../../islands/RunTable.tsx";
+import * as i4 from "../../islands/RunBoard.tsx";
+import * as i5 from "../../islands/RunTable.tsx";
 import type { IslandFiles } from "../host/islands.ts";
 import type { RouteFiles } from "../host/router.ts";
 
@@ -55,15 +58,17 @@ export const routes: RouteFiles = {
   "chat/index.tsx": r16,
   "chat/uploads/[digest].ts": r17,
   "chat/uploads/index.ts": r18,
-  "export.ts": r19,
-  "index.tsx": r20,
-  "latency/data.ts": r21,
-  "latency/index.tsx": r22,
-  "live.ts": r23,
-  "runs/[id]/icon.ts": r24,
-  "runs/[id]/live.ts": r25,
-  "runs/actions.ts": r26,
-  "sign-in.tsx": r27,
+  "compare.tsx": r19,
+  "export.ts": r20,
+  "index.tsx": r21,
+  "latency/data.ts": r22,
+  "latency/index.tsx": r23,
+  "live.ts": r24,
+  "runs/[id]/icon.ts": r25,
+  "runs/[id]/index.tsx": r26,
+  "runs/[id]/live.ts": r27,
+  "runs/actions.ts": r28,
+  "sign-in.tsx": r29,
 };
 
 export const islands: IslandFiles = {
@@ -71,5 +76,6 @@ export const islands: IslandFiles = {
   "BatchTable.tsx": i1,
   "ChatBoard.tsx": i2,
   "LatencyBoard.tsx": i3,
-  "RunTable.tsx": i4,
+  "RunBoard.tsx": i4,
+  "RunTable.tsx": i5,
 };

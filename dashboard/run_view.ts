@@ -1,0 +1,262 @@
+/**
+ * A run as its page shows it, from its events; the same on the server and in the browser.
+ * @module
+ */
+import { type NodeStates, withEvent } from "../components/graph_state.ts";
+import type { Preview, RunEvent, SpanReport } from "../pipeline/mod.ts";
+
+/** A node, or one element of a mapped node. */
+export interface NodeView {
+  /** Its path. */
+  readonly node: string;
+  /** Its kind. */
+  readonly kind: string;
+  /** Whether it is a pipeline whose nodes are there as well. */
+  readonly composite: boolean;
+  /** How it stands. */
+  readonly status: "running" | "succeeded" | "failed" | "cached";
+  /** The attempt, from 1. */
+  readonly attempt: number;
+  /** Milliseconds from the run's start to its own. */
+  readonly startMs: number;
+  /** Milliseconds it waited for its lane before that. */
+  readonly queuedMs: number;
+  /** Milliseconds of work, once it has ended. */
+  readonly ms?: number;
+  /** Parts of its work. */
+  readonly spans: readonly SpanReport[];
+  /** Previews of its outputs. */
+  readonly outputs?: { readonly [port: string]: Preview };
+  /** What went wrong. */
+  readonly error?: { readonly tag: string; readonly message: string };
+  /** How far it has come. */
+  readonly progress?: {
+    readonly done: number;
+    readonly total?: number;
+    readonly message?: string;
+  };
+}
+
+/** A run. */
+export interface RunView {
+  /** How it stands. */
+  readonly status: string;
+  /** When it began. */
+  readonly startedAt: number;
+  /** When its last event happened. */
+  readonly updatedAt: number;
+  /** How long it took. */
+  readonly ms?: number;
+  /** What went wrong. */
+  readonly error?: { readonly tag: string; readonly message: string };
+  /** Number of its last event. */
+  readonly seq: number;
+  /** Nodes in order of their starts. */
+  readonly nodes: readonly NodeView[];
+  /** How the nodes of the graph stand. */
+  readonly states: NodeStates;
+  /** What has streamed, by the node that streams it. */
+  readonly streams: { readonly [node: string]: string };
+  /** Previews of its outputs. */
+  readonly outputs?: { readonly [name: string]: Preview };
+}
+
+/** A run of which nothing is known but its start. */
+export function emptyView(startedAt: number): RunView {
+  return {
+    status: "running",
+    startedAt,
+    updatedAt: startedAt,
+    seq: -1,
+    nodes: [],
+    states: {},
+    streams: {},
+  };
+}
+
+/** Characters of a stream that are kept. */
+const longestStream = 200_000;
+
+/** Nodes at most; of a batch of thousands the first are shown. */
+export const mostNodes = 400;
+
+/** The view after some more events, in their order. */
+export function afterEvents(
+  view: RunView,
+  events: readonly RunEvent[],
+): RunView {
+  const nodes = [...view.nodes];
+  const places = new Map(nodes.map(({ node }, place) => [node, place]));
+  const streams: Record<string, string> = { ...view.streams };
+  let { states } = view;
+  let next: RunView = view;
+  const change = (path: string, fields: Partial<NodeView>): void => {
+    const place = places.get(path);
+    if (place !== undefined) nodes[place] = { ...nodes[place]!, ...fields };
+  };
+  for (const event of events) {
+    if (event.seq <= next.seq) continue;
+    next = { ...next, seq: event.seq, updatedAt: event.at };
+    states = withEvent(states, event);
+    switch (event._tag) {
+      case "RunStarted":
+        next = { ...next, startedAt: event.at };
+        break;
+      case "NodeStarted": {
+        const { node, kind, composite, attempt, queuedMs } = event;
+        const begun: NodeView = {
+          node,
+          kind,
+          composite,
+          attempt,
+          queuedMs,
+          status: "running",
+          startMs: Math.max(0, event.at - next.startedAt),
+          spans: [],
+        };
+        const place = places.get(node);
+        if (place !== undefined) nodes[place] = begun;
+        else if (nodes.length < mostNodes) {
+          places.set(node, nodes.length);
+          nodes.push(begun);
+        }
+        delete streams[node];
+        break;
+      }
+      case "NodeProgress": {
+        const { node, port, delta, done, total, message } = event;
+        if (port !== undefined) {
+          const before = streams[node] ?? "";
+          if (typeof delta === "string" && before.length < longestStream) {
+            streams[node] = before + delta;
+          }
+        } else if (done !== undefined) {
+          change(node, {
+            progress: {
+              done,
+              ...(total === undefined ? {} : { total }),
+              ...(message === undefined ? {} : { message }),
+            },
+          });
+        }
+        break;
+      }
+      case "NodeFinished": {
+        const { node, ms, cached, outputs, spans, queuedMs } = event;
+        change(node, {
+          status: cached ? "cached" : "succeeded",
+          ms,
+          outputs,
+          spans,
+          queuedMs,
+        });
+        break;
+      }
+      case "NodeFailed":
+        change(event.node, {
+          status: event.willRetry ? "running" : "failed",
+          ms: event.ms,
+          error: event.error,
+        });
+        break;
+      case "RunFinished":
+        next = {
+          ...next,
+          status: event.status,
+          ms: event.ms,
+          ...(event.error === undefined ? {} : { error: event.error }),
+          ...(event.outputs === undefined ? {} : { outputs: event.outputs }),
+        };
+        break;
+    }
+  }
+  return { ...next, nodes, states, streams };
+}
+
+/** Where an input of a node comes from, as a document says it. */
+export type SourceView =
+  | { readonly input: string }
+  | { readonly node: string; readonly port: string }
+  | { readonly constant: unknown }
+  | { readonly list: readonly SourceView[] };
+
+/** A node as a document describes it. */
+export interface NodeDocument {
+  /** Its name. */
+  readonly id: string;
+  /** Its kind. */
+  readonly kind: string;
+  /** Whether it is mapped over lists. */
+  readonly each?: boolean;
+  /** Its parameters. */
+  readonly params?: unknown;
+  /** Its inputs by port. */
+  readonly inputs?: { readonly [port: string]: SourceView };
+}
+
+/** An input of a node: where it comes from, and what came. */
+export interface InputView {
+  /** The port. */
+  readonly port: string;
+  /** Where from, in words. */
+  readonly from: string;
+  /** What came; `undefined` where nothing is known of it. */
+  readonly preview: Preview | undefined;
+}
+
+/** The index of the last element in a path: 2 of `load[2]`. */
+const indexOf = (path: string): number | undefined => {
+  const match = /\[(\d+)\]$/.exec(path);
+  return match === null ? undefined : Number(match[1]);
+};
+
+/** The inputs of a node, each with the preview of what made it. */
+export function inputsOf(
+  path: string,
+  documents: readonly NodeDocument[],
+  view: RunView,
+  given: { readonly [name: string]: Preview },
+): InputView[] {
+  const own = documents.find(({ id }) => id === path.replace(/\[\d+\]$/, ""));
+  const index = indexOf(path);
+  const resolve = (source: SourceView): Omit<InputView, "port"> => {
+    if ("constant" in source) {
+      return { from: "constant", preview: source.constant as Preview };
+    }
+    if ("list" in source) {
+      const parts = source.list.map(resolve);
+      return {
+        from: parts.map(({ from }) => from).join(", "),
+        preview: parts.map(({ preview }) => preview ?? null),
+      };
+    }
+    if ("input" in source) {
+      const preview = given[source.input];
+      return {
+        from: `input ${source.input}`,
+        preview: index !== undefined && Array.isArray(preview) && own?.each
+          ? (preview as readonly Preview[])[index] ?? preview
+          : preview,
+      };
+    }
+    const makers = view.nodes.filter(({ node }) =>
+      node === source.node || node.startsWith(`${source.node}[`)
+    ).filter(({ node }) => !node.includes("/"));
+    const same = index === undefined || !own?.each
+      ? undefined
+      : makers.find(({ node }) => indexOf(node) === index);
+    const previews = (same === undefined ? makers : [same])
+      .flatMap(({ outputs }) => outputs?.[source.port] ?? []);
+    return {
+      from: `${source.node}.${source.port}`,
+      preview: same !== undefined ||
+          makers.length === 1 && !makers[0]!.node.endsWith("]")
+        ? previews[0]
+        : previews,
+    };
+  };
+  return Object.entries(own?.inputs ?? {}).map(([port, source]) => ({
+    port,
+    ...resolve(source),
+  }));
+}

@@ -1,0 +1,404 @@
+import type { JSX } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { count, duration } from "../components/format.ts";
+import { type DrawnGraph, Graph } from "../components/Graph.tsx";
+import { nodeOf } from "../components/graph_state.ts";
+import { iconOf } from "../components/Picture.tsx";
+import { Preview } from "../components/Preview.tsx";
+import { StageLegend } from "../components/StageBar.tsx";
+import { StateBadge } from "../components/StateBadge.tsx";
+import { Timeline } from "../components/Timeline.tsx";
+import { follow } from "../dashboard/client/live.ts";
+import {
+  afterEvents,
+  inputsOf,
+  mostNodes,
+  type NodeDocument,
+  type NodeView,
+  type RunView,
+} from "../dashboard/run_view.ts";
+import { answerOf, shownState } from "../dashboard/view.ts";
+import type { Preview as Json, RunEvent } from "../pipeline/mod.ts";
+
+/** What the page of a run knows. */
+export interface RunBoardProps {
+  /** The run. */
+  readonly id: string;
+  /** Name of its pipeline. */
+  readonly pipeline: string;
+  /** It as far as it went when the page was made. */
+  readonly view: RunView;
+  /** Its graph; nothing where it has no document. */
+  readonly graph?: DrawnGraph;
+  /** The nodes of its document. */
+  readonly documents: readonly NodeDocument[];
+  /** Previews of its inputs. */
+  readonly inputs: { readonly [name: string]: Json };
+  /** Path of the node that is looked at. */
+  readonly selected?: string;
+  /** When the page was made. */
+  readonly now: number;
+  /** For changes. */
+  readonly csrf: string;
+}
+
+/** A run: its answer, its graph, its times and its values, while it goes on and after. */
+export function RunBoard(props: RunBoardProps): JSX.Element {
+  const { id, pipeline, graph, documents, inputs } = props;
+  const [view, setView] = useState(props.view);
+  const [selected, setSelected] = useState(props.selected);
+  const [now, setNow] = useState(props.now);
+  const [live, setLive] = useState(false);
+  const running = view.status === "running";
+  const waiting = useRef<RunEvent[]>([]);
+
+  useEffect(() => {
+    setLive(true);
+    if (!running) return;
+    // Events of one moment are shown together: a browser paints no more often.
+    let due = false;
+    const show = (): void => {
+      due = false;
+      const events = waiting.current.splice(0);
+      setNow(Date.now());
+      setView((view) => afterEvents(view, events));
+    };
+    return follow(
+      `/runs/${encodeURIComponent(id)}/live`,
+      props.view.seq,
+      (data) => {
+        const event = data as RunEvent;
+        waiting.current.push(event);
+        if (!due) {
+          due = true;
+          requestAnimationFrame(show);
+        }
+        return event._tag === "RunFinished";
+      },
+    );
+  }, []);
+  useEffect(() => {
+    if (!running) return;
+    const timer = setInterval(() => setNow(Date.now()), 250);
+    return () => clearInterval(timer);
+  }, [running]);
+
+  const state = shownState(
+    { state: view.status, updatedAt: view.updatedAt },
+    now,
+  );
+  const total = view.ms ??
+    Math.max(0, (state === "lost" ? view.updatedAt : now) - view.startedAt);
+  const streamed = Object.values(view.streams);
+  const answer = answerOf(view.outputs) || streamed.join("\n\n");
+  const href = (path: string) => `?node=${encodeURIComponent(path)}`;
+  const select = (path: string, event: MouseEvent): void => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    setSelected(path);
+    history.replaceState(null, "", href(path));
+  };
+  const stages = useMemo(
+    () => [
+      ...new Set(
+        view.nodes.filter(({ composite }) => !composite).flatMap((
+          { kind, spans },
+        ) => spans.length === 0 ? [kind] : spans.map(({ name }) => name)),
+      ),
+    ],
+    [view.nodes],
+  );
+  const chosen = pick(view.nodes, selected);
+  const tokens = tokensOf(view.nodes);
+  return (
+    <div class="stack" data-hydrated={live} data-status={view.status}>
+      <div class="row run-facts">
+        <StateBadge state={state} />
+        <Fact name="time" value={duration(total)} />
+        {tokens !== undefined && <Fact name="tokens" value={count(tokens)} />}
+        {running && (
+          <form method="post" action="/runs/actions">
+            <input type="hidden" name="csrf" value={props.csrf} />
+            <input type="hidden" name="run" value={id} />
+            <button type="submit" name="action" value="cancel" class="danger">
+              {state === "lost" ? "Mark as stopped" : "Cancel"}
+            </button>
+          </form>
+        )}
+      </div>
+      {view.error !== undefined && (
+        <p class="notice bad" role="alert">
+          <strong>{view.error.tag}</strong>: {view.error.message}
+        </p>
+      )}
+      {(answer !== "" || running) && (
+        <section class="panel" aria-label="Answer">
+          <header>
+            <h2>Answer</h2>
+          </header>
+          <div class="body answer" aria-live="polite">
+            {answer === "" ? <span class="muted">Nothing yet.</span> : answer}
+            {running && answer !== "" && (
+              <span class="caret" aria-hidden="true" />
+            )}
+          </div>
+        </section>
+      )}
+      {graph !== undefined && (
+        <section class="panel" aria-label="Graph">
+          <header>
+            <h2>Graph</h2>
+          </header>
+          <div class="scroll" tabIndex={0} role="region" aria-label="Drawing">
+            <Graph
+              graph={graph}
+              name={pipeline}
+              states={view.states}
+              selected={selected === undefined ? undefined : nodeOf(selected)}
+              hrefOf={(node) => href(node.id)}
+              onSelect={(node, event) => select(node.id, event)}
+            />
+          </div>
+        </section>
+      )}
+      <div class="split">
+        <section class="panel" aria-label="Timeline">
+          <header>
+            <h2>Timeline</h2>
+            <span class="end">
+              <StageLegend names={stages} />
+            </span>
+          </header>
+          <div class="body">
+            <Timeline
+              nodes={view.nodes}
+              total={total}
+              selected={chosen?.node}
+              hrefOf={href}
+              onSelect={select}
+            />
+            {view.nodes.length >= mostNodes && (
+              <p class="muted small">
+                The first {count(mostNodes)} nodes; the export has all.
+              </p>
+            )}
+          </div>
+        </section>
+        <Details
+          node={chosen}
+          view={view}
+          documents={documents}
+          inputs={inputs}
+          href={href}
+          select={select}
+        />
+      </div>
+    </div>
+  );
+}
+
+/** The node of a path, or the first element of a mapped one. */
+function pick(
+  nodes: readonly NodeView[],
+  path: string | undefined,
+): NodeView | undefined {
+  if (path === undefined) return undefined;
+  return nodes.find(({ node }) => node === path) ??
+    nodes.find(({ node }) => node.startsWith(`${path}[`));
+}
+
+/** Generated tokens, of answers that are done and of those that are being made. */
+function tokensOf(nodes: readonly NodeView[]): number | undefined {
+  let sum: number | undefined;
+  for (const { outputs, progress, status } of nodes) {
+    for (const value of Object.values(outputs ?? {})) {
+      const { usage } = (value ?? {}) as {
+        readonly usage?: { readonly completionTokens?: unknown };
+      };
+      const n = usage?.completionTokens;
+      if (typeof n === "number") sum = (sum ?? 0) + n;
+    }
+    if (status === "running" && progress?.message === "decode") {
+      sum = (sum ?? 0) + progress.done;
+    }
+  }
+  return sum;
+}
+
+function Fact(
+  { name, value }: { readonly name: string; readonly value: string },
+): JSX.Element {
+  return (
+    <span>
+      <span class="muted">{name}</span> <strong class="num">{value}</strong>
+    </span>
+  );
+}
+
+function Details({ node, view, documents, inputs, href, select }: {
+  readonly node: NodeView | undefined;
+  readonly view: RunView;
+  readonly documents: readonly NodeDocument[];
+  readonly inputs: { readonly [name: string]: Json };
+  readonly href: (path: string) => string;
+  readonly select: (path: string, event: MouseEvent) => void;
+}): JSX.Element {
+  if (node === undefined) {
+    return (
+      <section class="panel" aria-label="Inputs of the run">
+        <header>
+          <h2>Inputs of the run</h2>
+          <span class="muted small end">Choose a node to see its values.</span>
+        </header>
+        <div class="body">
+          <Values
+            values={Object.entries(inputs).map(([port, preview]) => ({
+              port,
+              preview,
+            }))}
+          />
+        </div>
+      </section>
+    );
+  }
+  const base = node.node.replace(/\[\d+\]$/, "");
+  const siblings = view.nodes.filter((one) =>
+    one.node.startsWith(`${base}[`) &&
+    !one.node.slice(base.length).includes("/")
+  );
+  const given = inputsOf(node.node, documents, view, inputs);
+  const params = documents.find(({ id }) => id === base)?.params;
+  const picture =
+    given.map(({ preview }) => pictureIn(preview)).find((one) =>
+      one !== undefined
+    ) ?? view.nodes.map(({ outputs }) =>
+      pictureIn(outputs?.image)
+    ).find((one) => one !== undefined);
+  return (
+    <section
+      class="panel"
+      aria-label={`Node ${node.node}`}
+      data-node={node.node}
+    >
+      <header>
+        <h2>{node.node}</h2>
+        <StateBadge state={node.status} />
+        <span class="muted small end">{node.kind}</span>
+      </header>
+      <div class="body stack">
+        {siblings.length > 1 && (
+          <nav class="row small" aria-label="Elements">
+            {siblings.slice(0, 40).map((one) => (
+              <a
+                key={one.node}
+                href={href(one.node)}
+                aria-current={one.node === node.node ? "true" : undefined}
+                onClick={(event) => select(one.node, event)}
+              >
+                {one.node.slice(base.length)}
+              </a>
+            ))}
+          </nav>
+        )}
+        {node.error !== undefined && (
+          <p class="notice bad">
+            <strong>{node.error.tag}</strong>: {node.error.message}
+          </p>
+        )}
+        <dl class="facts">
+          <dt>Began after</dt>
+          <dd>{duration(node.startMs)}</dd>
+          <dt>Waited</dt>
+          <dd>{duration(node.queuedMs)}</dd>
+          {node.ms !== undefined && (
+            <>
+              <dt>Worked</dt>
+              <dd>
+                {node.status === "cached" ? "cached, " : ""}
+                {duration(node.ms)}
+              </dd>
+            </>
+          )}
+          {node.spans.map((span) => (
+            <>
+              <dt>{span.name}</dt>
+              <dd>{duration(span.ms)}</dd>
+            </>
+          ))}
+          {node.attempt > 1 && (
+            <>
+              <dt>Attempt</dt>
+              <dd>{node.attempt}</dd>
+            </>
+          )}
+          {node.progress !== undefined && node.status === "running" && (
+            <>
+              <dt>{node.progress.message ?? "Progress"}</dt>
+              <dd>
+                {count(node.progress.done)}
+                {node.progress.total === undefined
+                  ? ""
+                  : ` of ${count(node.progress.total)}`}
+              </dd>
+            </>
+          )}
+        </dl>
+        {params !== undefined && (
+          <div>
+            <h3>Parameters</h3>
+            <pre class="text">{JSON.stringify(params, null, 1)}</pre>
+          </div>
+        )}
+        {given.length > 0 && (
+          <div>
+            <h3>Inputs</h3>
+            <Values values={given} picture={picture} />
+          </div>
+        )}
+        <div>
+          <h3>Outputs</h3>
+          {node.outputs === undefined
+            ? <span class="muted">none yet</span>
+            : (
+              <Values
+                values={Object.entries(node.outputs).map((
+                  [port, preview],
+                ) => ({ port, preview }))}
+                picture={picture}
+              />
+            )}
+        </div>
+      </div>
+    </section>
+  );
+}
+
+/** The first picture in a preview. */
+function pictureIn(preview: Json | undefined): string | undefined {
+  return iconOf(Array.isArray(preview) ? preview[0] : preview);
+}
+
+function Values({ values, picture }: {
+  readonly values: readonly {
+    readonly port: string;
+    readonly from?: string;
+    readonly preview: Json | undefined;
+  }[];
+  readonly picture?: string;
+}): JSX.Element {
+  return (
+    <dl class="values">
+      {values.map(({ port, from, preview }) => (
+        <div key={port}>
+          <dt>
+            <strong>{port}</strong>{" "}
+            {from !== undefined && <span class="muted small">← {from}</span>}
+          </dt>
+          <dd>
+            <Preview value={preview} picture={picture} />
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

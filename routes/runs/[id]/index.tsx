@@ -1,0 +1,191 @@
+import type { JSX } from "preact";
+import { clock, day } from "../../../components/format.ts";
+import type { DrawnGraph } from "../../../components/Graph.tsx";
+import { layOut } from "../../../dashboard/graph_layout.ts";
+import {
+  afterEvents,
+  emptyView,
+  type NodeDocument,
+  type RunView,
+} from "../../../dashboard/run_view.ts";
+import type { Handlers, PageProps } from "../../../dashboard/state.ts";
+import { questionOf } from "../../../dashboard/view.ts";
+import { RunBoard } from "../../../islands/RunBoard.tsx";
+import type {
+  GraphDocument,
+  Json,
+  RunEvent,
+  RunSummary,
+} from "../../../pipeline/mod.ts";
+
+interface Data {
+  readonly summary: RunSummary;
+  readonly view: RunView;
+  readonly graph?: DrawnGraph;
+  readonly documents: readonly NodeDocument[];
+  readonly repeatable: boolean;
+}
+
+/** Events of a run that a page is made of; the rest of a very long one streams in. */
+const mostEvents = 20_000;
+
+/** The drawing of a document; nothing for one that cannot be drawn. */
+function draw(document: Json | undefined): DrawnGraph | undefined {
+  try {
+    return document === undefined
+      ? undefined
+      : layOut(document as unknown as GraphDocument);
+  } catch {
+    return undefined;
+  }
+}
+
+export const handler: Handlers<Data | undefined> = {
+  async GET(ctx) {
+    const { store, run } = ctx.state.services;
+    const id = ctx.params.id ?? "";
+    const summary = await run(store.summary(id));
+    if (summary === undefined) {
+      ctx.state.title = "No such run · Tessera";
+      return { data: undefined, status: 404 };
+    }
+    ctx.state.title = `${
+      questionOf(summary.inputs).slice(0, 60) || summary.pipeline
+    } · Tessera`;
+    let view = emptyView(summary.startedAt);
+    let first: RunEvent | undefined;
+    for (let seq = -1; seq < mostEvents;) {
+      const events = await run(store.eventsAfter(id, seq));
+      first ??= events[0];
+      view = afterEvents(view, events);
+      if (events.length < 1000) break;
+      seq = events.at(-1)!.seq;
+    }
+    const started = first?._tag === "RunStarted" ? first : undefined;
+    const graph = draw(started?.document);
+    const { nodes } = (started?.document ?? {}) as {
+      readonly nodes?: readonly NodeDocument[];
+    };
+    return {
+      data: {
+        summary,
+        // What the table says stands: a run may have been ended from outside.
+        view: summary.status === view.status ? view : {
+          ...view,
+          status: summary.status,
+          ...(summary.error === undefined ? {} : { error: summary.error }),
+        },
+        documents: graph === undefined ? [] : nodes ?? [],
+        repeatable: started?.values !== undefined,
+        ...(graph === undefined ? {} : { graph }),
+      },
+    };
+  },
+};
+
+/** A run: what it was asked, what it said, where the time went. */
+export default function Run(
+  { data, params, url, state }: PageProps<Data | undefined>,
+): JSX.Element {
+  if (data === undefined) {
+    return (
+      <div class="empty">
+        <h1>There is no such run</h1>
+        <p>
+          <code>{params.id}</code> was deleted, or never recorded here.
+        </p>
+        <p>
+          <a href="/">All runs</a>
+        </p>
+      </div>
+    );
+  }
+  const { summary, view, graph, documents, repeatable } = data;
+  const { runId, pipeline, attributes, inputs, startedAt } = summary;
+  const { model, ...others } = attributes;
+  const selected = url.searchParams.get("node");
+  const again = typeof others.again === "string" ? others.again : undefined;
+  return (
+    <>
+      <div class="head">
+        <h1>{questionOf(inputs) || pipeline}</h1>
+        <form method="post" action="/runs/actions" class="row end">
+          <input type="hidden" name="csrf" value={state.csrf} />
+          <input type="hidden" name="run" value={runId} />
+          <button
+            type="submit"
+            name="action"
+            value="rerun"
+            disabled={!repeatable}
+            title={repeatable
+              ? "The same pipeline and inputs, with this dashboard's model"
+              : "Its inputs were not kept"}
+          >
+            Run again
+          </button>
+          <a
+            class="button"
+            href={`/export?run=${encodeURIComponent(runId)}`}
+            download={`${runId}.json`}
+          >
+            Export JSON
+          </a>
+          <button type="submit" name="action" value="delete" class="danger">
+            Delete
+          </button>
+        </form>
+      </div>
+      <dl class="meta">
+        <div>
+          <dt>Pipeline</dt>
+          <dd>{pipeline}</dd>
+        </div>
+        {typeof model === "string" && (
+          <div>
+            <dt>Model</dt>
+            <dd>{model}</dd>
+          </div>
+        )}
+        <div>
+          <dt>Began</dt>
+          <dd>{day(startedAt)} {clock(startedAt)}</dd>
+        </div>
+        {summary.firstPartMs !== undefined && (
+          <div>
+            <dt>First word</dt>
+            <dd>{Math.round(summary.firstPartMs)} ms</dd>
+          </div>
+        )}
+        <div>
+          <dt>Id</dt>
+          <dd class="mono">{runId}</dd>
+        </div>
+        {again !== undefined && (
+          <div>
+            <dt>Again</dt>
+            <dd>
+              <a
+                href={`/compare?run=${encodeURIComponent(again)}&run=${
+                  encodeURIComponent(runId)
+                }`}
+              >
+                compare with the first
+              </a>
+            </dd>
+          </div>
+        )}
+      </dl>
+      <RunBoard
+        id={runId}
+        pipeline={pipeline}
+        view={view}
+        documents={documents}
+        inputs={inputs}
+        now={Date.now()}
+        csrf={state.csrf}
+        {...(graph === undefined ? {} : { graph })}
+        {...(selected === null ? {} : { selected })}
+      />
+    </>
+  );
+}
