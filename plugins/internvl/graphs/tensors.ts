@@ -265,8 +265,10 @@ export function memoryEstimate(
       if (table) embeddingTable += entry.length;
       // A tied head is a copy of the table in the form it is computed with.
       if (table && !language.tieWordEmbeddings) continue;
-      const bytewise = dtypes !== undefined && entry.dtype !== "float16";
-      bytes += bytewise ? entry.length : elementCount(entry.shape) * width;
+      // Packed numbers stay packed, but no 16-bit graph multiplies the bytes of w8a8.
+      const packed = dtypes !== undefined && (entry.dtype === "uint8" ||
+        entry.dtype === "int8" && dtype === "float32");
+      bytes += packed ? entry.length : elementCount(entry.shape) * width;
     }
     return bytes;
   };

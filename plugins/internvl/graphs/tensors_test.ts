@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Effect } from "effect";
+import { bytesPerElement } from "../../../nodes/tensor.ts";
 import { expectTensors } from "../checkpoint.ts";
 import { decodeConfig, type InternVLConfig } from "../config.ts";
 import type { TensorEntry, WeightDType } from "../safetensors.ts";
@@ -193,4 +194,42 @@ Deno.test("a wrong or missing tensor is named with both shapes before anything i
   tensors.delete(name);
   const missing = await check();
   assert.equal(missing.tensor, name);
+});
+
+Deno.test("quantized: what is stored, and what it takes in memory", () => {
+  const config = {
+    ...mini,
+    quantization: {
+      vision: { type: "w8a8" },
+      language: { type: "blocks", bits: 4, blockSize: 64, symmetric: false },
+      head: { type: "blocks", bits: 8, blockSize: 32, symmetric: true },
+      embedding: { type: "float" },
+    },
+  } as const;
+  const tensors = new Map(
+    allExpectedTensors(config).map(({ name, shape, dtypes }) => {
+      const dtype = dtypes?.[0] ?? "bfloat16";
+      const length = shape.reduce((a, b) => a * b, bytesPerElement[dtype]);
+      return [name, { name, dtype, shape, file: "f", offset: 0, length }];
+    }),
+  );
+  const sizes = partSizes(config, tensors);
+  const plain = partSizes(mini, tensorsOf(mini, "bfloat16"));
+  for (const part of ["vision", "projector", "language"] as const) {
+    assert.equal(sizes[part].parameters, plain[part].parameters);
+  }
+  const table = 92553 * 2048;
+  assert.equal(sizes.language.byType.int8, table);
+  assert.equal(sizes.language.byType.bfloat16! - table, 49 * 2048);
+  const decoder = sizes.language.byType.int4!;
+  const { language, vision } = memoryEstimate(config, tensors).weights;
+  // Half a byte, a float32 scale and half a byte of zero point for 64 numbers; a byte and a scale for 32.
+  const expected = decoder * (1 / 2 + 4 / 64 + 1 / 128) +
+    table * (1 + 4 / 32) + 49 * 2048 * 4;
+  assert.ok(Math.abs(language - expected) < 1e-9 * expected);
+  assert.ok(vision < 1.1 * plain.vision.parameters);
+  // On a GPU the tower's bytes are unpacked.
+  const half = memoryEstimate(config, tensors, { dtype: "float16" }).weights;
+  assert.ok(half.vision > 2 * plain.vision.parameters - 10);
+  assert.ok(half.language < language);
 });

@@ -3,17 +3,19 @@ import { Effect, Fiber, Layer } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import { LanguageModel } from "../../../nodes/services.ts";
 import { hostTensor } from "../../../nodes/tensor.ts";
-import { ffiBackend } from "../../onnx/mod.ts";
+import { Backend, ffiBackend } from "../../onnx/mod.ts";
 import { expectTensors, openCheckpoint } from "../checkpoint.ts";
 import { tileSize } from "../config.ts";
 import { makeProjector, makeVisionEncoder } from "../graphs/encoder.ts";
 import { allExpectedTensors } from "../graphs/tensors.ts";
-import { openModel, relativeError } from "../graphs/testing.ts";
+import { floats, openModel, relativeError } from "../graphs/testing.ts";
 import {
   type RandomCheckpoint,
   randomCheckpoint,
   referenceLogits,
 } from "../graphs/testing_checkpoint.ts";
+import { visionGraph } from "../graphs/vision.ts";
+import { graphSource } from "../graphs/weights.ts";
 import { internvl } from "../mod.ts";
 import { configJson, failure, random, withFolder } from "../testing.ts";
 import { quantize, type QuantizeSettings } from "./mod.ts";
@@ -160,6 +162,33 @@ Deno.test("tower and projector: near the original's numbers, each tile whatever 
     const first = together.subarray(0, alone.length);
     assert.ok(relativeError(first, alone) < 1e-6, vision);
   }
+});
+
+Deno.test("in 16 bits, as on a GPU, the tower's bytes are unpacked and give the same", async () => {
+  const out = fresh();
+  await make(nano, out, { weights: "int4", vision: "w8a8" });
+  await Effect.runPromise(
+    Effect.scoped(Effect.gen(function* () {
+      const checkpoint = yield* openCheckpoint(out);
+      const source = yield* graphSource(checkpoint);
+      const edge = tileSize(checkpoint.config);
+      const pixels = hostTensor(
+        "float32",
+        [1, 3, edge, edge],
+        Float32Array.from({ length: 3 * edge * edge }, (_, i) => Math.sin(i)),
+      );
+      const backend = yield* Backend;
+      const features: Float32Array<ArrayBuffer>[] = [];
+      for (const dtype of ["float32", "float16"] as const) {
+        // The CPU provider computes a 16-bit graph by casts.
+        const session = yield* backend.load(visionGraph(source, { dtype }));
+        const outputs = yield* session.run({ pixel_values: pixels });
+        features.push(yield* floats(outputs.patch_features!));
+      }
+      const error = relativeError(features[1]!, features[0]!);
+      assert.ok(error < 0.03, `${error}`);
+    })).pipe(Effect.provide(ffiBackend)),
+  );
 });
 
 Deno.test("the folder is a checkpoint with all that belongs to it", async () => {
