@@ -23,6 +23,7 @@ export * from "./pipeline/mod.ts";
 export {
   type Checkpoint,
   type ComputeType,
+  type DeviceIds,
   type EngineSettings,
   internvl,
   type InternVLConfig,

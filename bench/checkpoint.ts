@@ -83,6 +83,28 @@ export const mini2bConfig = {
   vision_config: { ...syntheticConfig.vision_config, num_hidden_layers: 24 },
 };
 
+/** `config.json` of the shape of InternVL-Chat-V1-5: 25.5 B parameters. */
+export const v15Config = {
+  ...mini2bConfig,
+  llm_config: {
+    ...mini2bConfig.llm_config,
+    hidden_size: 6144,
+    intermediate_size: 16_384,
+    num_attention_heads: 48,
+    num_hidden_layers: 48,
+  },
+  vision_config: {
+    ...syntheticConfig.vision_config,
+    hidden_size: 3200,
+    intermediate_size: 12_800,
+    norm_type: "rms_norm",
+    num_attention_heads: 25,
+    num_hidden_layers: 45,
+    qk_normalization: true,
+    qkv_bias: false,
+  },
+};
+
 /** Which checkpoint {@link writeNoise} writes. */
 export interface NoiseOptions {
   /** `config.json`; default {@link syntheticConfig}. */

@@ -9,7 +9,8 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { machineFacts } from "./machine.ts";
-import { type Report, type Section, sections } from "./sections.ts";
+import { type Figures, goals } from "./goals.ts";
+import { goalsTable, type Report, type Section, sections } from "./sections.ts";
 import { wrap } from "./table.ts";
 import { openScratch } from "./scratch.ts";
 
@@ -122,12 +123,19 @@ async function main(args: readonly string[]): Promise<number> {
     figures[name] = { load, ...report.figures };
     say(`\n${title}\n${report.text}`);
   }
+  const measured = Object.fromEntries(
+    Object.entries(figures).filter(([name]) => !failures.includes(name)),
+  ) as Figures;
+  if (goals(measured).some(({ reached }) => reached !== undefined)) {
+    say(`\nGoals\n${goalsTable(measured)}`);
+  }
   const result = {
     startedAt: started.toISOString(),
     seconds: (Date.now() - started.getTime()) / 1000,
     rounds,
     machine,
     figures,
+    goals: goals(measured),
   };
   const text = JSON.stringify(result, null, 2);
   const file = new URL(

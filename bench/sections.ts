@@ -3,15 +3,18 @@
  * @module
  */
 import { benchBindings } from "./bindings.ts";
+import { type Figures, goals } from "./goals.ts";
 import { benchGraph } from "./graph.ts";
 import { benchLlama } from "./llama/bench.ts";
 import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
 import { benchQuality } from "./quality.ts";
 import { benchStall, type StallOf } from "./stall.ts";
+import { benchServe } from "./serve.ts";
 import { show, type Summary } from "./stats.ts";
 import { benchStep, type StepBench } from "./step.ts";
 import { table } from "./table.ts";
+import { benchChat, benchTower, type Speed } from "./torch/bench.ts";
 import type { Scratch } from "./scratch.ts";
 
 /** What a section found. */
@@ -322,6 +325,95 @@ const quality: Section = {
   },
 };
 
+const againstTorch = (name: string, speed: Speed | undefined) => [
+  name,
+  speed === undefined ? "-" : show(speed.ms),
+  speed?.ratio === undefined ? "-" : `${speed.ratio.toFixed(2)}x`,
+];
+const noTorch =
+  "no Python with torch and safetensors to compare with (TESSERA_PYTHON names one)";
+
+const tower: Section = {
+  name: "tower",
+  about: "a tile in the vision tower of 300 M parameters, against PyTorch",
+  title: "Vision tower of 300 M parameters: a tile of 448 pixels",
+  measure: async (place, rounds) => {
+    const figures = await benchTower(place, rounds);
+    return {
+      figures: { ...figures },
+      text: table([
+        ["", "ms", "as fast as PyTorch float32"],
+        againstTorch("float32", figures.float32),
+        againstTorch("w8a8", figures.w8a8),
+        againstTorch("PyTorch float32", figures.torchFloat32),
+        againstTorch("PyTorch bfloat16", figures.torchBfloat16),
+        [
+          `24 layers, 1,024 wide, 1,025 tokens; ${figures.threads} threads each; ${
+            figures.torch ?? noTorch
+          }`,
+        ],
+      ]),
+    };
+  },
+};
+
+const chat: Section = {
+  name: "chat",
+  about: "a whole answer about a picture, against the reference in PyTorch",
+  title: "Chat: a picture of 12 megapixels, end to end, synthetic model",
+  measure: async (place, rounds) => {
+    const figures = await benchChat(place, Math.max(2, rounds >> 1));
+    const { tiles, promptTokens, tokens, threads } = figures;
+    return {
+      figures: { ...figures },
+      text: table([
+        ["", "ms", "as fast as PyTorch"],
+        againstTorch("float32", figures.float32),
+        againstTorch("int4 and w8a8", figures.quantized),
+        againstTorch("the reference, eager, float32", figures.torchFloat32),
+        [
+          `${tiles} tiles, a prompt of ${
+            promptTokens.toLocaleString("en-US")
+          } tokens, ${tokens} tokens of an answer; ours with reading the picture, PyTorch's without; ${threads} threads each; ${
+            figures.torch ?? noTorch
+          }`,
+        ],
+      ]),
+    };
+  },
+};
+
+const serve: Section = {
+  name: "serve",
+  about: "8 requests at once, and the second question about a picture",
+  title: "Engine: many requests, and what was computed before; synthetic, int4",
+  measure: async (place, rounds) => {
+    const figures = await benchServe(place, rounds);
+    const { requests, tokens } = figures;
+    return {
+      figures: { ...figures },
+      text: table([
+        ["", "", "ratio"],
+        ["one request, tokens/s", show(figures.alone), ""],
+        [
+          `${requests} at once, tokens/s`,
+          show(figures.all),
+          `${figures.together.toFixed(2)}x`,
+        ],
+        ["first token, 7 tiles, ms", show(figures.firstMs), ""],
+        [
+          "first token of the second round, ms",
+          show(figures.secondMs),
+          percent(figures.secondRound),
+        ],
+        [
+          `answers of ${tokens} tokens; all times are of whole calls of the SDK, the picture read included`,
+        ],
+      ]),
+    };
+  },
+};
+
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -330,6 +422,31 @@ export const sections: readonly Section[] = [
   step,
   stall,
   bindings,
+  serve,
   llama,
+  tower,
+  chat,
   quality,
 ];
+
+/** The goals, with what the sections before have found; for people. */
+export function goalsTable(figures: Figures): string {
+  const found = goals(figures);
+  const missing = found.filter(({ measured }) => measured === undefined).length;
+  return table([
+    ["", "goal", "measured", "reached"],
+    ...found.map(({ measure, goal, measured, reached }) => [
+      measure,
+      goal,
+      measured === undefined
+        ? "-"
+        : goal.endsWith("%")
+        ? percent(measured)
+        : show(measured),
+      reached === undefined ? "-" : reached ? "yes" : "no",
+    ]),
+    ...(missing === 0 ? [] : [[
+      `${missing} not measured in this run: a section left out, or nothing to compare with`,
+    ]]),
+  ]);
+}

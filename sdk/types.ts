@@ -2,7 +2,7 @@
  * What goes into and comes out of the SDK's calls.
  * @module
  */
-import type { EngineSettings } from "../plugins/internvl/mod.ts";
+import type { DeviceIds, EngineSettings } from "../plugins/internvl/mod.ts";
 import type { Device } from "../plugins/onnx/mod.ts";
 import type {
   FinishReason,
@@ -21,6 +21,8 @@ import type { Json, RunEvent, RunStore, StoreError } from "../pipeline/mod.ts";
 export interface LoadOptions {
   /** Where the model computes. Default `"cpu"`. */
   readonly device?: Device;
+  /** Index of the GPU, or one for the vision half and one for the language half. Default 0. */
+  readonly deviceId?: number | DeviceIds;
   /** Threads inside one operator. Default: the machine's cores. */
   readonly threads?: number;
   /**

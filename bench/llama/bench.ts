@@ -18,10 +18,11 @@ import { ffiBackend } from "../../plugins/onnx/mod.ts";
 import { openBandwidthProbe } from "../bandwidth.ts";
 import { bareSteps } from "../bare.ts";
 import { anyPrompt, endless, loadPart, openFixture } from "../fixture.ts";
+import type { Peer } from "../peer.ts";
 import type { Scratch } from "../scratch.ts";
 import { median, pairedRatio } from "../stats.ts";
 import { writeGguf } from "./gguf.ts";
-import { openPeer, type Peer, peerProblem } from "./peer.ts";
+import { openLlama, peerProblem } from "./peer.ts";
 
 /** Ours and theirs, tokens per second. */
 export interface Pair {
@@ -95,7 +96,7 @@ export async function benchLlama(
   if (problem === undefined) {
     const gguf = scratch.path("noise.gguf");
     await writeGguf(gguf, language);
-    peer = await openPeer(gguf, threads, longest);
+    peer = await openLlama(gguf, threads, longest);
   }
   try {
     const weights = memoryEstimate(config, tensors).weights.language;
@@ -103,7 +104,7 @@ export async function benchLlama(
       ...await measure({ dir, language, weights, peer, rounds, longest }),
       threads,
       problem,
-      system: peer?.system,
+      system: peer?.about,
     };
   } finally {
     await peer?.[Symbol.asyncDispose]();
@@ -142,7 +143,9 @@ function measure(
       });
     const theirs = (context: number) =>
       Effect.promise(async () =>
-        peer === undefined ? NaN : median(await peer.decode(context, STEPS))
+        peer === undefined
+          ? NaN
+          : median(await peer.ask<number[]>({ decode: STEPS, context }))
       );
     const decode: DecodeAt[] = [];
     for (const context of CONTEXTS) {
@@ -186,7 +189,9 @@ function measure(
     const ours: number[] = [], llama: number[] = [];
     for (let round = 0; round < Math.max(2, Math.ceil(rounds / 2)); round++) {
       if (peer !== undefined) {
-        llama.push(yield* Effect.promise(() => peer.prefill(PROMPT)));
+        llama.push(
+          yield* Effect.promise(() => peer.ask<number>({ prefill: PROMPT })),
+        );
       } else llama.push(NaN);
       ours.push(yield* prefill(round + 1));
     }

@@ -34,10 +34,23 @@ import { makePromptRenderer } from "./prompt/renderer.ts";
 import { endTokenId, stopText } from "./prompt/template.ts";
 import { openTokenizer } from "./tokenizer/load.ts";
 
+/** A GPU for each half of a model. */
+export interface DeviceIds {
+  /** Index of the GPU for vision tower and projector. */
+  readonly vision: number;
+  /** Index of the GPU for the language model and its cache. */
+  readonly language: number;
+}
+
 /** How a checkpoint is put to work. */
 export interface InternVLOptions {
   /** Where the model computes. Default `"cpu"`. */
   readonly device?: Device;
+  /**
+   * Index of the GPU; default 0. With two numbers the vision tower and the projector stand on one GPU and
+   * the language model on another: visual tokens pass through host memory, 8 MB a tile at most.
+   */
+  readonly deviceId?: number | DeviceIds;
   /** Threads inside one operator. Default: the machine's cores. */
   readonly threads?: number;
   /** Type of weights and activations. Default: float32 on the CPU, float16 elsewhere. */
@@ -87,7 +100,10 @@ const load: (
   Backend | Scope.Scope
 > = Effect.fn("internvl.load")(
   function* (dir: string, options: InternVLOptions) {
-    const { device = "cpu", threads } = options;
+    const { device = "cpu", threads, deviceId = 0 } = options;
+    const ids = typeof deviceId === "number"
+      ? { vision: deviceId, language: deviceId }
+      : deviceId;
     const dtype = options.dtype ?? (device === "cpu" ? "float32" : "float16");
     const backend = yield* Backend;
     const checkpoint = yield* openCheckpoint(dir);
@@ -101,10 +117,17 @@ const load: (
     const session = (
       name: string,
       graph: typeof visionGraph,
-    ) => backend.load(graph(source, { dtype }), { device, threads, name });
+      deviceId = ids.vision,
+    ) =>
+      backend.load(graph(source, { dtype }), {
+        device,
+        deviceId,
+        threads,
+        name,
+      });
     const vision = yield* session("vision", visionGraph);
     const projector = yield* session("projector", projectorGraph);
-    const language = yield* session("language", languageGraph);
+    const language = yield* session("language", languageGraph, ids.language);
     const encoder = makeVisionEncoder(vision, config);
     const { quantization } = config;
     return Context.empty().pipe(

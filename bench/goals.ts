@@ -1,0 +1,122 @@
+/**
+ * The goals the figures are held against, all in one table: the last section.
+ * @module
+ */
+import type { LlamaBench } from "./llama/bench.ts";
+import type { StallBench } from "./stall.ts";
+import type { StepBench } from "./step.ts";
+import type { ChatBench, TowerBench } from "./torch/bench.ts";
+import type { ServeBench } from "./serve.ts";
+
+/** Figures of a run, by section; a section that was not measured or failed is missing. */
+export interface Figures {
+  readonly llama?: LlamaBench;
+  readonly tower?: TowerBench;
+  readonly chat?: ChatBench;
+  readonly step?: { readonly synthetic: StepBench };
+  readonly stall?: StallBench;
+  readonly serve?: ServeBench;
+}
+
+/** A goal and what was measured. */
+export interface Goal {
+  /** What is measured, against what. */
+  readonly measure: string;
+  /** The goal, for people. */
+  readonly goal: string;
+  /** The figure; `undefined` where it was not measured. */
+  readonly measured: number | undefined;
+  /** Whether the goal is reached; `undefined` where it was not measured. */
+  readonly reached: boolean | undefined;
+}
+
+const times = (n: number) => `${n} times`;
+const percents = (n: number) => `${n * 100} %`;
+
+/** Every goal, measured or not. */
+export function goals(figures: Figures): readonly Goal[] {
+  const { llama, tower, chat, step, stall, serve } = figures;
+  const list: Goal[] = [];
+  const least = (measure: string, goal: number, measured?: number) =>
+    list.push({
+      measure,
+      goal: `at least ${times(goal)}`,
+      measured,
+      reached: measured === undefined ? undefined : measured >= goal,
+    });
+  const most = (
+    measure: string,
+    goal: number,
+    unit: (n: number) => string,
+    measured?: number,
+  ) =>
+    list.push({
+      measure,
+      goal: `at most ${unit(goal)}`,
+      measured,
+      reached: measured === undefined ? undefined : measured <= goal,
+    });
+  for (const context of [256, 2048, 4096]) {
+    const at = llama?.decode.find((d) => d.context === context);
+    least(
+      `decode in 4 bits at a context of ${context}, against llama.cpp`,
+      1,
+      at?.ratio,
+    );
+  }
+  const share = llama === undefined
+    ? undefined
+    : Math.min(...llama.decode.map(({ bandwidthShare }) => bandwidthShare));
+  list.push({
+    measure:
+      "share of the memory's read bandwidth in decode, the least of them",
+    goal: "at least 80 %",
+    measured: share,
+    reached: share === undefined ? undefined : share >= 0.8,
+  });
+  least("prefill in 4 bits, against llama.cpp", 2, llama?.prefill.ratio);
+  least(
+    "8 requests at once, tokens/s against one request",
+    3.5,
+    serve?.together,
+  );
+  most(
+    "time to the first token of the second round, against the first",
+    0.05,
+    percents,
+    serve?.secondRound,
+  );
+  least(
+    "vision tower in w8a8, against PyTorch float32",
+    3,
+    tower?.w8a8.ratio,
+  );
+  least(
+    "vision tower in float32, against PyTorch float32",
+    1.2,
+    tower?.float32.ratio,
+  );
+  least(
+    "chat in int4 and w8a8, against the reference in PyTorch",
+    5,
+    chat?.quantized.ratio,
+  );
+  least(
+    "chat in float32, against the reference in PyTorch",
+    1.3,
+    chat?.float32.ratio,
+  );
+  most(
+    "overhead of a token over the bare Run, synthetic model",
+    0.01,
+    percents,
+    step?.synthetic.overhead,
+  );
+  most(
+    "longest gap of the event loop while decoding, ms",
+    10,
+    (n) => `${n} ms`,
+    stall?.chat.decode?.gap.ms,
+  );
+  return list;
+}
