@@ -158,7 +158,7 @@ def adopt(model: InternVLChat, tok: prompt.Tokenizer, folder: str) -> None:
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--work", required=True, help="folder for the tokenizer, the state and the log")
-    ap.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumed runs")
+    ap.add_argument("--minutes", type=float, default=120, help="processor time of one process in all, over all resumed runs")
     ap.add_argument("--decay-minutes", type=float, default=40, help="of it, the last part, in which the rate falls to nothing")
     ap.add_argument("--vision-minutes", type=float, default=0, help="of it, the first part, without questions")
     ap.add_argument("--processes", type=int, default=2)
@@ -167,6 +167,7 @@ def main() -> None:
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--lr", type=float, default=0.012, help="Muon's; AdamW's is a tenth")
     ap.add_argument("--aux", type=float, default=0.5, help="weight of the dense labels beside the answers")
+    ap.add_argument("--adam", type=float, default=0.0, help="AdamW for everything, at this rate: for a short run on a good checkpoint")
     ap.add_argument("--mix", default="", help="weights of the sorts of batch, as name=weight,...")
     ap.add_argument("--tower", default="labels,single", help="sorts of batch that train the vision tower")
     ap.add_argument("--init", default="", help="a checkpoint folder to start from")
@@ -206,7 +207,9 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     for name, p in model.named_parameters():
         inner = p.dim() == 2 and (".layers." in name or name.startswith("mlp1"))
         (matrices if inner else rest).append(p)
-    muon = Muon(matrices, lr=args.lr)
+    if args.adam:
+        matrices, rest = [], rest + matrices
+    muon = Muon(matrices or [nn.Parameter(torch.zeros(0))], lr=args.lr)
     adam = torch.optim.AdamW(rest, lr=args.lr / 10, betas=(0.9, 0.98), weight_decay=0.0)
     ema = copy.deepcopy(model) if chief else None
 
@@ -259,13 +262,13 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     total, tail = args.minutes * 60, max(1.0, args.decay_minutes * 60)
     clock = torch.zeros(2)
     while True:
-        start = time.time()
+        start = time.process_time()
         # Warm-up, a plateau, then down in a line.
         factor = min(1.0, (step - began + 1) / 30) * min(1.0, max(0.0, (total - spent) / tail))
         for group in muon.param_groups:
             group["lr"] = args.lr * factor
         for group in adam.param_groups:
-            group["lr"] = args.lr / 10 * factor
+            group["lr"] = (args.adam or args.lr / 10) * factor
         sort = "labels" if spent < args.vision_minutes * 60 else rng.choices(list(mix), list(mix.values()))[0]
         batch = maker.make(sort)
         visual, aux, parts, answer = None, 0.0, [0.0] * 4, 0.0
@@ -275,7 +278,8 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
                 tower = model.tower((batch["pixels"].float() / 255 - mean) / std)
             visual = model.project(tower)
             words = model.language_model.model.tok_embeddings.weight
-            aux, parts = heads.loss(tower, visual, words, batch["label_ids"], batch["label_boxes"], batch["label_patches"])
+            if args.aux:
+                aux, parts = heads.loss(tower, visual, words, batch["label_ids"], batch["label_boxes"], batch["label_patches"])
         loss = aux
         if sort != "labels":
             x = model.embed(batch["ids"], tok.context, visual)
@@ -293,7 +297,8 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
                 p.grad = torch.zeros_like(p)
         all_reduce([p.grad for p in matrices + rest], 1 / args.processes)
         nn.utils.clip_grad_norm_(rest, 1.0)
-        muon.step()
+        if matrices:
+            muon.step()
         adam.step()
         step += 1
         if chief:
@@ -301,8 +306,8 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
                 decay = min(0.995, (1 + step - began) / (10 + step - began))
                 for a, b in zip(ema.parameters(), model.parameters()):
                     a.lerp_(b, 1 - decay)
-        # The chief's clock and any process's wish to stop hold for all. A pause of the whole process is not training time.
-        clock[0] = min(time.time() - start, 30.0) if chief else 0.0
+        # The chief's clock, in processor time, and any process's wish to stop hold for all.
+        clock[0] = time.process_time() - start if chief else 0.0
         clock[1] = float(bool(stopped))
         all_reduce([clock], 1.0)
         spent += clock[0].item()
