@@ -231,7 +231,7 @@ export async function demo(
     ]];
   });
 
-  heading("5  batchChat of three: page.png, one.jpg, three.png");
+  heading("5  batchChat of four: page.png, one.jpg, three.png, chart.png");
   await scene("batch", async () => {
     const samples = [
       { question: "What is in the picture?", images: [picture("page.png")] },
@@ -240,6 +240,7 @@ export async function demo(
         question: "How many shapes are there?",
         images: [picture("three.png")],
       },
+      { question: "Which bar is the highest?", images: [picture("chart.png")] },
     ];
     const results = await nano.batchChat({ ...ask, samples });
     return results.map((result, i) => [samples[i]!.question, result]);

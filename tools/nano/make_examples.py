@@ -53,7 +53,7 @@ def pictures() -> dict[str, tuple[draw.Scene, int, int]]:
     return {
         "shapes.png": (shapes("red circle on the left", "blue square on the right"), SIZE, SIZE),
         "three.png": (shapes("orange triangle on the left", "purple diamond in the middle", "green star on the right", aspect=1.5), 672, SIZE),
-        "one.jpg": (shapes("purple ring in the middle", size=0.26, ground=(250, 248, 240)), SIZE, SIZE),
+        "one.jpg": (shapes("orange diamond in the middle", size=0.26, ground=(250, 248, 240)), SIZE, SIZE),
         "pair-1.png": (shapes("green star in the middle", size=0.24), SIZE, SIZE),
         "pair-2.png": (shapes("orange star in the middle", size=0.24), SIZE, SIZE),
         "chart.png": (chart(("green", 0.5), ("red", 0.85), ("blue", 0.3)), SIZE, SIZE),
