@@ -19,6 +19,7 @@ import { describe, faultText, OutputError, Reported } from "./faults.ts";
 import { graph } from "./graph.ts";
 import { helpText } from "./help.ts";
 import { inspect } from "./inspect.ts";
+import { mcp } from "./mcp.ts";
 import type { Models } from "./models.ts";
 import { quantize } from "./quantize.ts";
 import { run } from "./run.ts";
@@ -43,6 +44,7 @@ export const tessera = Command.make("tessera").pipe(
     graph,
     runs,
     serve,
+    mcp,
     dashboard,
     inspect,
     quantize,

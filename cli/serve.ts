@@ -13,6 +13,7 @@ import * as flags from "./flags.ts";
 import { embeddedModel, prepareStore } from "./models.ts";
 import { environment, Shell } from "./shell.ts";
 import { oneLine } from "./text.ts";
+import { version } from "./version.ts";
 
 const { model: _one, ...modelFlags } = flags.modelFlags;
 
@@ -124,7 +125,8 @@ export const servedFlags = {
   ),
 };
 
-const listening = {
+/** Where a server listens. */
+export const listening = {
   port: Flag.Int("port").pipe(
     Flag.withAlias("p"),
     Flag.filter(
@@ -144,7 +146,16 @@ const listening = {
   ),
 };
 
-const config = { ...servedFlags, ...listening, json: flags.json };
+const config = {
+  ...servedFlags,
+  ...listening,
+  mcp: Flag.Boolean("mcp").pipe(
+    Flag.withoutNegation,
+    Flag.withDescription("Serve agents at /mcp, too; see the mcp command"),
+    Flag.withDefault(false),
+  ),
+  json: flags.json,
+};
 
 /** What the flags of `serve` parse to. */
 export type ServeFlags = Command.Command.Config.Infer<typeof config>;
@@ -294,15 +305,17 @@ export const reloadOnHangUp = (
     (remove) => Effect.sync(remove),
   ));
 
-/** `serve` with its arguments parsed. */
-export const serveHandler = Effect.fn("cli.serve")(function* (
-  options: ServeFlags,
-) {
+/** Serves over HTTP until it is interrupted. */
+export const serveHttp = Effect.fnUntraced(function* (
+  options: Omit<ServeFlags, "mcp">,
+  more: Pick<ServeOptions, "mcp">,
+): Effect.fn.Return<never, Fault, Shell | Scope.Scope> {
   const shell = yield* Shell;
   const served = yield* serverOptions(options, options.host);
   const { serving } = yield* Effect.promise(() => import("../mod.ts"));
   const { port, hostname, models, reload } = yield* serving({
     ...served,
+    ...more,
     port: options.port,
     hostname: options.host,
   });
@@ -325,6 +338,13 @@ export const serveHandler = Effect.fn("cli.serve")(function* (
     `tessera: serving ${names.join(", ")} on ${url} (Ctrl-C stops)\n`,
   );
   return yield* Effect.never;
+});
+
+/** `serve` with its arguments parsed. */
+export const serveHandler = Effect.fn("cli.serve")(function* (
+  options: ServeFlags,
+) {
+  return yield* serveHttp(options, options.mcp ? { mcp: { version } } : {});
 }, Effect.scoped);
 
 /** The `serve` command. */

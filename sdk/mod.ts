@@ -12,6 +12,7 @@ export {
 export { InternVL } from "./internvl.ts";
 export { modelLayer } from "./layers.ts";
 export {
+  type McpServeOptions,
   serve,
   ServeError,
   type ServeModel,
@@ -19,6 +20,8 @@ export {
   type Server,
   type Serving,
   serving,
+  type ServingError,
+  servingMcp,
 } from "./serve.ts";
 export * from "./types.ts";
 export { stages, stageTimings } from "./stages.ts";

@@ -2,15 +2,25 @@
  * The HTTP server for programs: models from folders behind OpenAI's API.
  * @module
  */
-import { Cause, Context, Effect, Exit, Layer, ManagedRuntime } from "effect";
+import {
+  Cause,
+  Context,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  ManagedRuntime,
+} from "effect";
 import * as FetchHttpClient from "effect/http/FetchHttpClient";
 import * as Otlp from "effect/observability/Otlp";
 import type * as Scope from "effect/Scope";
+import type { Stdio } from "effect/Stdio";
 import { basename } from "node:path";
 import { type CheckpointError, MediaError } from "../nodes/errors.ts";
 import { VideoProcessor } from "../nodes/services.ts";
 import { makeMemoryStore, RunStore, type StoreError } from "../pipeline/mod.ts";
 import { openCheckpoint } from "../plugins/internvl/mod.ts";
+import { mcpHttp, mcpStdio } from "../plugins/mcp/mod.ts";
 import { imageProcessorWith } from "../plugins/media/mod.ts";
 import {
   defaultServerLimits,
@@ -19,12 +29,14 @@ import {
   type Listening,
   type ListenOptions,
   makeModelPool,
+  makeParts,
   makeServer,
   type ModelEntry,
   ModelPool,
   type ServedServices,
   type ServerLimits,
   type ServerOptions,
+  ServerParts,
 } from "../plugins/openai/mod.ts";
 import { layerSqlite } from "../plugins/sqlite/mod.ts";
 import { modelLayer } from "./layers.ts";
@@ -50,9 +62,26 @@ export interface ServeOptions extends ServerOptions, ListenOptions {
   readonly memoryBytes?: number;
   /** An OpenTelemetry collector that gets traces, metrics and logs, such as `http://127.0.0.1:4318`. */
   readonly otlp?: string;
+  /** Serves agents by the Model Context Protocol at `/mcp`, too; `version` is what they are told. */
+  readonly mcp?: { readonly version: string };
   /** Is told what is loaded and unloaded. */
   readonly onEvent?: (line: string) => void;
 }
+
+/** What is served to an agent. */
+export interface McpServeOptions extends Omit<ServeOptions, "mcp"> {
+  /** Version that clients are told. */
+  readonly version?: string;
+  /** Folder that relative paths start from. */
+  readonly folder?: string;
+}
+
+/** Why something cannot be served. */
+export type ServingError =
+  | CheckpointError
+  | ListenError
+  | StoreError
+  | ServeError;
 
 /** A server at work. */
 export interface Serving extends Listening {
@@ -101,6 +130,75 @@ function boundedVideos(
   };
 }
 
+/** Loads nothing yet, but finds out what cannot be served. */
+const openPool: (
+  options: Omit<ServeOptions, "mcp">,
+) => Effect.Effect<ModelPool, ServingError, Scope.Scope> = Effect.fnUntraced(
+  function* (options: Omit<ServeOptions, "mcp">) {
+    const limits: ServerLimits = { ...defaultServerLimits, ...options.limits };
+    const store = typeof options.store === "object"
+      ? options.store
+      : options.store === undefined || options.store === "memory"
+      ? makeMemoryStore()
+      : Context.get(yield* Layer.build(layerSqlite(options.store)), RunStore);
+    const entries: ModelEntry[] = [];
+    for (const { dir, name } of options.models) {
+      const id = name ?? (basename(dir.replace(/[\\/]+$/, "")) || dir);
+      if (!/^[\w.:-]{1,100}$/.test(id)) {
+        return yield* Effect.fail(
+          new ServeError(
+            `${
+              JSON.stringify(id)
+            } cannot be a model's name: letters, digits and _ . : - can; give one as NAME=DIR`,
+          ),
+        );
+      }
+      if (entries.some((entry) => entry.id === id)) {
+        return yield* Effect.fail(
+          new ServeError(
+            `two models are called ${id}; give each a name as NAME=DIR`,
+          ),
+        );
+      }
+      const layer = Layer.merge(
+        modelLayer(dir, { ...options.load, store }),
+        imageProcessorWith({
+          maxPixels: limits.maxPixels,
+          maxBytes: limits.maxImageBytes,
+        }),
+      );
+      entries.push({
+        id,
+        bytes: yield* memoryOf(dir, options.load?.device),
+        load: Effect.map(
+          Layer.build(Layer.fresh(layer)),
+          (context): Context.Context<ServedServices> =>
+            Context.add(
+              context,
+              VideoProcessor,
+              boundedVideos(Context.get(context, VideoProcessor), limits),
+            ),
+        ),
+      });
+    }
+    if (entries.length === 0) {
+      return yield* Effect.fail(new ServeError("there is no model to serve"));
+    }
+    return yield* makeModelPool(entries, {
+      ...(options.memoryBytes === undefined
+        ? {}
+        : { memoryBytes: options.memoryBytes }),
+      ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),
+    });
+  },
+);
+
+/** Loads the first model, so that the first request does not wait and a damaged one is found out at once. */
+const loadFirst = (pool: ModelPool): Effect.Effect<void, ServeError> =>
+  Effect.scoped(pool.use(pool.list()[0]!.id)).pipe(
+    Effect.mapError((error) => new ServeError(error.message)),
+  );
+
 /**
  * Serves models until the scope closes; then running requests get their time. Fails with
  * `CheckpointError` for a folder that is none, with `ListenError` for an address that is taken, with
@@ -124,87 +222,66 @@ function boundedVideos(
  */
 export const serving: (
   options: ServeOptions,
-) => Effect.Effect<
-  Serving,
-  CheckpointError | ListenError | StoreError | ServeError,
-  Scope.Scope
-> = Effect.fn("serving")(function* (options: ServeOptions) {
-  const limits: ServerLimits = { ...defaultServerLimits, ...options.limits };
-  const store = typeof options.store === "object"
-    ? options.store
-    : options.store === undefined || options.store === "memory"
-    ? makeMemoryStore()
-    : Context.get(yield* Layer.build(layerSqlite(options.store)), RunStore);
-  const entries: ModelEntry[] = [];
-  for (const { dir, name } of options.models) {
-    const id = name ?? (basename(dir.replace(/[\\/]+$/, "")) || dir);
-    if (!/^[\w.:-]{1,100}$/.test(id)) {
-      return yield* Effect.fail(
-        new ServeError(
-          `${
-            JSON.stringify(id)
-          } cannot be a model's name: letters, digits and _ . : - can; give one as NAME=DIR`,
-        ),
+) => Effect.Effect<Serving, ServingError, Scope.Scope> = Effect.fn("serving")(
+  function* (options: ServeOptions) {
+    const pool = yield* openPool(options);
+    const telemetry = options.otlp === undefined
+      ? Context.empty()
+      : yield* Layer.build(
+        Otlp.layerJson({
+          baseUrl: options.otlp,
+          resource: { serviceName: "tessera" },
+        }).pipe(Layer.provide(FetchHttpClient.layer)),
       );
-    }
-    if (entries.some((entry) => entry.id === id)) {
-      return yield* Effect.fail(
-        new ServeError(
-          `two models are called ${id}; give each a name as NAME=DIR`,
-        ),
-      );
-    }
-    const layer = Layer.merge(
-      modelLayer(dir, { ...options.load, store }),
-      imageProcessorWith({
-        maxPixels: limits.maxPixels,
-        maxBytes: limits.maxImageBytes,
+    const handler = yield* makeServer({
+      ...options,
+      ...(options.mcp === undefined ? {} : {
+        more: mcpHttp({
+          ...options.mcp,
+          ...(options.origins === undefined
+            ? {}
+            : { origins: options.origins }),
+        }),
       }),
+    }).pipe(
+      Effect.provideService(ModelPool, pool),
+      Effect.provideContext(telemetry),
     );
-    entries.push({
-      id,
-      bytes: yield* memoryOf(dir, options.load?.device),
-      load: Effect.map(
-        Layer.build(Layer.fresh(layer)),
-        (context): Context.Context<ServedServices> =>
-          Context.add(
-            context,
-            VideoProcessor,
-            boundedVideos(Context.get(context, VideoProcessor), limits),
-          ),
-      ),
+    const listening = yield* listen(handler, {
+      graceMs: options.limits?.graceMs ?? defaultServerLimits.graceMs,
+      ...options,
     });
-  }
-  const [first] = entries;
-  if (first === undefined) {
-    return yield* Effect.fail(new ServeError("there is no model to serve"));
-  }
-  const pool = yield* makeModelPool(entries, {
-    ...(options.memoryBytes === undefined
-      ? {}
-      : { memoryBytes: options.memoryBytes }),
-    ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),
-  });
-  const telemetry = options.otlp === undefined
-    ? Context.empty()
-    : yield* Layer.build(
-      Otlp.layerJson({
-        baseUrl: options.otlp,
-        resource: { serviceName: "tessera" },
-      }).pipe(Layer.provide(FetchHttpClient.layer)),
-    );
-  const handler = yield* makeServer(options).pipe(
-    Effect.provideService(ModelPool, pool),
-    Effect.provideContext(telemetry),
+    yield* loadFirst(pool);
+    return { ...listening, reload: pool.reload, models: pool };
+  },
+);
+
+/**
+ * Serves models to an agent over standard input and output, until the input ends: the Model Context
+ * Protocol with the tools `ask_image`, `ask_images`, `ask_video` and `read_text`.
+ */
+export const servingMcp: (
+  options: McpServeOptions,
+) => Effect.Effect<void, ServingError, Scope.Scope | Stdio> = Effect.fn(
+  "servingMcp",
+)(function* (options: McpServeOptions) {
+  const pool = yield* openPool(options);
+  yield* loadFirst(pool);
+  const { version = "0", folder } = options;
+  const services = Layer.mergeAll(
+    Layer.succeed(ModelPool, pool),
+    Layer.succeed(ServerParts, makeParts(options)),
   );
-  const listening = yield* listen(handler, {
-    graceMs: limits.graceMs,
-    ...options,
-  });
-  yield* Effect.scoped(pool.use(first.id)).pipe(
-    Effect.mapError((error) => new ServeError(error.message)),
-  );
-  return { ...listening, reload: pool.reload, models: pool };
+  const running = yield* Effect.forkScoped(Layer.launch(
+    mcpStdio({ version, ...(folder === undefined ? {} : { folder }) }).pipe(
+      Layer.provide(services),
+    ),
+  ));
+  // The server interrupts itself when its input has ended and everything is said.
+  const exit = yield* Fiber.await(running);
+  if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
+    return yield* Effect.failCause(Cause.die(Cause.squash(exit.cause)));
+  }
 });
 
 /** What to serve cannot be served. */

@@ -84,12 +84,12 @@ export function makeFront(
       return await inner(request, info);
     }
     const body = await readBody(request, parts.limits);
-    // A request of its own: the body is whole, and only known headers go on.
-    const headers = new Headers({ "content-type": "application/json" });
-    for (const name of ["user-agent", "traceparent", "tracestate", "accept"]) {
-      const value = request.headers.get(name);
-      if (value !== null) headers.set(name, value);
+    // A request of its own: the body is whole, and what was for the front stays here.
+    const headers = new Headers(request.headers);
+    for (const name of ["authorization", "cookie", "content-length", "host"]) {
+      headers.delete(name);
     }
+    headers.set("content-type", "application/json");
     return await inner(
       new Request(request.url, {
         method: "POST",

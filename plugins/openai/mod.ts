@@ -2,7 +2,9 @@
  * An OpenAI-compatible HTTP server over the models of this library.
  * @module
  */
+export { askText, type TextQuestion, type TextServices } from "./ask_text.ts";
 export { defaultServerLimits, type ServerLimits } from "./limits.ts";
+export { ServerParts } from "./parts.ts";
 export type { MediaPolicy } from "./media/resolve.ts";
 export {
   makeModelPool,
@@ -18,6 +20,7 @@ export {
   ListenError,
   type Listening,
   type ListenOptions,
+  makeParts,
   makeServer,
   type ServerHandler,
   type ServerOptions,

@@ -30,6 +30,12 @@ export interface ServerOptions {
   readonly hosts?: readonly string[];
   /** Origins of pages that may ask; default none. */
   readonly origins?: readonly string[];
+  /** Routes besides OpenAI's. */
+  readonly more?: Layer.Layer<
+    never,
+    Error,
+    HttpRouter.HttpRouter | ModelPool | ServerParts
+  >;
 }
 
 /** A server as a function. */
@@ -42,17 +48,22 @@ export interface ServerHandler {
   readonly drain: () => void;
 }
 
+/** Bounds and state of a server. */
+export const makeParts = (
+  { limits, media }: Pick<ServerOptions, "limits" | "media">,
+): ServerParts => ({
+  limits: { ...defaultServerLimits, ...limits },
+  media: media ?? {},
+  load: { inFlight: 0 },
+  state: { draining: false },
+});
+
 /** Makes a server of the models in the pool; it works as long as the scope is open. */
 export const makeServer: (
   options?: ServerOptions,
 ) => Effect.Effect<ServerHandler, never, ModelPool | Scope.Scope> = Effect
   .fnUntraced(function* (options: ServerOptions = {}) {
-    const parts: ServerParts = {
-      limits: { ...defaultServerLimits, ...options.limits },
-      media: options.media ?? {},
-      load: { inFlight: 0 },
-      state: { draining: false },
-    };
+    const parts = makeParts(options);
     const pool = yield* ModelPool;
     const services = Layer.mergeAll(
       Layer.succeed(ModelPool, pool),
@@ -60,7 +71,12 @@ export const makeServer: (
       HttpServer.layerServices,
     );
     const app = yield* HttpRouter.toHttpEffect(
-      Layer.provide(routes, services),
+      Layer.provide(
+        options.more === undefined
+          ? routes
+          : Layer.merge(routes, Layer.orDie(options.more)),
+        services,
+      ),
     );
     // The fiber of a request has what surrounds the server: tracer, logger, metrics.
     const around = Context.merge(

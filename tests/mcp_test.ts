@@ -1,0 +1,146 @@
+/**
+ * The Model Context Protocol: over HTTP in this process, and over standard input and output as a process.
+ */
+import assert from "node:assert/strict";
+import { shapes, withServer } from "./serve_kit.ts";
+
+const root = new URL("../", import.meta.url);
+const initialize = {
+  protocolVersion: "2025-06-18",
+  capabilities: {},
+  clientInfo: { name: "test", version: "1" },
+};
+const message = (id: number, method: string, params: object = {}) => ({
+  jsonrpc: "2.0",
+  id,
+  method,
+  params,
+});
+const call = (id: number, name: string, args: object) =>
+  message(id, "tools/call", { name, arguments: args });
+
+Deno.test("MCP over HTTP: tools are listed, answer, and say what is wrong", async () => {
+  await withServer({ mcp: { version: "1.2.3" } }, async ({ url }) => {
+    let session: string | undefined;
+    const send = async (body: object) => {
+      const response = await fetch(`${url}/mcp`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+          ...(session === undefined ? {} : {
+            "mcp-session-id": session,
+            "mcp-protocol-version": "2025-06-18",
+          }),
+        },
+        body: JSON.stringify(body),
+      });
+      session ??= response.headers.get("mcp-session-id") ?? undefined;
+      const text = await response.text();
+      const data = /^data: (.*)$/m.exec(text)?.[1] ?? text;
+      return data === "" ? undefined : JSON.parse(data);
+    };
+    const hello = await send(message(1, "initialize", initialize));
+    assert.deepEqual(hello.result.serverInfo.name, "tessera");
+    assert.equal(hello.result.serverInfo.version, "1.2.3");
+    await send({ jsonrpc: "2.0", method: "notifications/initialized" });
+    const { result } = await send(message(2, "tools/list"));
+    assert.deepEqual(
+      result.tools.map(({ name }: { name: string }) => name).toSorted(),
+      ["ask_image", "ask_images", "ask_video", "read_text"],
+    );
+    const seen = await send(call(3, "ask_image", {
+      image: shapes,
+      question: "What is in the picture?",
+    }));
+    assert.match(seen.result.structuredContent.answer, /red circle/);
+    const wrong = await send(call(4, "ask_image", {
+      image: "http://127.0.0.1/x.png",
+      question: "What is it?",
+    }));
+    assert.equal(wrong.result.isError, true);
+    assert.match(wrong.result.content[0].text, /public internet/);
+    // Over HTTP no file of the server is read, whatever the agent calls it.
+    const file = await send(call(5, "read_text", { image: "/etc/passwd" }));
+    assert.equal(file.result.isError, true);
+    const page = await fetch(`${url}/mcp`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        origin: "https://evil.example",
+      },
+      body: JSON.stringify(message(6, "initialize", initialize)),
+    });
+    assert.equal(page.status, 403);
+    await page.body?.cancel();
+  });
+});
+
+Deno.test("the process: MCP over standard input and output, and its end", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--no-check",
+      "--no-prompt",
+      "--config",
+      new URL("deno.json", root).pathname,
+      "--allow-read",
+      "--allow-env",
+      "--allow-ffi",
+      "--allow-sys",
+      "--allow-write",
+      new URL("cli.ts", root).pathname,
+      ...["mcp", "--store", "none"],
+    ],
+    cwd: new URL("examples", root),
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1", TESSERA_CWD: "" },
+  }).spawn();
+  const errors = new Response(child.stderr).text();
+  const writer = child.stdin.getWriter();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let out = "";
+  const send = (body: object) =>
+    writer.write(new TextEncoder().encode(`${JSON.stringify(body)}\n`));
+  const answer = async (id: number) => {
+    while (true) {
+      const lines = out.split("\n");
+      for (const line of lines.slice(0, -1)) {
+        const parsed = JSON.parse(line);
+        if (parsed.id === id) return parsed;
+      }
+      const { value, done } = await reader.read();
+      if (done) throw new Error(`it ended: ${await errors}`);
+      out += value;
+    }
+  };
+  await send(message(1, "initialize", initialize));
+  assert.equal((await answer(1)).result.serverInfo.name, "tessera");
+  await send({ jsonrpc: "2.0", method: "notifications/initialized" });
+  await send(call(2, "ask_image", {
+    image: "images/shapes.png",
+    question: "What is in the picture?",
+  }));
+  assert.match((await answer(2)).result.structuredContent.answer, /red circle/);
+  await send(call(3, "ask_video", {
+    video: "videos/moving.mp4",
+    question: "Which way does it move?",
+    frames: 2,
+    max_tokens: 8,
+  }));
+  const video = await answer(3);
+  assert.ok(!video.result.isError, JSON.stringify(video));
+  await send(call(4, "ask_image", {
+    image: "../deno.json",
+    question: "What is it?",
+  }));
+  const outside = await answer(4);
+  assert.equal(outside.result.isError, true);
+  assert.match(outside.result.content[0].text, /folder/);
+  await writer.close();
+  const { code } = await child.status;
+  await reader.cancel();
+  assert.equal(code, 0, await errors);
+});
