@@ -3,7 +3,12 @@
  * @module
  */
 import * as Effect from "effect/Effect";
-import type { ChatRequest, ChatResult } from "../mod.ts";
+import type {
+  ChatAlternative,
+  ChatRequest,
+  ChatResult,
+  TokenAlternative,
+} from "../mod.ts";
 import type { Fault } from "./faults.ts";
 import { attempt, type Model } from "./models.ts";
 import { makePainter, runProgress } from "./progress.ts";
@@ -28,10 +33,32 @@ export interface JsonResult {
   readonly usage: JsonUsage;
   /** `stop` or `length`. */
   readonly finish_reason: string;
+  /** Probabilities of the tokens, where `--logprobs` asks for them. */
+  readonly logprobs?: readonly JsonLogprob[];
+  /** The other answers, where `--n` asks for several. */
+  readonly alternatives?: readonly JsonAlternative[];
   /** Milliseconds by stage. */
   readonly timings: Readonly<Record<string, number>>;
   /** The run in the run store. */
   readonly run_id: string;
+}
+
+/** One of several answers. */
+export type JsonAlternative = Pick<
+  JsonResult,
+  "response" | "usage" | "finish_reason" | "logprobs"
+>;
+
+/** A token and its probability, as OpenAI's API names them. */
+export interface JsonLogprob {
+  /** Its text. */
+  readonly token: string;
+  /** Natural logarithm of its probability. */
+  readonly logprob: number;
+  /** Its bytes, which may be a part of a character. */
+  readonly bytes: readonly number[];
+  /** The likeliest tokens at its place. */
+  readonly top_logprobs: readonly Omit<JsonLogprob, "top_logprobs">[];
 }
 
 /** Token counts under their JSON names. */
@@ -46,19 +73,42 @@ export interface JsonUsage {
 
 /** A result under its JSON names; milliseconds to three places. */
 export function jsonResult(result: ChatResult): JsonResult {
+  const { response, ...rest } = jsonAlternative(result);
   return {
-    response: result.response,
+    response,
     history: result.history,
-    usage: {
-      prompt_tokens: result.usage.promptTokens,
-      image_tokens: result.usage.imageTokens,
-      completion_tokens: result.usage.completionTokens,
-    },
-    finish_reason: result.finishReason,
+    ...rest,
+    ...(result.alternatives === undefined
+      ? {}
+      : { alternatives: result.alternatives.map(jsonAlternative) }),
     timings: roundTimings(result.timings),
     run_id: result.runId,
   };
 }
+
+const jsonAlternative = (
+  { response, usage, finishReason, logprobs }: ChatAlternative,
+): JsonAlternative => ({
+  response,
+  usage: {
+    prompt_tokens: usage.promptTokens,
+    image_tokens: usage.imageTokens,
+    completion_tokens: usage.completionTokens,
+  },
+  finish_reason: finishReason,
+  ...(logprobs === undefined ? {} : {
+    logprobs: logprobs.map((token) => ({
+      ...jsonToken(token),
+      top_logprobs: token.top.map(jsonToken),
+    })),
+  }),
+});
+
+const jsonToken = ({ text, logprob, bytes }: TokenAlternative) => ({
+  token: text,
+  logprob,
+  bytes: [...bytes],
+});
 
 /** Milliseconds to three places. */
 export function roundTimings(
@@ -101,6 +151,11 @@ export const answer: (
       yield* shell.write(`${jsonText(jsonResult(result))}\n`);
     } else if (!streams) {
       yield* shell.write(`${printable(result.response)}\n`);
+    }
+    if (!options.json) {
+      for (const [i, { response }] of (result.alternatives ?? []).entries()) {
+        yield* shell.write(`\n[${i + 2}]\n${printable(response)}\n`);
+      }
     }
     warnUnrecorded(shell, result.storeError);
     if (shell.canRepaint) {

@@ -13,6 +13,7 @@ import { jsonResult, warnUnrecorded } from "./answer.ts";
 import { checked } from "./chat.ts";
 import { describe, type Fault, Reported, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
+import { generationFlags, idleSettings } from "./generation.ts";
 import { idKey, type Job, openOutput, readJobs } from "./jsonl.ts";
 import { attempt, openModel } from "./models.ts";
 import { jobsLine, makePainter, rate } from "./progress.ts";
@@ -51,7 +52,7 @@ const config = {
   ),
   ...flags.tilingFlags,
   system: flags.system,
-  ...flags.generationFlags,
+  ...generationFlags,
 };
 
 /** What the flags of `batch` parse to. */
@@ -72,7 +73,7 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
     }
     return readJobs(options.input);
   });
-  const idle = flags.idleSettings(options);
+  const idle = idleSettings(options);
   if (idle !== undefined) shell.warn(`tessera: ${idle}\n`);
   const output = yield* Effect.acquireRelease(
     checked(() => openOutput(options.output, options)),

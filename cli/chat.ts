@@ -11,6 +11,7 @@ import type { ChatRequest } from "../mod.ts";
 import { answer } from "./answer.ts";
 import { type Fault, InputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
+import { generationFlags, idleSettings } from "./generation.ts";
 import { openModel } from "./models.ts";
 import { Shell } from "./shell.ts";
 
@@ -43,7 +44,7 @@ const config = {
     Flag.optional,
   ),
   system: flags.system,
-  ...flags.generationFlags,
+  ...generationFlags,
   json: flags.json,
   dump: flags.dump,
   question: flags.question.pipe(Argument.optional),
@@ -108,7 +109,7 @@ export const chatHandler = Effect.fn("cli.chat")(function* (
     for (const image of options.image) flags.requireFile("picture", image);
     if (video !== undefined) flags.requireFile("video", video);
   });
-  const idle = flags.idleSettings(options);
+  const idle = idleSettings(options);
   if (idle !== undefined) shell.warn(`tessera: ${idle}\n`);
 
   if (Option.isNone(options.question)) {

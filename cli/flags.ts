@@ -6,57 +6,18 @@ import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as Flag from "effect/cli/Flag";
 import type { AskOptions, LoadOptions } from "../mod.ts";
-import type { GenerationSettings, History } from "../nodes/values.ts";
+import type { History } from "../nodes/values.ts";
 import {
   fileReason,
   InputError,
   requireFileFault,
   UsageError,
 } from "./faults.ts";
+import { compact, defined, path, ranged } from "./flag_kit.ts";
+import { type GenerationFlags, generationSettings } from "./generation.ts";
 import type { ModelChoice } from "./models.ts";
 
-const defined = <A>(value: Option.Option<A>): A | undefined =>
-  Option.getOrUndefined(value);
-
-/** An object without its undefined fields. */
-function compact<T extends Record<string, unknown>>(
-  fields: T,
-): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(
-    Object.entries(fields).filter(([, value]) => value !== undefined),
-  ) as { [K in keyof T]?: Exclude<T[K], undefined> };
-}
-
-/** An optional number in a range. */
-export function ranged(
-  flag: Flag.Flag<number>,
-  metavar: string,
-  text: string,
-  range: {
-    readonly min?: number;
-    readonly above?: number;
-    readonly max?: number;
-  },
-): Flag.Flag<Option.Option<number>> {
-  const { min, above, max } = range;
-  const wanted = [
-    ...(min === undefined ? [] : [`at least ${min}`]),
-    ...(above === undefined ? [] : [`greater than ${above}`]),
-    ...(max === undefined ? [] : [`at most ${max}`]),
-  ].join(" and ");
-  return flag.pipe(
-    Flag.filter(
-      (value) =>
-        (min === undefined || value >= min) &&
-        (above === undefined || value > above) &&
-        (max === undefined || value <= max),
-      (value) => `Expected a number ${wanted}, got ${value}`,
-    ),
-    Flag.withMetavar(metavar),
-    Flag.withDescription(text),
-    Flag.optional,
-  );
-}
+export { path, ranged } from "./flag_kit.ts";
 
 function text(
   flag: Flag.Flag<string>,
@@ -69,12 +30,6 @@ function text(
     Flag.optional,
   );
 }
-
-/** A flag whose value names a file or a folder. */
-export const path = (name: string): Flag.Flag<string> =>
-  Flag.String(name).pipe(
-    Flag.filter((value) => value !== "", () => "Expected a path"),
-  );
 
 /** An argument that names something, so that an empty one is a mistake. */
 export const named = (name: string): Argument.Argument<string> =>
@@ -204,116 +159,6 @@ export const dump: Flag.Flag<Option.Option<string>> = text(
   "DIR",
   "Store what passed every port: .npy tensors and .txt files",
 );
-
-/** Generation settings, named as in Hugging Face `generate`. */
-export const generationFlags = {
-  maxNewTokens: ranged(
-    Flag.Int("max-new-tokens"),
-    "N",
-    "Longest answer in tokens; default: 1024",
-    { min: 1 },
-  ),
-  doSample: Flag.Boolean("do-sample").pipe(
-    Flag.withoutNegation,
-    Flag.withDescription("Sample instead of taking the most likely token"),
-    Flag.withDefault(false),
-  ),
-  temperature: ranged(
-    Flag.Finite("temperature"),
-    "X",
-    "With --do-sample: divides the logits; default: 1",
-    { above: 0 },
-  ),
-  topK: ranged(
-    Flag.Int("top-k"),
-    "N",
-    "With --do-sample: keep the N most likely tokens, 0 for all; default: 50",
-    { min: 0 },
-  ),
-  topP: ranged(
-    Flag.Finite("top-p"),
-    "X",
-    "With --do-sample: keep this much probability; default: 1",
-    { above: 0, max: 1 },
-  ),
-  minP: ranged(
-    Flag.Finite("min-p"),
-    "X",
-    "With --do-sample: drop tokens below this share of the best; default: 0",
-    { min: 0, max: 1 },
-  ),
-  repetitionPenalty: ranged(
-    Flag.Finite("repetition-penalty"),
-    "X",
-    "Above 1: less repetition; default: 1",
-    { above: 0 },
-  ),
-  seed: ranged(
-    Flag.Int("seed"),
-    "N",
-    "With --do-sample: the same seed gives the same answer",
-    { min: 0, max: Number.MAX_SAFE_INTEGER },
-  ),
-  stop: Flag.String("stop").pipe(
-    Flag.withMetavar("TEXT"),
-    Flag.withDescription("End the answer before this text; may be repeated"),
-    Flag.atLeast(0),
-  ),
-};
-
-/** What {@link generationFlags} parse to. */
-export interface GenerationFlags {
-  /** `--max-new-tokens`. */
-  readonly maxNewTokens: Option.Option<number>;
-  /** `--do-sample`. */
-  readonly doSample: boolean;
-  /** `--temperature`. */
-  readonly temperature: Option.Option<number>;
-  /** `--top-k`. */
-  readonly topK: Option.Option<number>;
-  /** `--top-p`. */
-  readonly topP: Option.Option<number>;
-  /** `--min-p`. */
-  readonly minP: Option.Option<number>;
-  /** `--repetition-penalty`. */
-  readonly repetitionPenalty: Option.Option<number>;
-  /** `--seed`. */
-  readonly seed: Option.Option<number>;
-  /** `--stop`. */
-  readonly stop: readonly string[];
-}
-
-/** The settings that {@link generationFlags} ask for; only what was given. */
-export function generationSettings(flags: GenerationFlags): GenerationSettings {
-  return compact({
-    maxNewTokens: defined(flags.maxNewTokens),
-    doSample: flags.doSample ? true : undefined,
-    temperature: defined(flags.temperature),
-    topK: defined(flags.topK),
-    topP: defined(flags.topP),
-    minP: defined(flags.minP),
-    repetitionPenalty: defined(flags.repetitionPenalty),
-    seed: defined(flags.seed),
-    stop: flags.stop.length === 0 ? undefined : flags.stop,
-  });
-}
-
-/** A note about settings that do nothing, or nothing to note. */
-export function idleSettings(flags: GenerationFlags): string | undefined {
-  if (flags.doSample) return undefined;
-  const idle = Object.entries({
-    "--temperature": flags.temperature,
-    "--top-k": flags.topK,
-    "--top-p": flags.topP,
-    "--min-p": flags.minP,
-    "--seed": flags.seed,
-  }).filter(([, value]) => Option.isSome(value)).map(([name]) => name);
-  return idle.length === 0
-    ? undefined
-    : `${idle.join(", ")} ${
-      idle.length === 1 ? "has" : "have"
-    } no effect without --do-sample`;
-}
 
 /** What every question takes, from the flags. */
 export function askOptions(

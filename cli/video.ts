@@ -11,6 +11,7 @@ import { answer } from "./answer.ts";
 import { checked, readQuestion } from "./chat.ts";
 import { type Fault, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
+import { generationFlags, idleSettings } from "./generation.ts";
 import { openModel } from "./models.ts";
 import { Shell } from "./shell.ts";
 
@@ -45,7 +46,7 @@ const config = {
   start: seconds("start", "Where to begin; default: the beginning"),
   end: seconds("end", "Where to end; default: the end"),
   system: flags.system,
-  ...flags.generationFlags,
+  ...generationFlags,
   json: flags.json,
   dump: flags.dump,
   question: flags.question,
@@ -68,7 +69,7 @@ export const videoHandler = Effect.fn("cli.video")(function* (
     );
   }
   yield* checked(() => flags.requireFile("video", options.video));
-  const idle = flags.idleSettings(options);
+  const idle = idleSettings(options);
   if (idle !== undefined) shell.warn(`tessera: ${idle}\n`);
   const question = yield* readQuestion(options.question);
   const video: VideoClip = {

@@ -32,6 +32,7 @@ import { stageTimings } from "./stages.ts";
 import type {
   AskOptions,
   BatchRequest,
+  ChatAlternative,
   ChatRequest,
   ChatResult,
 } from "./types.ts";
@@ -184,8 +185,23 @@ function chatResult(
     history: [...(history ?? []), turn],
     usage: completion.usage,
     finishReason: completion.finishReason,
+    ...(completion.logprobs === undefined
+      ? {}
+      : { logprobs: completion.logprobs }),
+    ...(completion.alternatives === undefined
+      ? {}
+      : { alternatives: completion.alternatives.map(alternative) }),
     timings: stageTimings(nodes),
     runId,
     ...(storeError === undefined ? {} : { storeError }),
   };
 }
+
+const alternative = (
+  { text, usage, finishReason, logprobs }: Completion,
+): ChatAlternative => ({
+  response: text,
+  usage,
+  finishReason,
+  ...(logprobs === undefined ? {} : { logprobs }),
+});

@@ -10,6 +10,7 @@ import type {
   History,
   ImageSource,
   Sample,
+  TokenLogprob,
   Turn,
   Usage,
   VideoClip,
@@ -90,6 +91,10 @@ export interface ChatResult {
   readonly usage: Usage;
   /** Why it ended. */
   readonly finishReason: FinishReason;
+  /** Probabilities of the generated tokens, where `generation.logprobs` asks for them. */
+  readonly logprobs?: readonly TokenLogprob[];
+  /** The other answers, where `generation.n` asks for several. */
+  readonly alternatives?: readonly ChatAlternative[];
   /** Milliseconds by stage: load, tile, thumbnail, vision-encode, project, prompt-template, prefill,
    * decode. */
   readonly timings: Readonly<Record<string, number>>;
@@ -97,6 +102,18 @@ export interface ChatResult {
   readonly runId: string;
   /** Why the run could not be recorded, if so: a full disk costs the record, never the answer. */
   readonly storeError?: StoreError;
+}
+
+/** One of several answers to the same question. */
+export interface ChatAlternative {
+  /** The answer. */
+  readonly response: string;
+  /** Token counts. */
+  readonly usage: Usage;
+  /** Why it ended. */
+  readonly finishReason: FinishReason;
+  /** Probabilities of its tokens, where they are asked for. */
+  readonly logprobs?: readonly TokenLogprob[];
 }
 
 /** Several independent questions. */
