@@ -2,7 +2,7 @@
  * Flags that several commands share, and what they become.
  * @module
  */
-import * as Option from "effect/Option";
+import type * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as Flag from "effect/cli/Flag";
 import type { AskOptions, LoadOptions } from "../mod.ts";
