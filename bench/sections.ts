@@ -362,7 +362,7 @@ const chat: Section = {
   about: "a whole answer about a picture, against the reference in PyTorch",
   title: "Chat: a picture of 12 megapixels, end to end, synthetic model",
   measure: async (place, rounds) => {
-    const figures = await benchChat(place, Math.max(2, rounds >> 1));
+    const figures = await benchChat(place, Math.max(1, rounds >> 1));
     const { tiles, promptTokens, tokens, threads } = figures;
     return {
       figures: { ...figures },

@@ -101,7 +101,7 @@ export async function benchTower(
         Effect.promise(() => torch.ask<number>({ vision }));
       sides.push(["torchFloat32", ask("float32")]);
     }
-    const times = yield* inTurns(sides, rounds);
+    const times = yield* inTurns(sides, rounds, 1);
     if (torch !== undefined) {
       // By itself: PyTorch holds the weights in one type at a time.
       const ask = () => torch.ask<number>({ vision: "bfloat16" });
@@ -175,7 +175,7 @@ export async function benchChat(
       Effect.promise(() => torch.ask<number>(command)),
     ]);
   }
-  const times = await Effect.runPromise(inTurns(sides, rounds));
+  const times = await Effect.runPromise(inTurns(sides, rounds, 0));
   return {
     torch: torch?.about,
     threads,
@@ -190,13 +190,14 @@ export async function benchChat(
 
 type Times = Record<string, number[]>;
 
-/** Each side once to warm up, then `rounds` times in turns. */
+/** Each side `warm` times for nothing, then `rounds` times in turns. */
 const inTurns = Effect.fnUntraced(function* (
   sides: readonly (readonly [string, Effect.Effect<number, unknown>])[],
   rounds: number,
+  warm: number,
 ) {
   const times: Times = {};
-  for (let round = -1; round < rounds; round++) {
+  for (let round = -warm; round < rounds; round++) {
     for (const [name, side] of sides) {
       const ms = yield* side;
       if (round >= 0) (times[name] ??= []).push(ms);
