@@ -266,6 +266,8 @@ export const otherVariants: readonly Variant[] = [
     name: `int8, vision ${vision}`,
     options: { weights: "int8", vision },
   })),
+  { name: "w8a8, vision float", options: { weights: "w8a8", vision: "float" } },
+  { name: "w8a8, all defaults", options: { weights: "w8a8" } },
   { name: "int8, all defaults", options: { weights: "int8" } },
   { name: "int4, all defaults", options: { weights: "int4" } },
 ];
@@ -324,9 +326,12 @@ export async function benchQuality(
     nano: await measure(nano, [...decoderVariants, ...otherVariants], asked),
     synthetic: await measure(
       synthetic,
-      decoderVariants.filter(({ options }) =>
-        options.symmetric || options.blockSize === 32
-      ),
+      [
+        ...decoderVariants.filter(({ options }) =>
+          options.symmetric || options.blockSize === 32
+        ),
+        { name: "w8a8", options: { weights: "w8a8", vision: "float" } },
+      ],
       random,
     ),
     tokens: {

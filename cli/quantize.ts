@@ -32,8 +32,11 @@ const config = {
     Flag.withMetavar("DIR"),
     Flag.withDescription("New or empty folder to write into (required)"),
   ),
-  weights: Flag.Literals("weights", ["int4", "int8"]).pipe(
-    Flag.withDescription("Bits of the decoder's weights (required)"),
+  weights: Flag.Literals("weights", ["int4", "int8", "w8a8"]).pipe(
+    Flag.withDescription(
+      "The decoder's weights (required): int4 is the smallest and generates fastest, int8 loses next to " +
+        "nothing, w8a8 is as large and reads long prompts fastest",
+    ),
   ),
   block: Flag.Literals("block", ["32", "64", "128"]).pipe(
     Flag.withDescription(
@@ -56,7 +59,7 @@ const config = {
     Flag.optional,
   ),
   head: Flag.Literals("head", ["int4", "int8", "float"]).pipe(
-    Flag.withDescription("Output head; default: as --weights"),
+    Flag.withDescription("Output head; default: int4 with int4, else int8"),
     Flag.optional,
   ),
   embedding: Flag.Literals("embedding", ["int4", "int8", "float"]).pipe(
@@ -241,6 +244,10 @@ export const quantize = Command.make("quantize", config, quantizeHandler).pipe(
     {
       command: "tessera quantize --model DIR --out DIR-int4 --weights int4",
       description: "A quarter of the memory, and the fastest",
+    },
+    {
+      command: "tessera quantize --model DIR --out DIR-w8a8 --weights w8a8",
+      description: "For many pictures and short answers",
     },
     {
       command:

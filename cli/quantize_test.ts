@@ -109,7 +109,7 @@ Deno.test("quantize: a table for people, and one line for what is wrong", async 
     const wrong: [string[], RegExp][] = [
       [[...base], /--weights is missing/],
       [["quantize", "--out", dir, "--weights", "int4"], /--model is missing/],
-      [[...base, "--weights", "int5"], /expected int4, int8/],
+      [[...base, "--weights", "int5"], /expected int4, int8, w8a8/],
       [[...base, "--weights", "int4", "--block", "16"], /expected 32, 64, 128/],
       [
         [...base, "--weights", "int4", "--symmetric", "--asymmetric"],

@@ -19,12 +19,14 @@ const BlocksFile = Schema.Struct({
   symmetric: Schema.Boolean,
 });
 const W8A8File = Schema.Struct({ type: Schema.Literal("w8a8") });
-const RoleFile = Schema.Union([FloatFile, BlocksFile]);
+// Rows are looked up in the embedding, and the head computes one row: neither gains by w8a8.
+const TableFile = Schema.Union([FloatFile, BlocksFile]);
+const LayersFile = Schema.Union([FloatFile, BlocksFile, W8A8File]);
 const QuantizationFile = Schema.Struct({
-  vision: Schema.Union([FloatFile, BlocksFile, W8A8File]),
-  language: RoleFile,
-  head: RoleFile,
-  embedding: RoleFile,
+  vision: LayersFile,
+  language: LayersFile,
+  head: TableFile,
+  embedding: TableFile,
 });
 
 /** Reads `quantization_config`; a text says what is wrong with it. */

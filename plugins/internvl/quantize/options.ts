@@ -9,8 +9,11 @@ import type { Quantization, Scheme } from "./scheme.ts";
 
 /** How a checkpoint is to be quantized. */
 export interface QuantizeOptions {
-  /** Bits of the decoder's weights. */
-  readonly weights: "int4" | "int8";
+  /**
+   * The decoder: `int4` is the smallest and generates fastest, `int8` loses next to nothing, `w8a8` is as
+   * large as that and reads long prompts fastest on a CPU.
+   */
+  readonly weights: "int4" | "int8" | "w8a8";
   /**
    * Numbers that share a scale. Default: what computes fastest on a CPU, 64 where they have 4 bits, 128
    * where they have 8.
@@ -23,7 +26,10 @@ export interface QuantizeOptions {
    * only save memory. Default `"w8a8"`.
    */
   readonly vision?: "w8a8" | "int8" | "int4" | "float";
-  /** Output head. Default: as {@link weights}; where it shares the embedding's weights, as that. */
+  /**
+   * Output head. Default: `"int4"` where {@link weights} are, else `"int8"`. Where it shares the
+   * embedding's weights, as that.
+   */
   readonly head?: "int4" | "int8" | "float";
   /** Embedding table. Default `"int8"`: only rows are looked up, so bits cost no time. */
   readonly embedding?: "int4" | "int8" | "float";
@@ -31,7 +37,7 @@ export interface QuantizeOptions {
 
 /** What {@link QuantizeOptions} may hold, for callers whose types nobody has checked. */
 const Options = Schema.Struct({
-  weights: Schema.Literals(["int4", "int8"]),
+  weights: Schema.Literals(["int4", "int8", "w8a8"]),
   blockSize: Schema.optional(Schema.Literals([32, 64, 128])),
   symmetric: Schema.optional(Schema.Boolean),
   vision: Schema.optional(Schema.Literals(["w8a8", "int8", "int4", "float"])),
@@ -62,12 +68,13 @@ export function resolveQuantization(
       return `this model's head is its embedding table (tie_word_embeddings): head ${head} and embedding ${embedding} cannot both be had`;
     }
   }
+  const usual = weights === "int4" ? "int4" : "int8";
   // A tied table is read whole for every token, as a head is.
-  const table = embedding ?? (tied ? head ?? weights : "int8");
+  const table = embedding ?? (tied ? head ?? usual : "int8");
   return {
     vision: scheme(options.vision ?? "w8a8"),
     language: scheme(weights),
-    head: scheme(tied ? table : head ?? weights),
+    head: scheme(tied ? table : head ?? usual),
     embedding: scheme(table),
   };
 }

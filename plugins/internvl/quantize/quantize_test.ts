@@ -51,6 +51,7 @@ const variants: readonly [string, Omit<QuantizeSettings, "weights">][] = [
   ["int4", { vision: "int4", head: "int8", embedding: "int4" }],
   ["int8", { vision: "float", head: "float", embedding: "float" }],
   ["int8", { vision: "w8a8", symmetric: false, blockSize: 128 }],
+  ["w8a8", { vision: "w8a8" }],
 ];
 
 /** Random weights whose vocabulary is that of nano's tokenizer, and widths that fill no block. */
@@ -434,7 +435,7 @@ Deno.test("a damaged folder is refused with its file and tensor", async () => {
     [{ ...quantization, quant_method: "awq" }, /of "awq"; only what/],
     [{ ...quantization, version: 2 }, /version "2".*reads version 1/],
     [{ ...quantization, vision: undefined }, /vision/],
-    [{ ...quantization, language: { type: "w8a8" } }, /language/],
+    [{ ...quantization, head: { type: "w8a8" } }, /head/],
     [
       {
         ...quantization,
@@ -454,6 +455,10 @@ Deno.test("a damaged folder is refused with its file and tensor", async () => {
       /wqkv\.qweight has shape/,
     ],
     [{ ...quantization, vision: { type: "float" } }, /missing.*qkv\.weight/],
+    [
+      { ...quantization, language: { type: "w8a8" } },
+      /wqkv\.qweight has shape/,
+    ],
     ["int4", /must be an object/],
     [[], /must be an object/],
   ];
