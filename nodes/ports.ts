@@ -18,6 +18,7 @@ import {
   digestFileStat,
   digestText,
 } from "./digest.ts";
+import { type TensorPreview, tensorStats } from "./stats.ts";
 import type { Tensor as TensorHandle } from "./tensor.ts";
 import type {
   Completion as CompletionValue,
@@ -78,11 +79,10 @@ const tensorDigest = (tensor: TensorHandle): Effect.Effect<string> =>
     ),
   );
 
-const tensorPreview = (
-  tensor: TensorHandle,
-): { readonly dtype: string; readonly shape: readonly number[] } => ({
+const tensorPreview = (tensor: TensorHandle): TensorPreview => ({
   dtype: tensor.dtype,
   shape: [...tensor.shape],
+  ...tensorStats(tensor),
 });
 
 const describeSource = (source: ImageSourceValue): string =>
@@ -182,6 +182,7 @@ export const Image: PortType<"Image", ImageValue> = definePort({
     width: image.width,
     height: image.height,
     source: image.source ?? null,
+    ...(image.icon === undefined ? {} : { icon: image.icon }),
   }),
 });
 
@@ -411,6 +412,9 @@ export const Prompt: PortType<"Prompt", PromptValue> = definePort({
   }),
 });
 
+/** Tokens of an answer whose probabilities a preview shows. */
+const mostTokens = 2000;
+
 /** A finished answer. */
 export type Completion = CompletionValue;
 
@@ -426,6 +430,10 @@ export const Completion: PortType<"Completion", CompletionValue> = definePort({
     text: completion.text,
     finishReason: completion.finishReason,
     usage: { ...completion.usage },
+    ...(completion.logprobs === undefined ? {} : {
+      logprobs: completion.logprobs.slice(0, mostTokens)
+        .map(({ text, logprob }) => [text, Math.round(logprob * 1e4) / 1e4]),
+    }),
   }),
 });
 

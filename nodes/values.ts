@@ -14,6 +14,8 @@ export interface Image {
   readonly data: Uint8Array<ArrayBuffer>;
   /** Where it came from, for messages and the run store. */
   readonly source?: string;
+  /** A small picture of it for the run store, as a `data:` URL of a few KB. */
+  readonly icon?: string;
 }
 
 /** A picture to load: a path, a `file:` URL, the file's bytes, or pixels already decoded. */

@@ -9,7 +9,7 @@ import { ImageProcessor, type TileOptions } from "../../nodes/services.ts";
 import { hostTensor } from "../../nodes/tensor.ts";
 import type { Image, ImageSource, Tiles } from "../../nodes/values.ts";
 import { findTileGrid } from "./grid.ts";
-import type { ImageMessage, RawPixels } from "./image_worker.ts";
+import type { DecodedPixels, ImageMessage, RawPixels } from "./image_worker.ts";
 import { checkImage, isVerticalFirst, type PassOrder } from "./resample.ts";
 import { localPath } from "./source.ts";
 import { Pool, type Thread, ThreadError } from "./thread.ts";
@@ -113,16 +113,22 @@ export function imageProcessorWith(
           }
           // A copy: the caller keeps the bytes, and a view would drag its whole buffer along.
           const file = bytes ? source.slice().buffer : yield* localPath(source);
-          const { width, height, buffer } = yield* onWorker(
+          const { width, height, buffer, icon } = yield* onWorker(
             name,
             (thread) =>
-              thread.call<RawPixels>(
+              thread.call<DecodedPixels>(
                 { kind: "decode", file, maxBytes, maxPixels },
                 typeof file === "string" ? [] : [file],
               ),
           );
           const data = new Uint8Array(buffer);
-          const image: Image = { width, height, data, source: name };
+          const image: Image = {
+            width,
+            height,
+            data,
+            source: name,
+            ...(icon === undefined ? {} : { icon }),
+          };
           return image;
         },
       );

@@ -4,6 +4,7 @@
  */
 import { parentPort } from "node:worker_threads";
 import { DecodeError, decodePicture, loadSharp, type Sharp } from "./decode.ts";
+import { makeIcon } from "./icon.ts";
 import { Resampler, type ResizePlan, type RowResampler } from "./kernel.ts";
 import { PlainResampler } from "./plain_resampler.ts";
 import { readPicture } from "./read.ts";
@@ -16,7 +17,7 @@ import { type TileGrid, Tiler } from "./tiler.ts";
  * receive a typed array in a worker of `node:worker_threads`.
  */
 export type ImageMessage =
-  /** Decode a file or its bytes. Answer: {@link RawPixels}. */
+  /** Decode a file or its bytes. Answer: {@link DecodedPixels}. */
   | {
     readonly kind: "decode";
     readonly file: string | ArrayBuffer;
@@ -48,6 +49,12 @@ export interface RawPixels {
   readonly height: number;
   /** `width · height · 3` bytes. */
   readonly buffer: ArrayBuffer;
+}
+
+/** A decoded picture on its way between threads. */
+export interface DecodedPixels extends RawPixels {
+  /** A small picture for run stores, as a `data:` URL. */
+  readonly icon?: string;
 }
 
 /** Where the rows of a picture are to be written. */
@@ -86,12 +93,17 @@ async function answer(message: ImageMessage): Promise<Answer> {
       const bytes = typeof message.file === "string"
         ? await readPicture(message.file, message.maxBytes)
         : new Uint8Array(message.file);
-      const { width, height, data } = await decodePicture(
-        await (sharp ??= loadSharp()),
-        bytes,
-        message.maxPixels,
-      );
-      return raw({ width, height, buffer: data.buffer });
+      const decoder = await (sharp ??= loadSharp());
+      const pixels = await decodePicture(decoder, bytes, message.maxPixels);
+      const { width, height, data } = pixels;
+      const icon = await makeIcon(decoder, pixels);
+      const value: DecodedPixels = {
+        width,
+        height,
+        buffer: data.buffer,
+        ...(icon === undefined ? {} : { icon }),
+      };
+      return raw(value);
     }
     case "begin": {
       tools ??= makeTools();
