@@ -5,6 +5,7 @@
 import { benchBindings } from "./bindings.ts";
 import { type Figures, goals } from "./goals.ts";
 import { benchGraph } from "./graph.ts";
+import { benchHttp, type HttpLoad } from "./http.ts";
 import { benchLlama } from "./llama/bench.ts";
 import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
@@ -414,6 +415,46 @@ const serve: Section = {
   },
 };
 
+const http: Section = {
+  name: "http",
+  about:
+    "tokens per second and latencies of clients of the server, against the engine alone",
+  title: "Server: streams over HTTP, against the engine alone",
+  measure: async (place, rounds) => {
+    const found = await both((dir, nano) =>
+      benchHttp(
+        dir,
+        rounds,
+        nano ? { tokens: 64, each: 2 } : { tokens: 24, each: 1 },
+      ), place);
+    const rows = (name: string, loads: readonly HttpLoad[]) => [
+      [name, "tokens/s", "engine", "ratio", "req/s", "errors"],
+      ...loads.map((one) => [
+        `${one.concurrency} at once`,
+        show(one.tokens),
+        show(one.bare),
+        percent(one.ratio),
+        show(one.requests),
+        String(one.errors),
+      ]),
+    ];
+    const late = (name: string, loads: readonly HttpLoad[]) => [
+      [`${name}, ms`, "first p50", "p95", "p99", "next p50", "p95", "p99"],
+      ...loads.map(({ concurrency, firstMs, betweenMs }) => [
+        `${concurrency} at once`,
+        ...[firstMs, betweenMs].flatMap(({ p50, p95, p99 }) =>
+          [p50, p95, p99].map(show)
+        ),
+      ]),
+    ];
+    const text = (["nano", "synthetic"] as const).flatMap((name) => [
+      table(rows(name, found[name])),
+      table(late(name, found[name])),
+    ]).join("\n\n");
+    return { figures: found, text };
+  },
+};
+
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -423,6 +464,7 @@ export const sections: readonly Section[] = [
   stall,
   bindings,
   serve,
+  http,
   llama,
   tower,
   chat,

@@ -2,7 +2,7 @@
  * The server: routes behind a front, on `Deno.serve`.
  * @module
  */
-import { Context, Effect, Layer, type Scope } from "effect";
+import { Context, Effect, Layer, type Scope, Tracer } from "effect";
 import * as HttpEffect from "effect/http/HttpEffect";
 import * as HttpRouter from "effect/http/HttpRouter";
 import * as HttpServer from "effect/http/HttpServer";
@@ -61,8 +61,20 @@ export const makeParts = (
 /** Makes a server of the models in the pool; it works as long as the scope is open. */
 export const makeServer: (
   options?: ServerOptions,
+) => Effect.Effect<ServerHandler, never, ModelPool | Scope.Scope> = (
+  options = {},
+) =>
+  // A span that is open while the server is made would become the parent of every request.
+  Effect.updateContext(
+    build(options),
+    (context: Context.Context<ModelPool | Scope.Scope>) =>
+      Context.omit(Tracer.ParentSpan)(context) as typeof context,
+  );
+
+const build: (
+  options: ServerOptions,
 ) => Effect.Effect<ServerHandler, never, ModelPool | Scope.Scope> = Effect
-  .fnUntraced(function* (options: ServerOptions = {}) {
+  .fnUntraced(function* (options: ServerOptions) {
     const parts = makeParts(options);
     const pool = yield* ModelPool;
     const services = Layer.mergeAll(
