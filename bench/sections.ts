@@ -3,6 +3,7 @@
  * @module
  */
 import { benchBindings } from "./bindings.ts";
+import { benchEngine, benchRounds, type EngineBench } from "./engine.ts";
 import { type Figures, goals } from "./goals.ts";
 import { benchGraph } from "./graph.ts";
 import { benchHttp, type HttpLoad } from "./http.ts";
@@ -455,6 +456,48 @@ const http: Section = {
   },
 };
 
+const engine: Section = {
+  name: "engine",
+  about:
+    "eight requests at once, the second round of a chat, pauses under load",
+  title: "Engine (float32 on the CPU)",
+  measure: async (place, rounds) => {
+    const figures = await both(
+      (dir, nano) => benchEngine(dir, rounds, nano ? 64 : 24),
+      place,
+    );
+    const chat = await benchRounds(
+      await place.synthetic(),
+      await place.picture(),
+      rounds,
+    );
+    const row = (name: string, value: (bench: EngineBench) => string) => [
+      name,
+      value(figures.nano),
+      value(figures.synthetic),
+    ];
+    return {
+      figures: { ...figures, chat },
+      text: table([
+        ["", "nano", "synthetic"],
+        row("one request, tokens/s", (b) => show(b.one)),
+        row("eight at once, tokens/s together", (b) => show(b.eight)),
+        row("times as many", (b) => show(b.gain)),
+        row("longest gap of a 1 ms timer meanwhile, ms", (b) => show(b.gap.ms)),
+        row(
+          "longest time in one gap in which we computed, ms",
+          (b) => b.busy.busyMs === undefined ? "-" : show(b.busy.busyMs),
+        ),
+      ]) + "\n\n" + table([
+        ["a picture of 7 tiles, synthetic", "first round", "second"],
+        ["to the first token, ms", show(chat.first), show(chat.second)],
+        ["of the first", "", percent(chat.ratio)],
+        ["prompt tokens, those found", "", chat.tokens.join(", ")],
+      ]),
+    };
+  },
+};
+
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -463,6 +506,7 @@ export const sections: readonly Section[] = [
   step,
   stall,
   bindings,
+  engine,
   serve,
   http,
   llama,

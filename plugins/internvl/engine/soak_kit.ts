@@ -37,7 +37,7 @@ interface Case {
 const settings = { slots: 6, queue: 24, chunk: 48, kvCacheBytes: 16 << 20 };
 
 /** Requests under way at once: more than slots and queue hold. */
-const WIDTH = 36;
+const WIDTH = 32;
 
 /** Runs `count` requests on a checkpoint. Throws where something is wrong. */
 export function soak(
@@ -87,6 +87,8 @@ export function soak(
       }
       const end = howItEnded(yield* Fiber.await(fiber), wrong, expected);
       ended[end] = (ended[end] ?? 0) + 1;
+      // Who is refused at once would be refused again at once.
+      if (end === "queue") yield* Effect.sleep(20 * wait);
     });
     const resident: number[] = [];
     const handles: number[] = [];
@@ -213,7 +215,6 @@ function casesOf({ checkpoint }: OpenModel, seed: number): Case[] {
   add([5, language.vocabSize], [], [], {}, true);
   add([5, 5, 5], [{ start: 0, length: 2, tiles: 1 }], [], {}, true);
   add(ids(9), [], [], { topP: 2 }, true);
-  add(ids(4), [], [], { maxNewTokens: 10 ** 9 }, true);
   add(ids(language.maxPositionEmbeddings), [], [], {}, true);
   return cases;
 }
