@@ -10,6 +10,7 @@ import type { InternVL } from "../mod.ts";
 import { type Fault, fileReason, OutputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { attempt, defaultStore, embeddedModel } from "./models.ts";
+import { loadRegistry, pluginFlag } from "./pipelines.ts";
 import { environment, Shell } from "./shell.ts";
 import { oneLine } from "./text.ts";
 
@@ -37,6 +38,7 @@ const config = {
     ),
     Flag.optional,
   ),
+  plugin: pluginFlag,
   ...flags.modelFlags,
 };
 
@@ -97,6 +99,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
   );
   const store = yield* makeSqliteStore({ filename: file });
   const choice = flags.modelChoice(options);
+  const registry = yield* loadRegistry(options.plugin);
   const loaded: InternVL[] = [];
   const load = async () => {
     const dir = choice.model ?? embeddedModel();
@@ -125,6 +128,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
             store,
             access: { port, ...(token === undefined ? {} : { token }) },
             load,
+            registry: () => Promise.resolve(registry),
           }),
           (services) =>
             makeDashboard(services, {

@@ -126,7 +126,6 @@ export function Graph(
           <a
             key={node.id}
             href={hrefOf(node)}
-            aria-label={labelOf(node, states?.[node.id])}
             aria-current={node.id === selected ? "true" : undefined}
             onClick={onSelect === undefined
               ? undefined
@@ -139,11 +138,6 @@ export function Graph(
     </svg>
   );
 }
-
-const labelOf = (node: DrawnNode, state: NodeState | undefined): string =>
-  state === undefined
-    ? node.title
-    : `${node.title}, ${words[state.status]}, ${duration(state.ms)}`;
 
 function Box(
   { node, state, selected }: {
@@ -185,7 +179,7 @@ function Box(
         y={detail === "" ? y + height / 2 + 4 : y + height / 2 - 3}
       >
         {title}
-      </text>
+      </text>{" "}
       {detail !== "" && (
         <text class="detail" x={middle} y={y + height / 2 + 12}>{detail}</text>
       )}

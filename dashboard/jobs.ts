@@ -2,7 +2,7 @@
  * What can be done with recorded runs.
  * @module
  */
-import type { RunEvent } from "../pipeline/mod.ts";
+import type { Json, RunEvent } from "../pipeline/mod.ts";
 import type { Services } from "./services.ts";
 
 /** Why something could not be done, for people. */
@@ -28,20 +28,46 @@ export async function runAgain(
       "the inputs of this run were not kept: they are larger than 1 MiB, or have no form in JSON",
     );
   }
-  const model = await services.model();
-  const { builtin, decodeInputs, fromDocument, makeRegistry } = await import(
-    "../mod.ts"
-  );
-  const pipeline = await run(fromDocument(document, makeRegistry([builtin])));
-  const inputs = await run(decodeInputs(pipeline, values));
   const { model: _, batch: __, ...kept } = attributes;
+  return await startRun(services, {
+    document,
+    values,
+    attributes: { ...kept, again: runId },
+  });
+}
+
+/** What is to be run. */
+export interface Job {
+  /** The pipeline. */
+  readonly document: unknown;
+  /** Its inputs, by their ports' codecs. */
+  readonly values: { readonly [name: string]: unknown };
+  /** What is said about the run. */
+  readonly attributes?: { readonly [name: string]: Json };
+}
+
+/**
+ * Starts a run with this dashboard's model. Resolves with its id as soon as it has begun; rejects with a
+ * `GraphError` for what does not fit, or with why there is no model.
+ */
+export async function startRun(
+  services: Services,
+  { document, values, attributes = {} }: Job,
+): Promise<string> {
+  const { run } = services;
+  const { decodeInputs, fromDocument } = await import("../pipeline/mod.ts");
+  const pipeline = await run(
+    fromDocument(document, await services.registry()),
+  );
+  const inputs = await run(decodeInputs(pipeline, values));
+  const model = await services.model();
   return await new Promise((resolve, reject) => {
     const onEvent = (event: RunEvent) => resolve(event.runId);
     // What happens to it is in the store, where everybody sees it.
     // deno-lint-ignore no-explicit-any
     model.run(pipeline as any, inputs, {
       onEvent,
-      attributes: { ...kept, again: runId },
+      attributes,
     }).catch(reject);
   });
 }

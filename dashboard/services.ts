@@ -3,6 +3,7 @@
  * @module
  */
 import { Cause, Effect, Exit, type Scope } from "effect";
+import { type AnyRegistry, makeRegistry } from "../pipeline/mod.ts";
 import type { SqliteStore } from "../plugins/sqlite/mod.ts";
 import type { InternVL } from "../sdk/mod.ts";
 import { Live } from "./live.ts";
@@ -22,6 +23,8 @@ export interface Services {
   readonly live: Live;
   /** The model that answers; loaded when it is first asked for, and only once. */
   readonly model: () => Promise<InternVL>;
+  /** Kinds and ready-made pipelines. */
+  readonly registry: () => Promise<AnyRegistry>;
   /** What people brought along. */
   readonly uploads: Uploads;
   /** Conversations with the model. */
@@ -36,6 +39,8 @@ export interface ServiceOptions {
   readonly access: AccessOptions;
   /** Loads the model; without it, pages only show. */
   readonly load?: () => Promise<InternVL>;
+  /** Finds kinds and pipelines; default: the built-in ones. */
+  readonly registry?: () => Promise<AnyRegistry>;
 }
 
 /** Nothing here can answer. */
@@ -44,13 +49,22 @@ export class NoModel extends Error {
   readonly _tag = "NoModel" as const;
 }
 
+let builtins: AnyRegistry | undefined;
+
+const builtinRegistry = async (): Promise<AnyRegistry> => {
+  const { builtin } = await import("../nodes/mod.ts");
+  return builtins ??= makeRegistry([builtin]);
+};
+
 /** Makes the services; closing the surrounding scope ends conversations and forgets uploads. */
 export const makeServices: (
   options: ServiceOptions,
 ) => Effect.Effect<Services, never, Scope.Scope> = Effect.fn(
   "dashboard.services",
 )(
-  function* ({ store, access, load }: ServiceOptions) {
+  function* (
+    { store, access, load, registry = builtinRegistry }: ServiceOptions,
+  ) {
     let loading: Promise<InternVL> | undefined;
     const model = () => {
       if (load === undefined) {
@@ -83,6 +97,7 @@ export const makeServices: (
       live: new Live({ store, run }),
       access: makeAccess(access),
       model,
+      registry,
       uploads,
       chats,
     };

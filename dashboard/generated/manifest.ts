@@ -24,11 +24,13 @@ import * as r21 from "../../routes/index.tsx";
 import * as r22 from "../../routes/latency/data.ts";
 import * as r23 from "../../routes/latency/index.tsx";
 import * as r24 from "../../routes/live.ts";
-import * as r25 from "../../routes/runs/[id]/icon.ts";
-import * as r26 from "../../routes/runs/[id]/index.tsx";
-import * as r27 from "../../routes/runs/[id]/live.ts";
-import * as r28 from "../../routes/runs/actions.ts";
-import * as r29 from "../../routes/sign-in.tsx";
+import * as r25 from "../../routes/pipelines/[name].tsx";
+import * as r26 from "../../routes/pipelines/index.tsx";
+import * as r27 from "../../routes/runs/[id]/icon.ts";
+import * as r28 from "../../routes/runs/[id]/index.tsx";
+import * as r29 from "../../routes/runs/[id]/live.ts";
+import * as r30 from "../../routes/runs/actions.ts";
+import * as r31 from "../../routes/sign-in.tsx";
 import * as i0 from "../../islands/BatchGrid.tsx";
 import * as i1 from "../../islands/BatchTable.tsx";
 import * as i2 from "../../islands/ChatBoard.tsx";
@@ -64,11 +66,13 @@ export const routes: RouteFiles = {
   "latency/data.ts": r22,
   "latency/index.tsx": r23,
   "live.ts": r24,
-  "runs/[id]/icon.ts": r25,
-  "runs/[id]/index.tsx": r26,
-  "runs/[id]/live.ts": r27,
-  "runs/actions.ts": r28,
-  "sign-in.tsx": r29,
+  "pipelines/[name].tsx": r25,
+  "pipelines/index.tsx": r26,
+  "runs/[id]/icon.ts": r27,
+  "runs/[id]/index.tsx": r28,
+  "runs/[id]/live.ts": r29,
+  "runs/actions.ts": r30,
+  "sign-in.tsx": r31,
 };
 
 export const islands: IslandFiles = {
