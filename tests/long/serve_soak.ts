@@ -1,0 +1,185 @@
+/**
+ * A server under clients of every kind for a long time: `deno task test:soak:serve [--minutes N]`.
+ * Clients ask, stream, leave in the middle, send nonsense and vanish. At the end no place may be lost, an
+ * answer must be what it was at the beginning, and memory must be flat: less than 10 % above what it was
+ * after the first quarter.
+ * @module
+ */
+import assert from "node:assert/strict";
+import { parseArgs } from "node:util";
+
+const { values } = parseArgs({
+  args: Deno.args,
+  options: { minutes: { type: "string", default: "20" } },
+});
+const minutes = Number(values.minutes);
+assert.ok(minutes > 0, "--minutes must be a number above 0");
+
+const root = new URL("../../", import.meta.url);
+const picture = Deno.readFileSync(new URL("examples/images/shapes.png", root))
+  .toBase64();
+const child = new Deno.Command(Deno.execPath(), {
+  args: [
+    "run",
+    "--no-check",
+    "--no-prompt",
+    "--config",
+    new URL("deno.json", root).pathname,
+    ...["--allow-read", "--allow-env", "--allow-ffi", "--allow-sys"],
+    "--allow-net=127.0.0.1",
+    new URL("cli.ts", root).pathname,
+    ...["serve", "--port", "0", "--json", "--store", "none"],
+    ...["--max-concurrent", "24"],
+  ],
+  stdin: "null",
+  stdout: "piped",
+  stderr: "inherit",
+  env: { TESSERA_CWD: "" },
+}).spawn();
+const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+let out = "";
+while (!out.includes("\n")) {
+  const { value, done } = await reader.read();
+  if (done) throw new Error("the server did not start");
+  out += value;
+}
+const { url, port } = JSON.parse(out) as { url: string; port: number };
+const base = url.replace(/\/v1$/, "");
+
+/** One gauge or counter of the server. */
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${base}/metrics`)).text();
+  const line = text.split("\n").find((line) =>
+    line.startsWith(`${name} `) || line.startsWith(`${name}{`)
+  );
+  return Number(line?.split(" ").at(-1) ?? 0);
+}
+
+const body = (more: object) => ({
+  model: "nano",
+  messages: [{ role: "user", content: "Hello!" }],
+  max_tokens: 16,
+  ...more,
+});
+const post = (value: unknown, signal?: AbortSignal) =>
+  fetch(`${url}/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: typeof value === "string" ? value : JSON.stringify(value),
+    ...(signal === undefined ? {} : { signal }),
+  });
+const withPicture = (question: string) => ({
+  messages: [{
+    role: "user",
+    content: [
+      {
+        type: "image_url",
+        image_url: { url: `data:image/png;base64,${picture}` },
+      },
+      { type: "text", text: question },
+    ],
+  }],
+});
+const fixed = async (): Promise<string> => {
+  const answer = await post(body(withPicture("What is in the picture?")));
+  assert.equal(answer.status, 200);
+  return (await answer.json()).choices[0].message.content;
+};
+
+const counts: Record<string, number> = {};
+const client: Record<string, () => Promise<unknown>> = {
+  plain: async () => (await post(body({}))).text(),
+  drawn: async () =>
+    (await post(body({ temperature: 1.5, n: 2, seed: 1 }))).text(),
+  picture: async () =>
+    (await post(body(withPicture(`Question ${Math.random()}?`)))).text(),
+  stream: async () => (await post(body({ stream: true }))).text(),
+  json: async () =>
+    (await post(body({ response_format: { type: "json_object" } }))).text(),
+  leaves: async () => {
+    const stop = new AbortController();
+    const answer = await post(
+      body({ stream: true, max_tokens: 400, min_tokens: 400 }),
+      stop.signal,
+    );
+    const parts = answer.body!.getReader();
+    for (let i = 0; i < 3; i++) await parts.read();
+    stop.abort();
+    await parts.cancel().catch(() => {});
+  },
+  vanishes: async () => {
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), Math.random() * 200);
+    const answer = await post(
+      body({ max_tokens: 400, min_tokens: 400 }),
+      stop.signal,
+    );
+    await answer.text();
+  },
+  nonsense: async () => (await post('{"model":')).text(),
+  breaksOff: async () => {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+    await conn.write(new TextEncoder().encode(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" +
+        "Content-Type: application/json\r\nContent-Length: 999\r\n\r\n{",
+    ));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    conn.close();
+  },
+};
+const kinds = Object.keys(client);
+
+const first = await fixed();
+const start = performance.now();
+const end = start + minutes * 60_000;
+const memory: number[] = [];
+const watch = setInterval(async () => {
+  try {
+    memory.push(await metric("tessera_process_resident_bytes"));
+  } catch {
+    // Seen by the clients, too.
+  }
+}, Math.max(1000, minutes * 60_000 / 80));
+await Promise.all(Array.from({ length: 12 }, async () => {
+  while (performance.now() < end) {
+    const kind = kinds[Math.floor(Math.random() * kinds.length)]!;
+    counts[kind] = (counts[kind] ?? 0) + 1;
+    await client[kind]!().catch((error) => {
+      if (!["AbortError"].includes(error.name)) throw error;
+    });
+  }
+}));
+clearInterval(watch);
+for (let tries = 0;; tries++) {
+  const left = await metric("tessera_requests_in_flight") +
+    await metric("tessera_engine_running") +
+    await metric("tessera_engine_waiting");
+  if (left === 0) break;
+  assert.ok(tries < 100, `${left} places are lost`);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+}
+const last = await fixed();
+child.kill("SIGTERM");
+await reader.cancel();
+const { code } = await child.status;
+
+const mib = (bytes: number) => Math.round(bytes / 2 ** 20);
+const mean = (list: readonly number[]) =>
+  list.reduce((sum, value) => sum + value, 0) / list.length;
+const quarter = Math.floor(memory.length / 4);
+const early = mean(memory.slice(quarter, 2 * quarter));
+const late = mean(memory.slice(-quarter));
+console.log(
+  JSON.stringify({
+    minutes,
+    requests: counts,
+    residentMiB: memory.map(mib),
+    earlyMiB: mib(early),
+    lateMiB: mib(late),
+    growth: late / early - 1,
+    exitCode: code,
+  }),
+);
+assert.equal(last, first, "the answer changed");
+assert.equal(code, 130, "the server ended by itself");
+assert.ok(late / early < 1.1, "memory grew by more than 10 %");
