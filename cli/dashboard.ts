@@ -4,9 +4,11 @@
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
+import type * as Scope from "effect/Scope";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
-import type { InternVL } from "../mod.ts";
+import type { InternVL, LoadOptions } from "../mod.ts";
+import type { SqliteStore } from "../plugins/sqlite/mod.ts";
 import { type Fault, fileReason, OutputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { attempt, defaultStore, embeddedModel } from "./models.ts";
@@ -49,7 +51,12 @@ const loopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 
 /** The token people must know, if they must. */
-function tokenOf(options: DashboardFlags): string | undefined {
+export function tokenOf(
+  options: {
+    readonly host: string;
+    readonly token: Option.Option<string>;
+  },
+): string | undefined {
   const given = Option.getOrUndefined(options.token) ??
     (environment("TESSERA_TOKEN") || undefined);
   if (given !== undefined && given.length < 16) {
@@ -79,49 +86,66 @@ function storeFile(given: string | undefined): string {
   }
 }
 
-/** `dashboard` with its arguments parsed. */
-export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
-  options: DashboardFlags,
-) {
-  const shell = yield* Shell;
-  const { token, file } = yield* Effect.try({
-    try: () => ({
-      token: tokenOf(options),
-      file: storeFile(Option.getOrUndefined(options.store)),
-    }),
-    catch: (error) => error as Fault,
-  });
-  const { makeDashboard, makeServices, serve } = yield* Effect.promise(() =>
-    import("../dashboard/mod.ts")
-  );
-  const { makeSqliteStore } = yield* Effect.promise(() =>
-    import("../plugins/sqlite/mod.ts")
-  );
-  const store = yield* makeSqliteStore({ filename: file });
-  const choice = flags.modelChoice(options);
-  const registry = yield* loadRegistry(options.plugin);
-  const loaded: InternVL[] = [];
-  const load = async () => {
-    const dir = choice.model ?? embeddedModel();
-    if (dir === undefined) {
-      throw new UsageError(
-        "no --model given, and the embedded one comes only with a checkout of Tessera",
-      );
-    }
-    const { InternVL } = await import("../mod.ts");
-    const model = await InternVL.load(dir, { ...choice.options, store });
-    loaded.push(model);
-    return model;
+/** What a dashboard shows, and where. */
+export interface DashboardPlace {
+  /** The runs. */
+  readonly store: SqliteStore;
+  /** Address to listen on. */
+  readonly host: string;
+  /** Port; 0 for any free one. */
+  readonly port: number;
+  /** What people must know. */
+  readonly token: string | undefined;
+  /** The model of the chat page. */
+  readonly model: {
+    readonly dir: string | undefined;
+    readonly options: LoadOptions;
   };
-  yield* Effect.addFinalizer(() =>
-    Effect.promise(async () => {
-      for (const model of loaded) await model[Symbol.asyncDispose]();
-    })
-  );
-  yield* Effect.gen(function* () {
+  /** Modules with more kinds of node. */
+  readonly plugins?: readonly string[];
+}
+
+/** A dashboard at work. */
+export interface StartedDashboard {
+  /** Where people come in. */
+  readonly address: string;
+  /** Serves until it is interrupted. */
+  readonly finished: Effect.Effect<void, Fault>;
+}
+
+/** Starts a dashboard that ends with the scope; the model is loaded when its chat page is first used. */
+export const startDashboard: (
+  place: DashboardPlace,
+) => Effect.Effect<StartedDashboard, Fault, Shell | Scope.Scope> = Effect
+  .fnUntraced(function* (
+    { store, host, port, token, model, plugins = [] }: DashboardPlace,
+  ) {
+    const shell = yield* Shell;
+    const registry = yield* loadRegistry(plugins);
+    const { makeDashboard, makeServices, serve } = yield* Effect.promise(() =>
+      import("../dashboard/mod.ts")
+    );
+    const loaded: InternVL[] = [];
+    const load = async () => {
+      const dir = model.dir ?? embeddedModel();
+      if (dir === undefined) {
+        throw new UsageError(
+          "no --model given, and the embedded one comes only with a checkout of Tessera",
+        );
+      }
+      const { InternVL } = await import("../mod.ts");
+      const one = await InternVL.load(dir, { ...model.options, store });
+      loaded.push(one);
+      return one;
+    };
+    yield* Effect.addFinalizer(() =>
+      Effect.promise(async () => {
+        for (const one of loaded) await one[Symbol.asyncDispose]();
+      })
+    );
     const started = yield* serve({
-      host: options.host,
-      port: options.port,
+      host,
+      port,
       make: (port) =>
         Effect.map(
           makeServices({
@@ -145,17 +169,47 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
             }),
         ),
     });
-    const shown = options.host.includes(":")
-      ? `[${options.host}]`
-      : options.host === "0.0.0.0"
+    const shown = host.includes(":")
+      ? `[${host}]`
+      : host === "0.0.0.0"
       ? "127.0.0.1"
-      : options.host;
+      : host;
     const address = `http://${shown}:${started.port}/`;
-    yield* shell.write(
-      token === undefined
-        ? `${address}\n`
-        : `${address}sign-in?token=${encodeURIComponent(token)}\n`,
-    );
+    return {
+      address: token === undefined
+        ? address
+        : `${address}sign-in?token=${encodeURIComponent(token)}`,
+      finished: attempt((signal) => started.finished(signal)),
+    };
+  });
+
+/** `dashboard` with its arguments parsed. */
+export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
+  options: DashboardFlags,
+) {
+  const shell = yield* Shell;
+  const { token, file } = yield* Effect.try({
+    try: () => ({
+      token: tokenOf(options),
+      file: storeFile(Option.getOrUndefined(options.store)),
+    }),
+    catch: (error) => error as Fault,
+  });
+  const { makeSqliteStore } = yield* Effect.promise(() =>
+    import("../plugins/sqlite/mod.ts")
+  );
+  const store = yield* makeSqliteStore({ filename: file });
+  const choice = flags.modelChoice(options);
+  yield* Effect.gen(function* () {
+    const { address, finished } = yield* startDashboard({
+      store,
+      host: options.host,
+      port: options.port,
+      token,
+      model: { dir: choice.model, options: choice.options },
+      plugins: options.plugin,
+    });
+    yield* shell.write(`${address}\n`);
     if (shell.stderrIsTerminal) {
       shell.warn(
         `tessera: showing ${
@@ -163,7 +217,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
         }; Ctrl-C ends it\n`,
       );
     }
-    return yield* attempt((signal) => started.finished(signal));
+    return yield* finished;
   }).pipe(Effect.scoped);
 }, Effect.scoped);
 

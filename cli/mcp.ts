@@ -9,12 +9,19 @@ import * as Stream from "effect/Stream";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import * as flags from "./flags.ts";
-import { listening, servedFlags, serveHttp, serverOptions } from "./serve.ts";
+import {
+  dashboardFlags,
+  listening,
+  servedFlags,
+  serveHttp,
+  serverOptions,
+} from "./serve.ts";
 import { Shell } from "./shell.ts";
 import { version } from "./version.ts";
 
 const config = {
   ...servedFlags,
+  ...dashboardFlags,
   http: Flag.Boolean("http").pipe(
     Flag.withoutNegation,
     Flag.withDescription(

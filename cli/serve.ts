@@ -146,8 +146,29 @@ export const listening = {
   ),
 };
 
+/** The dashboard beside a server. */
+export const dashboardFlags = {
+  dashboard: Flag.Boolean("dashboard").pipe(
+    Flag.withoutNegation,
+    Flag.withDescription(
+      "Show the runs in the browser, too; its chat page loads the first model once more when it is used",
+    ),
+    Flag.withDefault(false),
+  ),
+  dashboardPort: Flag.Int("dashboard-port").pipe(
+    Flag.filter(
+      (value) => value >= 0 && value <= 65535,
+      (value) => `Expected 0 to 65535, got ${value}`,
+    ),
+    Flag.withMetavar("N"),
+    Flag.withDescription("Port of the dashboard; default: 8420"),
+    Flag.withDefault(8420),
+  ),
+};
+
 const config = {
   ...servedFlags,
+  ...dashboardFlags,
   ...listening,
   mcp: Flag.Boolean("mcp").pipe(
     Flag.withoutNegation,
@@ -305,6 +326,35 @@ export const reloadOnHangUp = (
     (remove) => Effect.sync(remove),
   ));
 
+/** A dashboard over the store that the server records in. */
+const beside = Effect.fnUntraced(function* (
+  options: Omit<ServeFlags, "mcp">,
+  served: ServeOptions,
+) {
+  const { startDashboard, tokenOf } = yield* Effect.promise(() =>
+    import("./dashboard.ts")
+  );
+  const { makeSqliteStore } = yield* Effect.promise(() =>
+    import("../plugins/sqlite/mod.ts")
+  );
+  const filename = served.store === "memory"
+    ? ":memory:"
+    : String(served.store);
+  const store = yield* makeSqliteStore({ filename });
+  const token = yield* Effect.try({
+    try: () => tokenOf({ host: options.host, token: Option.none() }),
+    catch: (error) => error as Fault,
+  });
+  const { address } = yield* startDashboard({
+    store,
+    host: options.host,
+    port: options.dashboardPort,
+    token,
+    model: { dir: served.models[0]!.dir, options: served.load ?? {} },
+  });
+  return { store, address };
+});
+
 /** Serves over HTTP until it is interrupted. */
 export const serveHttp = Effect.fnUntraced(function* (
   options: Omit<ServeFlags, "mcp">,
@@ -313,9 +363,13 @@ export const serveHttp = Effect.fnUntraced(function* (
   const shell = yield* Shell;
   const served = yield* serverOptions(options, options.host);
   const { serving } = yield* Effect.promise(() => import("../mod.ts"));
+  const dashboard = options.dashboard
+    ? yield* beside(options, served)
+    : undefined;
   const { port, hostname, models, reload } = yield* serving({
     ...served,
     ...more,
+    ...(dashboard === undefined ? {} : { store: dashboard.store }),
     port: options.port,
     hostname: options.host,
   });
@@ -326,8 +380,18 @@ export const serveHttp = Effect.fnUntraced(function* (
   if (options.json) {
     // One line, so that a program can read it while the server runs.
     yield* shell.write(
-      `${JSON.stringify({ url, port, models: names })}\n`,
+      `${
+        JSON.stringify({
+          url,
+          port,
+          models: names,
+          ...(dashboard === undefined ? {} : { dashboard: dashboard.address }),
+        })
+      }\n`,
     );
+  }
+  if (dashboard !== undefined) {
+    shell.warn(`tessera: the runs are shown on ${dashboard.address}\n`);
   }
   if (!loopback(options.host) && served.apiKeys!.length === 0) {
     shell.warn(
@@ -355,7 +419,7 @@ export const serve = Command.make("serve", config, serveHandler).pipe(
       "Several models share one server; each is loaded when it is first asked for, the first one at once. " +
       "Ctrl-C takes no new requests and lets running ones end; SIGHUP loads models anew. " +
       "GET /metrics, /health, /ready, /openapi.json and /docs are there too.\n\n" +
-      "With --json one line is printed when requests are taken: {url, port, models}.",
+      "With --json one line is printed when requests are taken: {url, port, models} and, with --dashboard, its address.",
   ),
   Command.withShortDescription("Serve models behind OpenAI's HTTP API"),
   Command.withExamples([
