@@ -4,6 +4,7 @@
  */
 import { benchBindings } from "./bindings.ts";
 import { benchEngine, benchRounds, type EngineBench } from "./engine.ts";
+import { benchConstrain } from "./constrain.ts";
 import { type Figures, goals } from "./goals.ts";
 import { benchGraph } from "./graph.ts";
 import { benchHttp, type HttpLoad } from "./http.ts";
@@ -86,6 +87,45 @@ const graph: Section = {
         ["pipeline", "µs/node"],
         ...rows.map(([name, value]) => [name, show(value)]),
       ]),
+    };
+  },
+};
+
+const constrain: Section = {
+  name: "constrain",
+  about: "what a JSON schema costs a token, over 92,553 tokens",
+  title: "Constrained output: masks over 92,553 made-up tokens",
+  measure: async (_place, rounds) => {
+    const figures = await benchConstrain(rounds);
+    const { buildMs, buildCpuMs, buildStallMs, applyMs, constraints } = figures;
+    return {
+      figures: { ...figures },
+      text: [
+        table([
+          ["ms", "wall", "computing"],
+          [
+            "the vocabulary's tree, once a model",
+            show(buildMs),
+            show(buildCpuMs),
+          ],
+          ["  longest stall of the event loop in it", show(buildStallMs), ""],
+          ["a mask put on the logits, median", show(applyMs.median), ""],
+          ...constraints.map(({ name, firstMs, firstCpuMs }) => [
+            `${name}: to the first mask`,
+            show(firstMs),
+            show(firstCpuMs),
+          ]),
+        ]),
+        table([
+          ["ms a token: mask and step", "first answers", "99 %", "later"],
+          ...constraints.map(({ name, coldMs, cold99Ms, warmMs }) => [
+            name,
+            show(coldMs.median),
+            show(cold99Ms),
+            show(warmMs.median),
+          ]),
+        ]),
+      ].join("\n\n"),
     };
   },
 };
@@ -507,6 +547,7 @@ export const sections: readonly Section[] = [
   stall,
   bindings,
   engine,
+  constrain,
   serve,
   http,
   llama,

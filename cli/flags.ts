@@ -13,11 +13,11 @@ import {
   requireFileFault,
   UsageError,
 } from "./faults.ts";
-import { compact, defined, path, ranged } from "./flag_kit.ts";
+import { compact, defined, path, ranged } from "./flag_parts.ts";
 import { type GenerationFlags, generationSettings } from "./generation.ts";
 import type { ModelChoice } from "./models.ts";
 
-export { path, ranged } from "./flag_kit.ts";
+export { path, ranged } from "./flag_parts.ts";
 
 function text(
   flag: Flag.Flag<string>,

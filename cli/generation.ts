@@ -12,7 +12,7 @@ import {
   requireFileFault,
   UsageError,
 } from "./faults.ts";
-import { compact, defined, path, ranged } from "./flag_kit.ts";
+import { compact, defined, path, ranged } from "./flag_parts.ts";
 
 /** Generation settings, named as in Hugging Face `generate`. */
 export const generationFlags = {
