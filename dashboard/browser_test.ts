@@ -1,31 +1,175 @@
 import assert from "node:assert/strict";
+import { Effect, Exit } from "effect";
+import { run, RunStore } from "../pipeline/mod.ts";
 import { eventsOf } from "../pipeline/store_contract.ts";
 import {
   browserTest,
   checkAccessible,
   checkNoOverflow,
+  type Look,
 } from "./browser_kit.ts";
+import { fillTable, madeUp, talkative } from "./runs_kit.ts";
+
+const looks: readonly Look[] = [{ dark: true }, { width: 380 }, {
+  scriptless: true,
+}];
 
 browserTest(
-  "the table of runs",
+  "runs: 100,000 of them, filtered, ordered, paged, compared, deleted, exported",
   {
-    fill: (store) => {
-      for (const event of eventsOf("r1", 1000)) store.record(event);
-      return store.flush("r1");
-    },
+    fill: (store, file) =>
+      Effect.gen(function* () {
+        const since = Date.now() - 100_000 * 10_000;
+        for (let i = 0; i < 1000; i++) {
+          for (const event of madeUp(i, since + i * 10_000)) {
+            store.record(event);
+          }
+        }
+        yield* store.flush("made-00000999");
+        fillTable(file, 100_000, since);
+      }),
   },
-  async ({ open }) => {
+  async ({ open, base, services }) => {
     const page = await open("/");
     await page.waitForSelector("[data-hydrated=true]");
-    assert.equal(await page.locator("tbody tr").count(), 1);
+    const rows = page.locator("tbody tr");
+    const ids = () =>
+      rows.evaluateAll((all) => all.map((row) => row.getAttribute("data-run")));
+    assert.equal(await rows.count(), 50);
+    assert.equal((await ids())[0], "made-00099999");
+    assert.match(await page.textContent(".segments") ?? "", /All 100,000/);
+    await page.click("text=Next 50");
+    assert.equal((await ids())[0], "made-00099949");
+    await page.click("text=First page");
+    await page.click("th >> text=Time");
+    const times = await rows.locator("td:nth-child(10)").allTextContents();
+    assert.deepEqual(times.slice(0, 2), ["2.80 s", "2.80 s"]);
+    await page.fill("input[name=q]", "photos/31234.jpg");
+    await page.click("button:text-is('Filter')");
+    assert.deepEqual(await ids(), ["made-00031234"]);
+    await page.goto(`${base}/?state=failed`);
+    assert.ok(
+      (await ids()).every((id) => Number(id!.slice(5)) % 1000 % 97 === 0),
+    );
     await checkAccessible(page);
-    for (
-      const look of [{ dark: true }, { width: 380 }, { scriptless: true }]
-    ) {
-      const other = await open("/", look);
+
+    // What can be done with several.
+    await page.waitForSelector("[data-hydrated=true]");
+    const [one, two] = await ids();
+    await page.check(`input[value="${one}"]`);
+    assert.ok(await page.isDisabled("button:text-is('Compare')"));
+    await page.check(`input[value="${two}"]`);
+    await page.click("button:text-is('Compare')");
+    assert.match(await page.textContent("h1") ?? "", /Compare 2 runs/);
+    assert.ok(await page.locator("tr.differs").count() > 0);
+    await checkAccessible(page);
+    await page.goBack();
+    const exported = await services.run(
+      Effect.promise(() =>
+        page.evaluate(
+          async (id) => await (await fetch(`/export?run=${id}`)).json(),
+          one,
+        )
+      ),
+    ) as { readonly runs: readonly { readonly runId: string }[] };
+    assert.deepEqual(exported.runs.map(({ runId }) => runId), [one]);
+    await page.waitForSelector("[data-hydrated=true]");
+    await page.check(`input[value="${one}"]`);
+    page.once("dialog", (dialog) => dialog.accept());
+    await page.click("button:text-is('Delete')");
+    await page.waitForURL(`${base}/`);
+    assert.equal(await services.run(services.store.get(one!)), undefined);
+    assert.match(await page.textContent(".segments") ?? "", /All 99,999/);
+
+    for (const look of looks) {
+      // One row has all that fifty have, and takes axe-core less time.
+      const other = await open("/?q=photos/31235.jpg", look);
       assert.equal(await other.locator("tbody tr").count(), 1);
       await checkNoOverflow(other);
-      if (!("scriptless" in look)) await checkAccessible(other);
+      if (!look.scriptless) await checkAccessible(other);
     }
+  },
+);
+
+browserTest(
+  "a run appears, its answer streams, and it is cancelled",
+  {},
+  async ({ open, services }) => {
+    const { chat, say } = talkative();
+    const start = (runId: string) =>
+      services.run(Effect.exit(Effect.provideService(
+        run(chat, { question: "say <b>it</b>" }, { runId }),
+        RunStore,
+        services.store,
+      )));
+    const list = await open("/");
+    await list.waitForSelector("[data-hydrated=true]");
+    const first = start("first");
+    await list.waitForSelector("tr[data-run=first] .state.running");
+    const page = await open("/runs/first?node=talk");
+    await page.waitForSelector("[data-hydrated=true]");
+    assert.equal(await page.textContent("h1"), "say <b>it</b>");
+    await page.waitForSelector(".graph .box.running");
+    say("one ");
+    await page.waitForSelector(".answer:has-text('one')");
+    say("<img src=x onerror=alert(1)> two");
+    await page.waitForSelector(".answer:has-text('onerror=alert(1)> two')");
+    assert.equal(await page.locator(".answer img").count(), 0);
+    await checkAccessible(page);
+    // Who comes later, or without scripts, sees what has been said.
+    const late = await open("/runs/first", { scriptless: true });
+    assert.match(await late.textContent(".answer") ?? "", /one .* two/);
+    say("");
+    await page.waitForSelector("[data-status=succeeded]");
+    await list.waitForSelector("tr[data-run=first] .state.succeeded");
+    assert.ok(Exit.isSuccess(await first));
+    for (const look of looks) {
+      const other = await open("/runs/first?node=upper", look);
+      assert.match(
+        await other.textContent("[data-node=upper]") ?? "",
+        /SAY <B>IT<\/B>/,
+      );
+      await checkNoOverflow(other);
+      if (!look.scriptless) await checkAccessible(other);
+    }
+
+    const second = start("second");
+    await list.click("tr[data-run=second] a");
+    await list.waitForSelector("[data-hydrated=true]");
+    await list.click("button:text-is('Cancel')");
+    await list.waitForSelector("[data-status=interrupted]");
+    assert.ok(Exit.isFailure(await second));
+    const missing = await open("/runs/first");
+    await missing.click("button:text-is('Delete')");
+    assert.equal(await services.run(services.store.get("first")), undefined);
+  },
+);
+
+browserTest(
+  "a run in another process is seen as it goes",
+  {
+    fill: (store) => {
+      store.record(eventsOf("theirs", Date.now(), { unfinished: true })[0]!);
+      return store.flush("theirs");
+    },
+  },
+  async ({ open, file }) => {
+    const { makeSqliteStore } = await import("../plugins/sqlite/mod.ts");
+    const page = await open("/runs/theirs");
+    await page.waitForSelector("[data-hydrated=true]");
+    await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
+      const other = yield* makeSqliteStore({ filename: file });
+      other.record({
+        _tag: "NodeProgress",
+        runId: "theirs",
+        seq: 1,
+        at: Date.now(),
+        node: "talk",
+        port: "text",
+        delta: "from afar",
+      });
+      yield* other.flush("theirs");
+    })));
+    await page.waitForSelector(".answer:has-text('from afar')");
   },
 );

@@ -48,6 +48,8 @@ export function listRuns(
     const key = sql.literal(keys[sort] ?? keys.startedAt);
     const way = sql.literal(order === "asc" ? "ASC" : "DESC");
     const beyond = sql.literal(order === "asc" ? ">" : "<");
+    // Not the negation of what is beyond, of which no index knows.
+    const within = sql.literal(order === "asc" ? "<=" : ">=");
     const filters = filtersOf(sql, query);
     let after: Position | undefined = query.cursor === undefined
       ? undefined
@@ -66,7 +68,7 @@ export function listRuns(
             LIMIT 1 OFFSET ${windowSize - 1}`)
         : [];
       const until = end.map((row) =>
-        sql`NOT ((${key}, run_id) ${beyond} (${row.key}, ${row.run_id}))`
+        sql`(${key}, run_id) ${within} (${row.key}, ${row.run_id})`
       );
       const found = yield* explain(sql<RunRow>`SELECT ${sql.literal(columns)}
         FROM runs WHERE ${sql.and([...from, ...until, ...filters])}

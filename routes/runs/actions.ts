@@ -1,5 +1,5 @@
 import { refusal } from "../../dashboard/access.ts";
-import { readForm } from "../../dashboard/body.ts";
+import { BodyTooLarge, readForm } from "../../dashboard/body.ts";
 import { runAgain } from "../../dashboard/jobs.ts";
 import type { Handlers } from "../../dashboard/state.ts";
 
@@ -11,7 +11,13 @@ export const handler: Handlers = {
   async POST(ctx) {
     const { services } = ctx.state;
     const { store, run } = services;
-    const form = await readForm(ctx.req);
+    let form: URLSearchParams;
+    try {
+      form = await readForm(ctx.req);
+    } catch (error) {
+      if (!(error instanceof BodyTooLarge)) throw error;
+      return refusal(413, "That is too much at once.");
+    }
     const ids = form.getAll("run");
     const action = form.get("action");
     if (ids.length === 0 || ids.length > most) {
