@@ -40,7 +40,7 @@ const HELP = `Usage: tools/gpu/smoke [options]
 
   --shape NAME     nano (trained, 4 layers; also compares the answers with the
                    CPU's), synthetic (159 M parameters), mini2b (2 B), v1-5
-                   (25.5 B: 51 GB of files, 14 GB in 4 bits). May be given
+                   (25.5 B: 51 GB of files, 22 GB in 4 bits). May be given
                    several times; default: nano, synthetic
   --kind NAME      float16, bfloat16, int4. May be given several times;
                    default: all
