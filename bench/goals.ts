@@ -2,11 +2,10 @@
  * The goals the figures are held against, all in one table: the last section.
  * @module
  */
+import type { EngineBench, RoundsBench } from "./engine.ts";
 import type { LlamaBench } from "./llama/bench.ts";
-import type { StallBench } from "./stall.ts";
 import type { StepBench } from "./step.ts";
 import type { ChatBench, TowerBench } from "./torch/bench.ts";
-import type { ServeBench } from "./serve.ts";
 
 /** Figures of a run, by section; a section that was not measured or failed is missing. */
 export interface Figures {
@@ -14,8 +13,10 @@ export interface Figures {
   readonly tower?: TowerBench;
   readonly chat?: ChatBench;
   readonly step?: { readonly synthetic: StepBench };
-  readonly stall?: StallBench;
-  readonly serve?: ServeBench;
+  readonly engine?: {
+    readonly synthetic: EngineBench;
+    readonly chat: RoundsBench;
+  };
 }
 
 /** A goal and what was measured. */
@@ -35,7 +36,7 @@ const percents = (n: number) => `${n * 100} %`;
 
 /** Every goal, measured or not. */
 export function goals(figures: Figures): readonly Goal[] {
-  const { llama, tower, chat, step, stall, serve } = figures;
+  const { llama, tower, chat, step, engine } = figures;
   const list: Goal[] = [];
   const least = (measure: string, goal: number, measured?: number) =>
     list.push({
@@ -78,13 +79,13 @@ export function goals(figures: Figures): readonly Goal[] {
   least(
     "8 requests at once, tokens/s against one request",
     3.5,
-    serve?.together,
+    engine?.synthetic.gain,
   );
   most(
     "time to the first token of the second round, against the first",
     0.05,
     percents,
-    serve?.secondRound,
+    engine?.chat.ratio,
   );
   least(
     "vision tower in w8a8, against PyTorch float32",
@@ -113,10 +114,10 @@ export function goals(figures: Figures): readonly Goal[] {
     step?.synthetic.overhead,
   );
   most(
-    "longest gap of the event loop while decoding, ms",
+    "longest gap of the event loop under load, ms",
     10,
     (n) => `${n} ms`,
-    stall?.chat.decode?.gap.ms,
+    engine?.synthetic.gap.ms,
   );
   return list;
 }

@@ -13,7 +13,6 @@ import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
 import { benchQuality } from "./quality.ts";
 import { benchStall, type StallOf } from "./stall.ts";
-import { benchServe } from "./serve.ts";
 import { show, type Summary } from "./stats.ts";
 import { benchStep, type StepBench } from "./step.ts";
 import { table } from "./table.ts";
@@ -425,37 +424,6 @@ const chat: Section = {
   },
 };
 
-const serve: Section = {
-  name: "serve",
-  about: "8 requests at once, and the second question about a picture",
-  title: "Engine: many requests, and what was computed before; synthetic, int4",
-  measure: async (place, rounds) => {
-    const figures = await benchServe(place, rounds);
-    const { requests, tokens } = figures;
-    return {
-      figures: { ...figures },
-      text: table([
-        ["", "", "ratio"],
-        ["one request, tokens/s", show(figures.alone), ""],
-        [
-          `${requests} at once, tokens/s`,
-          show(figures.all),
-          `${figures.together.toFixed(2)}x`,
-        ],
-        ["first token, 7 tiles, ms", show(figures.firstMs), ""],
-        [
-          "first token of the second round, ms",
-          show(figures.secondMs),
-          percent(figures.secondRound),
-        ],
-        [
-          `answers of ${tokens} tokens; all times are of whole calls of the SDK, the picture read included`,
-        ],
-      ]),
-    };
-  },
-};
-
 const http: Section = {
   name: "http",
   about:
@@ -548,7 +516,6 @@ export const sections: readonly Section[] = [
   bindings,
   engine,
   constrain,
-  serve,
   http,
   llama,
   tower,
