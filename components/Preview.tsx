@@ -87,7 +87,7 @@ function Grid({ columns, rows, thumbnail, picture }: {
   readonly thumbnail: boolean;
   readonly picture: string | undefined;
 }): JSX.Element {
-  const edge = Math.min(48, 240 / Math.max(columns, rows));
+  const edge = Math.min(96, 264 / Math.max(columns, rows));
   const width = columns * edge;
   const height = rows * edge;
   const lines: JSX.Element[] = [];

@@ -246,7 +246,7 @@ function Row({ row, now, chosen, choose }: {
       <td>
         <StateBadge state={shownState(row, now)} />
       </td>
-      <td class="thumb">
+      <td class="run-thumb">
         {row.icon
           ? (
             <img
