@@ -121,6 +121,30 @@ const schemas: readonly unknown[] = [
       required: ["k", "v"],
     }, { type: "object", properties: { k: { const: "b" } }, required: ["k"] }],
   },
+  {
+    // As pydantic writes a union by a discriminator.
+    $defs: {
+      Cat: {
+        type: "object",
+        title: "Cat",
+        properties: { kind: { const: "cat", title: "Kind", type: "string" } },
+        required: ["kind"],
+      },
+      Dog: {
+        type: "object",
+        properties: {
+          kind: { const: "dog", type: "string" },
+          age: {
+            anyOf: [{ type: "integer" }, { type: "null" }],
+            default: null,
+          },
+        },
+        required: ["kind"],
+      },
+    },
+    discriminator: { propertyName: "kind", mapping: { cat: "#/$defs/Cat" } },
+    oneOf: [{ $ref: "#/$defs/Cat" }, { $ref: "#/$defs/Dog" }],
+  },
   { allOf: [{ type: "integer", minimum: 3 }, { maximum: 5, minimum: 1 }] },
   {
     allOf: [{ properties: { a: { type: "integer" } }, required: ["a"] }, {

@@ -25,6 +25,8 @@ export const annotations: ReadonlySet<string> = new Set([
   "deprecated",
   "readOnly",
   "writeOnly",
+  // OpenAPI's: it says which property tells the alternatives apart, which oneOf finds out by itself.
+  "discriminator",
 ]);
 
 /** The schema without its annotations. */

@@ -51,7 +51,7 @@ Deno.test("integers: all in the range and no other, over many ranges", () => {
       for (const above of [false, true]) {
         const range = { least, most, above, below: !above };
         const reads = reader(integers(range));
-        for (let value = -1200; value <= 1200; value++) {
+        for (let value = -1202; value <= 1202; value += 3) {
           assert.equal(
             reads(String(value)),
             inside(value, range),

@@ -95,6 +95,7 @@ class Compiler {
   readonly #root: unknown;
   readonly #ids = new Map<unknown, number>();
   readonly #merged = new Map<Schema, Map<Schema, Schema>>();
+  readonly #bares = new Map<Schema, Schema>();
   #merges = 0;
 
   constructor(root: unknown) {
@@ -179,12 +180,19 @@ class Compiler {
           else if (inner !== true) all = this.#both(all, inner, path);
         }
         at = empty ? false : all;
-      } else return at;
+      } else return this.#bare(at, rest);
     }
     throw fault(
       path,
       `has more than ${MAX_CHAIN} references or allOf one inside the other`,
     );
+  }
+
+  /** A schema without its annotations; the same object for the same one. */
+  #bare(schema: Schema, bare: Schema): Schema {
+    const known = this.#bares.get(schema);
+    if (known === undefined) this.#bares.set(schema, bare);
+    return known ?? bare;
   }
 
   /** Two schemas as one; the same object for the same two. */

@@ -22,7 +22,10 @@ export interface Trie {
 }
 
 /** Tokens read between two turns of the event loop. */
-const TOKENS_PER_TURN = 4096;
+const TOKENS_PER_TURN = 1024;
+
+/** Nodes laid out between two turns. */
+const NODES_PER_TURN = 1 << 14;
 
 /** Longest token; longer ones are never chosen under a constraint. */
 const MAX_LENGTH = 1024;
@@ -78,6 +81,9 @@ export const buildTrie: (
   let node = firstChild[0];
   const waiting: number[] = [];
   while (node !== 0 || waiting.length > 0) {
+    if (at % NODES_PER_TURN === NODES_PER_TURN - 1 && node !== 0) {
+      yield* Effect.yieldNow;
+    }
     if (node === 0) {
       end[open.pop()!] = at;
       node = waiting.pop()!;
