@@ -12,7 +12,9 @@ import type { EngineStats } from "../../../nodes/services.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
 import type { Job } from "./job.ts";
 import { bytesPerToken, KvPool, type PoolParts } from "./pool.ts";
-import { empty, type Slot, SlotTable } from "./slots.ts";
+import { nextPrompt, Sequence } from "./sequence.ts";
+import { roundUp, type Shape, shapeFor } from "./shape.ts";
+import { empty, idleRow, type Slot, SlotTable } from "./slots.ts";
 import { type DecodeRow, Steps, Stopped } from "./steps.ts";
 
 /** How much an engine takes on. */
@@ -32,27 +34,6 @@ export interface EngineOptions {
   /** Longest sequence. */
   readonly contextLength: number;
 }
-
-/** A job on its way. */
-class Sequence {
-  slot: Slot | undefined;
-  /** Tokens of the prompt computed. */
-  done = 0;
-  /** The token to feed next, once the prompt is computed. */
-  next = -1;
-  cancelled = false;
-
-  constructor(readonly job: Job) {}
-
-  get remaining(): number {
-    return this.job.ids.length - this.done;
-  }
-}
-
-/** Capacities are multiples of this. */
-const STEP = 64;
-
-const roundUp = (tokens: number) => Math.ceil(tokens / STEP) * STEP;
 
 /** See the module. */
 export class Engine {
@@ -177,7 +158,8 @@ export class Engine {
         this.#sweep();
         await this.#admit();
         if (this.#active.length === 0) break;
-        const prompt = this.#nextPrompt();
+        this.#oldestFirst = !this.#oldestFirst;
+        const prompt = nextPrompt(this.#active, this.#oldestFirst);
         if (prompt !== undefined) await this.#guard([prompt], this.#prefill);
         const rows = this.#active.filter(({ next }) => next >= 0);
         if (rows.length > 0) await this.#guard(rows, this.#decode);
@@ -220,10 +202,10 @@ export class Engine {
       const fits = head.job.room <= this.#pool.capacity &&
         count <= this.#pool.slots;
       if (!fits) {
-        const shape = this.#shapeFor(head, count);
+        const shape = this.#shapeFor(head);
         if (shape === undefined) return;
         try {
-          await this.#resize(...shape);
+          await this.#resize(shape);
         } catch (cause) {
           // Whoever was in a pool that is empty now has lost what was computed.
           const lost = this.#pool.slots > 0 ? [] : [...this.#active];
@@ -242,32 +224,19 @@ export class Engine {
     }
   }
 
-  /** The pool's shape with room for `count` sequences, one more than now; `undefined` when it must wait. */
-  #shapeFor(
-    head: Sequence,
-    count: number,
-  ): readonly [slots: number, capacity: number] | undefined {
-    const { slots: most, contextLength } = this.#options;
-    const pool = this.#pool;
-    if (this.#active.length > 0 && !pool.copies) return undefined;
-    const slotsAt = (capacity: number) =>
-      Math.min(most, Math.floor(this.#tokens / capacity));
-    let need = roundUp(head.job.room);
-    for (const { job } of this.#active) {
-      need = Math.max(need, roundUp(job.room));
-    }
-    if (slotsAt(need) < count) return undefined;
-    // Half as much again, so that growing sequences do not move every time, if that costs no slot.
-    const generous = Math.min(
-      roundUp(contextLength),
-      Math.max(need, roundUp(1.5 * pool.capacity)),
-    );
-    const capacity = slotsAt(generous) === slotsAt(need) ? generous : need;
-    return [slotsAt(capacity), capacity];
+  /** The pool's shape with one sequence more; `undefined` when it must wait. */
+  #shapeFor(head: Sequence): Shape | undefined {
+    if (this.#active.length > 0 && !this.#pool.copies) return undefined;
+    return shapeFor([head, ...this.#active].map(({ job }) => job.room), {
+      slots: this.#options.slots,
+      tokens: this.#tokens,
+      contextLength: this.#options.contextLength,
+      capacity: this.#pool.capacity,
+    });
   }
 
   /** Changes the pool's shape. */
-  async #resize(slots: number, capacity: number): Promise<void> {
+  async #resize({ slots, capacity }: Shape): Promise<void> {
     this.#steps.forget();
     const kept = this.#table.plan(slots, capacity, this.#pool.copies);
     const moves = kept.map(({ index, length }, to) => ({
@@ -277,23 +246,6 @@ export class Engine {
     }));
     await this.#pool.resize(slots, capacity, moves);
     this.#table.resize(slots, capacity, kept);
-  }
-
-  /**
-   * The prompt to compute a chunk of: in turns the oldest, which so is never starved, and the one with the
-   * least to go, which so need not wait for a long one.
-   */
-  #nextPrompt(): Sequence | undefined {
-    this.#oldestFirst = !this.#oldestFirst;
-    let best: Sequence | undefined;
-    for (const sequence of this.#active) {
-      if (sequence.next >= 0) continue;
-      if (this.#oldestFirst && best === undefined) return sequence;
-      if (best === undefined || sequence.remaining < best.remaining) {
-        best = sequence;
-      }
-    }
-    return best;
   }
 
   /** Runs a step; a failure of the run fails the sequence whose fault it is, and no other. */
@@ -437,17 +389,4 @@ export class Engine {
     if (next === undefined) this.#end(sequence, { kind: "complete" });
     else sequence.next = next;
   }
-}
-
-/**
- * What to feed a row that only lies between others: its own first token again, which leaves all numbers as
- * they are, since what a first token sees is itself alone.
- */
-function idleRow(slot: Slot, capacity: number): DecodeRow {
-  if (slot.length === 0) return { id: 0, position: 0 };
-  if (slot.keys[0] >= 0) return { id: slot.keys[0], position: 0 };
-  // A visual token cannot be fed here: write behind what is held.
-  if (slot.length < capacity) return { id: 0, position: slot.length };
-  empty(slot);
-  return { id: 0, position: 0 };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { commonLength } from "./content.ts";
+import type { DecodeRow } from "./steps.ts";
 
 /** One place in the pool. */
 export interface Slot {
@@ -159,4 +160,17 @@ const age = ({ length, left }: Slot) => length === 0 ? 0 : left;
 /** Forgets what a slot holds. */
 export function empty(slot: Slot): void {
   slot.length = slot.shared = 0;
+}
+
+/**
+ * What to feed a row that only lies between others: its own first token again, which leaves all numbers as
+ * they are, since what a first token sees is itself alone.
+ */
+export function idleRow(slot: Slot, capacity: number): DecodeRow {
+  if (slot.length === 0) return { id: 0, position: 0 };
+  if (slot.keys[0] >= 0) return { id: slot.keys[0], position: 0 };
+  // A visual token cannot be fed here: write behind what is held.
+  if (slot.length < capacity) return { id: 0, position: slot.length };
+  empty(slot);
+  return { id: 0, position: 0 };
 }
