@@ -116,7 +116,12 @@ const constrain: Section = {
           ]),
         ]),
         table([
-          ["ms a token: mask and step", "first answers", "99 %", "later"],
+          [
+            "ms of processor time a token: mask and step",
+            "first answers",
+            "99 %",
+            "later",
+          ],
           ...constraints.map(({ name, coldMs, cold99Ms, warmMs }) => [
             name,
             show(coldMs.median),
