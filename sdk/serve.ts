@@ -9,6 +9,7 @@ import {
   Exit,
   Fiber,
   Layer,
+  Logger,
   ManagedRuntime,
 } from "effect";
 import * as FetchHttpClient from "effect/http/FetchHttpClient";
@@ -333,7 +334,9 @@ export interface Server extends AsyncDisposable {
  */
 export async function serve(options: ServeOptions): Promise<Server> {
   const Running = Context.Service<Serving>("tessera/sdk/Serving");
-  const runtime = ManagedRuntime.make(Layer.effect(Running, serving(options)));
+  const runtime = ManagedRuntime.make(
+    Layer.effect(Running, serving(options)).pipe(Layer.provide(quiet)),
+  );
   const exit = await runtime.runPromiseExit(
     Effect.map(Running, (server) => server),
   );
@@ -351,3 +354,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
     [Symbol.asyncDispose]: () => runtime.dispose(),
   };
 }
+
+/** What the server has to say goes to stderr: stdout belongs to the script. */
+const quiet: Layer.Layer<never> = Logger.layer([
+  Logger.withConsoleError(Logger.formatSimple),
+]);

@@ -52,6 +52,35 @@ function* malformed(): Generator<Case> {
   }
 }
 
+/** Bodies whose mistakes, or whose values, are many. */
+function* crowds(): Generator<Case> {
+  const rest = '"model":"nano","max_tokens":1';
+  const user = '{"role":"user","content":"x"}';
+  const bodies = [
+    `{${rest},"messages":[${"1,".repeat(1_000_000)}1]}`,
+    `{${rest},"messages":[${`${user},`.repeat(100_000)}1]}`,
+    `{${rest},"messages":[${user}],${
+      Array.from({ length: 100_000 }, (_, i) => `"k${i}":1`).join(",")
+    }}`,
+    `{${rest},"messages":[${user}],"logit_bias":{${
+      Array.from({ length: 100_000 }, (_, i) => `"${i}":1`).join(",")
+    }}}`,
+    `{${rest},"messages":[${user}],"stop":[${'"",'.repeat(100_000)}""]}`,
+  ];
+  for (const [i, body] of bodies.entries()) {
+    yield { name: `crowd ${i}`, path: chatPath, body, status: [413] };
+  }
+  const fewer = `{${rest},"messages":[${"1,".repeat(50_000)}1]}`;
+  yield { name: "crowd of mistakes", path: chatPath, body: fewer, status: bad };
+  const ids = `{"model":"nano","prompt":[${"1,".repeat(60_000)}1]}`;
+  yield {
+    name: "crowd of tokens",
+    path: "/v1/completions",
+    body: ids,
+    status: bad,
+  };
+}
+
 function* brokenUtf8(): Generator<Case> {
   const around = (...bytes: number[]) =>
     Uint8Array.from([
@@ -417,6 +446,7 @@ const leaks = [
 Deno.test("hostile requests are refused in OpenAI's form, and harm nobody", async () => {
   const cases: Case[] = [
     ...malformed(),
+    ...crowds(),
     ...brokenUtf8(),
     ...wrongTypes(),
     ...wrongMessages(),

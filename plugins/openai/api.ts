@@ -125,7 +125,8 @@ export class ServerApi extends HttpApi.make("tessera")
   .add(OpenAiGroup, ServerGroup)
   .annotate(HttpApi.PayloadParseOptions, {
     onExcessProperty: "error",
-    errors: "all",
+    // Not all: a body of millions of mistakes would fill the memory with complaints.
+    errors: "first",
   })
   .annotateMerge(OpenApi.annotations({
     title: "Tessera",

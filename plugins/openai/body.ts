@@ -8,9 +8,9 @@ import type { ServerLimits } from "./limits.ts";
 /** Reads a body, or throws an {@link ApiError}. */
 export async function readBody(
   request: Request,
-  { maxBodyBytes, bodyTimeoutMs, maxDepth }: Pick<
+  { maxBodyBytes, bodyTimeoutMs, maxDepth, maxValues }: Pick<
     ServerLimits,
-    "maxBodyBytes" | "bodyTimeoutMs" | "maxDepth"
+    "maxBodyBytes" | "bodyTimeoutMs" | "maxDepth" | "maxValues"
   >,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const encoding = request.headers.get("content-encoding");
@@ -38,12 +38,20 @@ export async function readBody(
   } catch {
     throw invalid(undefined, "the body is not valid UTF-8", "invalid_json");
   }
-  if (depthOf(bytes, maxDepth) > maxDepth) {
+  const { depth, values } = structureOf(bytes, maxDepth, maxValues);
+  if (depth > maxDepth) {
     throw invalid(
       undefined,
       `the body is nested deeper than ${maxDepth} levels`,
       "invalid_json",
     );
+  }
+  if (values > maxValues) {
+    throw new ApiError({
+      status: 413,
+      message: `the body has more than ${maxValues} values`,
+      code: "request_too_large",
+    });
   }
   return bytes;
 }
@@ -99,10 +107,17 @@ async function read(
   return bytes;
 }
 
-/** Deepest level of brackets outside strings; stops counting one past `limit`. */
-function depthOf(bytes: Uint8Array, limit: number): number {
+/**
+ * Deepest level of brackets outside strings, and how many values there are (one more than commas); stops
+ * counting past the limits. Checking a million small values against a schema would hold up everybody.
+ */
+function structureOf(
+  bytes: Uint8Array,
+  maxDepth: number,
+  maxValues: number,
+): { readonly depth: number; readonly values: number } {
   const QUOTE = 0x22, BACKSLASH = 0x5c;
-  let depth = 0, deepest = 0;
+  let level = 0, depth = 0, values = 1;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
     if (byte === QUOTE) {
@@ -110,17 +125,18 @@ function depthOf(bytes: Uint8Array, limit: number): number {
       let end = i;
       do {
         end = bytes.indexOf(QUOTE, end + 1);
-        if (end < 0) return deepest;
+        if (end < 0) return { depth, values };
         let slashes = 0;
         while (bytes[end - 1 - slashes] === BACKSLASH) slashes++;
         if (slashes % 2 === 0) break;
       } while (true);
       i = end;
     } else if (byte === 0x5b || byte === 0x7b) {
-      depth++;
-      if (depth > deepest) deepest = depth;
-      if (deepest > limit) return deepest;
-    } else if (byte === 0x5d || byte === 0x7d) depth--;
+      level++;
+      if (level > depth) depth = level;
+      if (depth > maxDepth) break;
+    } else if (byte === 0x5d || byte === 0x7d) level--;
+    else if (byte === 0x2c && ++values > maxValues) break;
   }
-  return deepest;
+  return { depth, values };
 }

@@ -11,6 +11,8 @@ export interface ServerLimits {
   readonly bodyTimeoutMs: number;
   /** Levels of brackets in a body. Default 128. */
   readonly maxDepth: number;
+  /** Values in a body, commas between them counted. Default 65,536. */
+  readonly maxValues: number;
   /** Messages of a conversation. Default 2,048. */
   readonly maxMessages: number;
   /** Pictures of a request. Default 32. */
@@ -59,6 +61,7 @@ export const defaultServerLimits: ServerLimits = {
   maxBodyBytes: 64 << 20,
   bodyTimeoutMs: 30_000,
   maxDepth: 128,
+  maxValues: 65_536,
   maxMessages: 2048,
   maxImages: 32,
   maxImageBytes: 32 << 20,

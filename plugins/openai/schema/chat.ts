@@ -50,8 +50,15 @@ const ToolCall = Schema.Struct({
   index: ignored,
 });
 
+// One role each, so that a wrong message is told what its own role wants.
 const SystemMessage = Schema.Struct({
-  role: Schema.Literals(["system", "developer"]),
+  role: Schema.Literal("system"),
+  content: Texts,
+  name: ignored,
+});
+
+const DeveloperMessage = Schema.Struct({
+  role: Schema.Literal("developer"),
   content: Texts,
   name: ignored,
 });
@@ -88,6 +95,7 @@ const ToolMessage = Schema.Struct({
 /** A message of a request. */
 export const ChatMessage = Schema.Union([
   SystemMessage,
+  DeveloperMessage,
   UserMessage,
   AssistantMessage,
   ToolMessage,

@@ -10,9 +10,14 @@ const format = SchemaIssue.makeFormatterStandardSchemaV1();
 /** The first mistake that names a field, as an error with that field. */
 export function mistake(error: Schema.SchemaError): ApiError {
   const { issues } = format(error.issue);
-  // A union reports every member; the deepest complaint says most.
+  // A union reports every member. One that only has another kind says least, the deepest complaint most.
+  const kinds = issues.filter(({ message }) => otherKind.test(message));
   const issue =
-    issues.toSorted((a, b) => (b.path?.length ?? 0) - (a.path?.length ?? 0))[0];
+    (kinds.length < issues.length
+      ? issues.filter(({ message }) => !otherKind.test(message))
+      : issues).toSorted((a, b) =>
+        (b.path?.length ?? 0) - (a.path?.length ?? 0)
+      )[0];
   if (issue === undefined) return invalid(undefined, error.message);
   const param = (issue.path ?? []).reduce<string>((path, key) => {
     const name = typeof key === "object" ? key.key : key;
@@ -20,7 +25,15 @@ export function mistake(error: Schema.SchemaError): ApiError {
       ? `${path}[${name}]`
       : `${path}${path === "" ? "" : "."}${String(name)}`;
   }, "").slice(0, 200);
-  const message = issue.message.replace(/\s+/g, " ").slice(0, 400);
+  const message =
+    (kinds.length === issues.length
+      ? `Expected ${
+        [...new Set(kinds.flatMap((kind) => kind.message.match(/"[^"]*"/g)!))]
+          .join(" | ")
+      }`
+      : issue.message)
+      .replace(/\{ readonly "(\w+)": ("[^"]*"), \.\.\. \}/g, "{$1: $2}")
+      .replace(/\s+/g, " ").slice(0, 400);
   if (/excess property|unexpected key/i.test(message)) {
     return invalid(
       param,
@@ -40,6 +53,9 @@ export function mistake(error: Schema.SchemaError): ApiError {
     param === "" ? lower(message) : `${param}: ${lower(message)}`,
   );
 }
+
+/** Another value of a field that tells kinds apart, such as a role. */
+const otherKind = /^Expected "[^"]*"( \| "[^"]*")*$/;
 
 const lower = (text: string): string =>
   /^[A-Z][a-z]/.test(text) ? text[0]!.toLowerCase() + text.slice(1) : text;
