@@ -10,6 +10,9 @@ import { ConstraintFault, type Language } from "./network.ts";
 export const DEAD = -1;
 const UNKNOWN = -2;
 
+/** Places that may be visited for one mask or one token: some tens of milliseconds. */
+export const BUDGET = 2_000_000;
+
 /** Most states kept; each has a row of some hundred bytes. */
 const MAX_STATES = 1 << 16;
 
@@ -48,7 +51,7 @@ export class Automaton {
   #work = 0;
   #budget = Infinity;
 
-  /** Makes the automaton. */
+  /** Makes the automaton. Throws {@link ConstraintFault} where the beginning alone costs too much. */
   constructor(language: Language) {
     this.#language = language;
     this.#size = language.net.bytes.length;
@@ -66,7 +69,10 @@ export class Automaton {
       this.#classes[byte] = this.#samples.length - 1;
     }
     this.#classCount = this.#samples.length;
-    this.start = this.#enter([this.#place(language.root.start, NO_CALLS)]);
+    this.start = this.bounded(
+      BUDGET,
+      () => this.#enter([this.#place(language.root.start, NO_CALLS)]),
+    );
   }
 
   /** States made so far. */

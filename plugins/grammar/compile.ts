@@ -51,10 +51,18 @@ export function constraintKey(
 export function compileConstraint(
   constraint: OutputConstraint,
 ): Effect.Effect<Language, PromptError> {
+  return asPromptError(constraint, () => finish(part(constraint)));
+}
+
+/** Does something with a constraint; what is wrong with it becomes a {@link PromptError}. */
+export function asPromptError<A>(
+  constraint: OutputConstraint,
+  work: () => A,
+): Effect.Effect<A, PromptError> {
   return Effect.suspend(() => {
     const name = names[constraint?.type] ?? "the constraint";
     try {
-      return Effect.succeed(finish(part(constraint)));
+      return Effect.succeed(work());
     } catch (cause) {
       if (cause instanceof ConstraintFault) {
         return Effect.fail(refused(`${name} ${cause.message}`));

@@ -7,7 +7,7 @@
  * schema share one walk that way, and a state met before costs nothing.
  * @module
  */
-import { type Automaton, DEAD } from "./automaton.ts";
+import { type Automaton, BUDGET, DEAD } from "./automaton.ts";
 import type { Trie } from "./trie.ts";
 
 /** A vocabulary under constraints. */
@@ -29,9 +29,6 @@ export interface Vocabulary {
 
 /** Most masks kept of each kind; one of 92,553 bits has 11.6 KB. */
 const MAX_KEPT = 1024;
-
-/** Places that may be visited for one mask: some tens of milliseconds. */
-const BUDGET = 2_000_000;
 
 interface Local {
   readonly bits: Int32Array;

@@ -2,7 +2,7 @@
  * One answer under a constraint: which tokens may come next, given those chosen so far.
  * @module
  */
-import { Automaton, DEAD } from "./automaton.ts";
+import { Automaton, BUDGET, DEAD } from "./automaton.ts";
 import { Masks, type Vocabulary } from "./mask.ts";
 import type { Language } from "./network.ts";
 
@@ -16,7 +16,7 @@ export interface Grammar {
   readonly vocabulary: Vocabulary;
 }
 
-/** Puts a language and a vocabulary together. */
+/** Puts a language and a vocabulary together. Throws `ConstraintFault` where that costs too much. */
 export function makeGrammar(
   language: Language,
   vocabulary: Vocabulary,
@@ -58,10 +58,15 @@ export class Matcher {
     this.#empty = false;
     if (bytes === undefined || bytes.length === 0) this.#state = DEAD;
     else {
-      for (const byte of bytes) {
-        if (this.#state === DEAD) break;
-        this.#state = this.#grammar.automaton.step(this.#state, byte);
-      }
+      const { automaton } = this.#grammar;
+      this.#state = automaton.bounded(BUDGET, () => {
+        let state = this.#state;
+        for (const byte of bytes) {
+          if (state === DEAD) break;
+          state = automaton.step(state, byte);
+        }
+        return state;
+      });
     }
     return this.#state !== DEAD;
   }

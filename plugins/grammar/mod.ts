@@ -7,7 +7,7 @@
 import { Effect } from "effect";
 import type { PromptError } from "../../nodes/errors.ts";
 import type { OutputConstraint } from "../../nodes/values.ts";
-import { compileConstraint, constraintKey } from "./compile.ts";
+import { asPromptError, compileConstraint, constraintKey } from "./compile.ts";
 import type { Vocabulary } from "./mask.ts";
 import { type Grammar, makeGrammar, Matcher } from "./matcher.ts";
 import { buildTrie } from "./trie.ts";
@@ -79,7 +79,11 @@ export function makeConstrainer(parts: VocabularyParts): Constrainer {
       let grammar = kept.get(key);
       if (grammar === undefined || grammar.automaton.size > MAX_STATES_KEPT) {
         const language = yield* compileConstraint(constraint);
-        grammar = makeGrammar(language, yield* vocabulary);
+        const tokens = yield* vocabulary;
+        grammar = yield* asPromptError(
+          constraint,
+          () => makeGrammar(language, tokens),
+        );
       }
       // The newest last: what was not asked for longest goes first.
       kept.delete(key);
