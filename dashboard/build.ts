@@ -132,7 +132,8 @@ mount(${JSON.stringify(path)}, all);`,
   }
   const scripts: Record<string, { script: string; imports: string[] }> = {};
   for (const [path, output] of Object.entries(result.metafile.outputs)) {
-    if (output.entryPoint === undefined) continue;
+    // What an island imports when it needs it is an entry, too.
+    if (output.entryPoint?.startsWith("island:") !== true) continue;
     scripts[output.entryPoint.slice("island:".length)] = {
       script: `/${path}`,
       imports: output.imports.filter(({ kind }) => kind === "import-statement")

@@ -140,11 +140,5 @@ export const scripts: { readonly [file: string]: IslandScript } = {
    "/assets/chunk-H6SLX6MM.js",
    "/assets/chunk-WOT6VMZA.js"
   ]
- },
- "dules/.deno/uplot@1.6.32/node_modules/uplot/dist/uPlot.esm.js": {
-  "script": "/assets/chunk-BDW44JQH.js",
-  "imports": [
-   "/assets/chunk-WOT6VMZA.js"
-  ]
  }
 };
