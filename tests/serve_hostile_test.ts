@@ -598,6 +598,19 @@ Deno.test("slow, endless and broken-off bodies are ended", async () => {
       }),
       /^HTTP\/1\.1 413 /,
     );
+    // Who does not read what was asked for keeps no place.
+    const asked = JSON.stringify({
+      ...honest[chatPath],
+      max_tokens: 300,
+      min_tokens: 300,
+      stream: true,
+    });
+    using deaf = await Deno.connect({ hostname, port: Number(port) });
+    await deaf.write(encoder.encode(
+      `POST ${chatPath} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${asked.length}\r\n\r\n${asked}`,
+    ));
+    await until(() => serving.inFlight() === 1, "it is answered");
+    await until(() => serving.inFlight() === 0, "its place is free");
     // What is no HTTP at all gets no answer, or a short one.
     for (
       const text of [

@@ -38,7 +38,7 @@ import {
 import { ApiError, fromRunError, isServerFault, oneLine } from "./errors.ts";
 import { countAnswer } from "./metrics.ts";
 import type { ServedModel } from "./pool.ts";
-import { RequestInfo } from "./request_info.ts";
+import { GivePlaceBack, RequestInfo } from "./request_info.ts";
 import type { Ping } from "./sse.ts";
 
 /** What is asked: messages, or a text to go on with. */
@@ -203,6 +203,7 @@ export const answerEvents: (
   never,
   Scope.Scope
 > = Effect.fnUntraced(function* (...asks: readonly Ask[]) {
+  const giveBack = yield* GivePlaceBack;
   // Without a bound: a run does not wait for its reader, and an answer is bounded by its tokens.
   const queue = yield* Queue.unbounded<
     AnswerEvent | Ping,

@@ -20,3 +20,11 @@ export const RequestInfo: Context.Reference<RequestInfo> = Context.Reference<
 >("tessera/openai/RequestInfo", {
   defaultValue: () => ({ id: "", endpoint: "", caller: "" }),
 });
+
+/**
+ * Gives the request's place among those in flight back before its last byte is sent: when the answer is
+ * complete, a client who reads slowly, or not at all, keeps nobody out.
+ */
+export const GivePlaceBack: Context.Reference<() => void> = Context.Reference<
+  () => void
+>("tessera/openai/GivePlaceBack", { defaultValue: () => () => {} });

@@ -17,7 +17,7 @@ import { ApiError, oneLine } from "./errors.ts";
 import { countRequest, prometheusText, setInFlight } from "./metrics.ts";
 import { ServerParts } from "./parts.ts";
 import { ModelPool, type ModelState } from "./pool.ts";
-import { RequestInfo } from "./request_info.ts";
+import { GivePlaceBack, RequestInfo } from "./request_info.ts";
 import { mistake } from "./schema/issues.ts";
 
 /** A failure as a response. */
@@ -114,11 +114,20 @@ function working<A, R>(
           }),
         );
       }
+      let taken = true;
+      const giveBack = (): void => {
+        if (taken) load.inFlight--;
+        taken = false;
+      };
       yield* Effect.acquireRelease(
         Effect.suspend(() => setInFlight(++load.inFlight)),
-        () => Effect.suspend(() => setInFlight(--load.inFlight)),
+        () =>
+          Effect.suspend(() => {
+            giveBack();
+            return setInFlight(load.inFlight);
+          }),
       );
-      return yield* body;
+      return yield* Effect.provideService(body, GivePlaceBack, giveBack);
     }),
   );
 }
