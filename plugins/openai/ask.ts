@@ -229,15 +229,16 @@ export const answerEvents: (
       }),
     { concurrency: "unbounded", discard: true },
   ).pipe(
-    Effect.onExit((exit) =>
-      Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(
+    Effect.onExit((exit) => {
+      giveBack();
+      return Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(
         queue,
         Option.match(Cause.findErrorOption(exit.cause), {
           onNone: () => exit.cause as Cause.Cause<never>,
           onSome: Cause.fail,
         }),
-      )
-    ),
+      );
+    }),
     Effect.ignore,
     Effect.forkScoped,
   );
