@@ -415,6 +415,9 @@ export const Prompt: PortType<"Prompt", PromptValue> = definePort({
 /** Tokens of an answer whose probabilities a preview shows. */
 const mostTokens = 2000;
 
+/** Other answers that a preview shows. */
+const mostAnswers = 8;
+
 /** A finished answer. */
 export type Completion = CompletionValue;
 
@@ -433,6 +436,10 @@ export const Completion: PortType<"Completion", CompletionValue> = definePort({
     ...(completion.logprobs === undefined ? {} : {
       logprobs: completion.logprobs.slice(0, mostTokens)
         .map(({ text, logprob }) => [text, Math.round(logprob * 1e4) / 1e4]),
+    }),
+    ...(completion.alternatives === undefined ? {} : {
+      alternatives: completion.alternatives.slice(0, mostAnswers)
+        .map(({ text }) => text),
     }),
   }),
 });
