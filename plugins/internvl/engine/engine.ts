@@ -231,7 +231,6 @@ export class Engine {
       slots: this.#options.slots,
       tokens: this.#tokens,
       contextLength: this.#options.contextLength,
-      capacity: this.#pool.capacity,
     });
   }
 

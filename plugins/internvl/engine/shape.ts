@@ -26,24 +26,23 @@ export interface Bounds {
   readonly tokens: number;
   /** Longest sequence. */
   readonly contextLength: number;
-  /** Tokens of a slot now. */
-  readonly capacity: number;
 }
 
 /** A shape with room for sequences of so many tokens; `undefined` where there is none for all of them. */
 export function shapeFor(
   rooms: readonly number[],
-  { slots, tokens, contextLength, capacity: now }: Bounds,
+  { slots, tokens, contextLength }: Bounds,
 ): Shape | undefined {
-  const slotsAt = (capacity: number) =>
-    Math.min(slots, Math.floor(tokens / capacity));
   const need = Math.max(...rooms.map(roundUp));
-  if (slotsAt(need) < rooms.length) return undefined;
-  // Half as much again as now, so that growing sequences do not move every time, if that costs no slot.
-  const generous = Math.min(
-    roundUp(contextLength),
-    Math.max(need, roundUp(1.5 * now)),
-  );
-  const capacity = slotsAt(generous) === slotsAt(need) ? generous : need;
-  return { slots: slotsAt(capacity), capacity };
+  const count = Math.min(slots, Math.floor(tokens / need));
+  if (count < rooms.length) return undefined;
+  // Twice as much, so that the next round of a chat does not move everything, as far as it costs no slot.
+  const free = Math.floor(tokens / count / STEP) * STEP;
+  return {
+    slots: count,
+    capacity: Math.max(
+      need,
+      Math.min(2 * need, free, roundUp(contextLength)),
+    ),
+  };
 }

@@ -1,32 +1,20 @@
 import assert from "node:assert/strict";
 import { type Bounds, shapeFor } from "./shape.ts";
 
-const bounds: Bounds = {
-  slots: 8,
-  tokens: 4096,
-  contextLength: 4000,
-  capacity: 0,
-};
+const bounds: Bounds = { slots: 8, tokens: 4096, contextLength: 4000 };
 
 Deno.test("shape: as many slots as there is memory for, of the longest sequence's length", () => {
-  assert.deepEqual(shapeFor([100], bounds), { slots: 8, capacity: 128 });
   assert.deepEqual(shapeFor([100, 1000], bounds), { slots: 4, capacity: 1024 });
   assert.deepEqual(shapeFor([4000], bounds), { slots: 1, capacity: 4032 });
   assert.equal(shapeFor([4000, 1], bounds), undefined);
   assert.equal(shapeFor(new Array(9).fill(1), bounds), undefined);
 });
 
-Deno.test("shape: grows by half where that costs no slot, and shrinks for more sequences", () => {
-  const grown = { ...bounds, capacity: 256 };
-  assert.deepEqual(shapeFor([300], grown), { slots: 8, capacity: 384 });
-  assert.deepEqual(shapeFor([500], grown), { slots: 8, capacity: 512 });
+Deno.test("shape: twice as long as now is needed where that costs no slot, never beyond the context", () => {
+  assert.deepEqual(shapeFor([100], bounds), { slots: 8, capacity: 256 });
+  assert.deepEqual(shapeFor([300], bounds), { slots: 8, capacity: 512 });
   assert.deepEqual(
-    shapeFor([300, 300], { ...bounds, capacity: 2048 }),
-    { slots: 8, capacity: 320 },
-  );
-  // Never beyond the context.
-  assert.deepEqual(
-    shapeFor([200], { ...bounds, contextLength: 200, capacity: 250 }),
+    shapeFor([200], { ...bounds, contextLength: 200 }),
     { slots: 8, capacity: 256 },
   );
 });
