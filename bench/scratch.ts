@@ -1,6 +1,6 @@
 /**
- * The temporary folder of a benchmark run, with what the sections share. It is deleted at the end, an
- * interruption by the keyboard included.
+ * The temporary folder of a benchmark run, with what the sections share. It is deleted at the end,
+ * an interruption or an order to end included.
  * @module
  */
 import { fileURLToPath } from "node:url";
@@ -33,7 +33,11 @@ export function openScratch(): Scratch {
     remove();
     Deno.exit(130);
   };
-  Deno.addSignalListener("SIGINT", interrupted);
+  // Windows knows no SIGTERM.
+  const signals: readonly Deno.Signal[] = Deno.build.os === "windows"
+    ? ["SIGINT"]
+    : ["SIGINT", "SIGTERM"];
+  for (const signal of signals) Deno.addSignalListener(signal, interrupted);
   const inside = () => folder ??= Deno.makeTempDirSync({ prefix: "tessera-" });
   const once = <A>(make: () => Promise<A>) => {
     let made: Promise<A> | undefined;
@@ -59,7 +63,9 @@ export function openScratch(): Scratch {
       return path;
     }),
     [Symbol.asyncDispose]: () => {
-      Deno.removeSignalListener("SIGINT", interrupted);
+      for (const signal of signals) {
+        Deno.removeSignalListener(signal, interrupted);
+      }
       remove();
       return Promise.resolve();
     },
