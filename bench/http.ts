@@ -211,7 +211,9 @@ export async function benchHttp(
         );
         let tokens = 0;
         const alone = await load(concurrency, count, async () => {
-          tokens += await generate();
+          // Not `tokens += await …`, which would forget what the others added meanwhile.
+          const made = await generate();
+          tokens += made;
         });
         if (round < 0) continue;
         http.push((of.tokens - before) / seconds);
