@@ -118,6 +118,15 @@ function valueOf(
     : points.findLast((value) => value !== null) ?? null;
 }
 
+/** An axis that ends lower would show noise as if it were a load. */
+const least: Readonly<Record<Unit, number>> = {
+  ms: 1,
+  count: 1,
+  share: 0.01,
+  bytes: 1024,
+  rate: 0.1,
+};
+
 const powersOfTwo = Array.from({ length: 31 }, (_, i) => 2 ** (10 + i));
 
 function optionsOf(
@@ -145,7 +154,9 @@ function optionsOf(
       sync: { key: "tessera" },
     },
     scales: {
-      y: { range: (_, __, most) => [0, (most ?? 1) * 1.05 || 1] },
+      y: {
+        range: (_, __, most) => [0, Math.max((most ?? 0) * 1.05, least[unit])],
+      },
     },
     axes: [
       {

@@ -10,6 +10,7 @@ export type Unit = "ms" | "count" | "share" | "bytes" | "rate";
 /** Three digits, without zeros that say nothing. */
 function short(value: number): string {
   if (value >= 100) return count(value);
+  if (value > 0 && value < 0.001) return "< 0.001";
   return String(Number(value.toPrecision(3)));
 }
 
@@ -22,6 +23,7 @@ function short(value: number): string {
  *
  * assert.equal(quantity(1234, "ms"), "1.23 s");
  * assert.equal(quantity(0.5, "share"), "50 %");
+ * assert.equal(quantity(4.6e-6, "count"), "< 0.001");
  * assert.equal(quantity(null, "count"), "–");
  * ```
  */

@@ -201,7 +201,7 @@ export function RunTable(props: RunTableProps): JSX.Element {
               <th scope="col">Model</th>
               {th("startedAt", "Began")}
               {th("tokens", "Tokens", true)}
-              <th scope="col" class="num">First word</th>
+              <th scope="col" class="num">First token</th>
               {th("ms", "Time", true)}
               <th scope="col">Stages</th>
             </tr>

@@ -133,7 +133,7 @@ export default function Compare(
       ),
     },
     number("Time", ({ ms }) => ms, duration),
-    number("First word", ({ firstPartMs }) => firstPartMs, duration),
+    number("First token", ({ firstPartMs }) => firstPartMs, duration),
     ...names(({ timings }) => timings).map((name) =>
       number(name, ({ timings }) => timings[name], duration)
     ),

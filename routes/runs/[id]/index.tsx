@@ -152,7 +152,7 @@ export default function Run(
         </div>
         {summary.firstPartMs !== undefined && (
           <div>
-            <dt>First word</dt>
+            <dt>First token</dt>
             <dd>{Math.round(summary.firstPartMs)} ms</dd>
           </div>
         )}
