@@ -6,6 +6,7 @@ import { benchBindings } from "./bindings.ts";
 import { benchEngine, benchRounds, type EngineBench } from "./engine.ts";
 import { benchConstrain } from "./constrain.ts";
 import { type Figures, goals } from "./goals.ts";
+import { benchDashboard } from "./dashboard.ts";
 import { benchGraph } from "./graph.ts";
 import { benchHttp, type HttpLoad } from "./http.ts";
 import { benchLlama } from "./llama/bench.ts";
@@ -511,6 +512,41 @@ const engine: Section = {
   },
 };
 
+const dashboard: Section = {
+  name: "dashboard",
+  about: "pages over 100,000 runs, events to viewers, scripts, the store",
+  title: "Dashboard: 100,000 runs in the store",
+  measure: async (_place, rounds) => {
+    const figures = await benchDashboard(rounds);
+    const both = (
+      { p50, p95 }: { readonly p50: number; readonly p95: number },
+    ) => [
+      show(p50),
+      show(p95),
+    ];
+    return {
+      figures: { ...figures },
+      text: table([
+        ["", "median", "95 %"],
+        ...Object.entries(figures.pages).map(([path, times]) => [
+          `page ${path}, ms on the server`,
+          ...both(times),
+        ]),
+        ["event to a viewer, ms", ...both(figures.event)],
+        ["  written by another process", ...both(figures.eventElsewhere)],
+        ["  to the last of 200 viewers", ...both(figures.viewers)],
+        ["cores in use meanwhile, viewers included", show(figures.viewersBusy)],
+        ["events written a second", show(figures.eventsPerSecond)],
+        ...Object.entries(figures.scripts).map(([file, bytes]) => [
+          `scripts of ${file}, KiB gzipped`,
+          show(bytes / 1024),
+        ]),
+        ["Viewers read over HTTP in this process; a browser paints after that."],
+      ]),
+    };
+  },
+};
+
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -519,6 +555,7 @@ export const sections: readonly Section[] = [
   step,
   stall,
   bindings,
+  dashboard,
   engine,
   constrain,
   http,

@@ -1,0 +1,223 @@
+/**
+ * What the dashboard costs: pages over 100,000 runs, events on their way to viewers, scripts, the store.
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import process from "node:process";
+import { gzipSync } from "node:zlib";
+import { Effect } from "effect";
+import { assets, scripts } from "../dashboard/generated/assets.ts";
+import { makeDashboard, makeServices, serve } from "../dashboard/mod.ts";
+import { fillTable, madeUp } from "../dashboard/runs_kit.ts";
+import type { RunEvent } from "../pipeline/mod.ts";
+import { makeSqliteStore, type SqliteStore } from "../plugins/sqlite/mod.ts";
+
+/** Median and 95 % of some milliseconds. */
+export interface Times {
+  /** Half take at most this. */
+  readonly p50: number;
+  /** 95 % take at most this. */
+  readonly p95: number;
+}
+
+/** What was found. */
+export interface DashboardBench {
+  /** Milliseconds of pages on the server, by path. */
+  readonly pages: Readonly<Record<string, Times>>;
+  /** Milliseconds from `record` to one viewer over HTTP: written by this process. */
+  readonly event: Times;
+  /** The same, written through another connection to the file. */
+  readonly eventElsewhere: Times;
+  /** The same to the last of 200 viewers, with 100 events a second. */
+  readonly viewers: Times;
+  /** Share of one core that all of this took with 200 viewers, their own side included. */
+  readonly viewersBusy: number;
+  /** Gzipped bytes of scripts by island file, with everything it imports. */
+  readonly scripts: Readonly<Record<string, number>>;
+  /** Events written a second, runs of 25 events. */
+  readonly eventsPerSecond: number;
+}
+
+const runs = 100_000;
+
+function timesOf(values: readonly number[]): Times {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number) =>
+    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ??
+      NaN;
+  return { p50: at(0.5), p95: at(0.95) };
+}
+
+function scriptSizes(): Record<string, number> {
+  const size = (path: string) =>
+    gzipSync(Buffer.from(assets[path]!.body)).length;
+  return Object.fromEntries(
+    Object.entries(scripts).map(([file, { script, imports }]) => [
+      file,
+      [script, ...imports].reduce((sum, path) => sum + size(path), 0),
+    ]),
+  );
+}
+
+const progress = (runId: string, seq: number): RunEvent => ({
+  _tag: "NodeProgress",
+  runId,
+  seq,
+  at: Date.now(),
+  node: "decode",
+  port: "text",
+  delta: `${performance.now()}`,
+});
+
+/** Reads a run's stream and tells how long ago each part was recorded. */
+async function view(
+  address: string,
+  cookie: string,
+  signal: AbortSignal,
+  onPart: (ms: number) => void,
+  onOpen: () => void,
+): Promise<void> {
+  const response = await fetch(address, { headers: { cookie }, signal });
+  let rest = "";
+  const decoder = new TextDecoder();
+  onOpen();
+  for await (const chunk of response.body!) {
+    rest += decoder.decode(chunk, { stream: true });
+    for (let end; (end = rest.indexOf("\n\n")) >= 0;) {
+      const sent = /"delta":"([\d.]+)"/.exec(rest.slice(0, end));
+      rest = rest.slice(end + 2);
+      if (sent) onPart(performance.now() - Number(sent[1]));
+    }
+  }
+}
+
+async function watched(
+  base: string,
+  cookie: string,
+  store: SqliteStore,
+  runId: string,
+  viewers: number,
+  events: number,
+  pause: number,
+): Promise<{ readonly times: Times; readonly busy: number }> {
+  const stop = new AbortController();
+  const latest: number[] = [];
+  const seen = new Array<number>(viewers).fill(0);
+  let open = 0;
+  const reading = Array.from({ length: viewers }, (_, i) =>
+    view(
+      `${base}/runs/${runId}/live`,
+      cookie,
+      stop.signal,
+      (ms) => {
+        const part = seen[i]!++;
+        latest[part] = Math.max(latest[part] ?? 0, ms);
+      },
+      () => open++,
+    ).catch(() => {}));
+  store.record({ ...madeUp(1, Date.now())[0]!, runId } as RunEvent);
+  await Effect.runPromise(store.flush(runId));
+  while (open < viewers) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const cpu = process.cpuUsage();
+  const began = performance.now();
+  for (let seq = 1; seq <= events; seq++) {
+    store.record(progress(runId, seq));
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  const busy = (user + system) / 1000 / (performance.now() - began);
+  for (let i = 0; i < 200 && seen.some((n) => n < events); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  stop.abort();
+  await Promise.all(reading);
+  if (seen.some((n) => n < events)) {
+    throw new Error("a viewer did not get every event");
+  }
+  return { times: timesOf(latest), busy };
+}
+
+/** Measures. */
+export async function benchDashboard(rounds: number): Promise<DashboardBench> {
+  const folder = await Deno.makeTempDir({ prefix: "tessera-bench-" });
+  try {
+    return await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
+      const filename = `${folder}/runs.sqlite`;
+      const store = yield* makeSqliteStore({ filename });
+      const began = performance.now();
+      const since = Date.now() - runs * 10_000;
+      // 1,000 chats of 25 events.
+      for (let i = 0; i < 1000; i++) {
+        const [first, ...rest] = madeUp(i, since + i * 10_000);
+        const talk = Array.from({ length: 20 }, (_, seq) => ({
+          ...progress(first!.runId, 0),
+          seq: 5 + seq,
+        }));
+        const last = rest.pop()!;
+        for (const event of [first!, ...rest, ...talk, { ...last, seq: 25 }]) {
+          store.record(event);
+        }
+      }
+      yield* store.flush("made-00000999");
+      const eventsPerSecond = 25_000 / (performance.now() - began) * 1000;
+      fillTable(filename, runs, since);
+
+      let services!: Effect.Success<ReturnType<typeof makeServices>>;
+      let host!: ReturnType<typeof makeDashboard>;
+      const { port } = yield* serve({
+        host: "127.0.0.1",
+        port: 0,
+        make: (port) =>
+          Effect.map(makeServices({ store, access: { port } }), (made) => {
+            services = made;
+            return host = makeDashboard(services);
+          }),
+      });
+      const base = `http://127.0.0.1:${port}`;
+      const { pages, cookie } = yield* Effect.promise(async () => {
+        const ask = async (path: string) =>
+          await host(new Request(`${base}${path}`));
+        const cookie = (await ask("/")).headers.get("set-cookie")!
+          .split(";")[0]!;
+        const pages: Record<string, Times> = {};
+        for (
+          const path of [
+            "/",
+            "/?sort=ms",
+            "/?state=failed&model=nano",
+            "/?q=photos%2F500.jpg",
+            "/runs/made-00000500",
+          ]
+        ) {
+          const times: number[] = [];
+          for (let i = 0; i < 6 + rounds * 5; i++) {
+            const began = performance.now();
+            await (await ask(path)).text();
+            // The first ones are compiled while they run.
+            if (i > 5) times.push(performance.now() - began);
+          }
+          pages[path] = timesOf(times);
+        }
+        return { pages, cookie };
+      });
+      const other = yield* makeSqliteStore({ filename });
+      return yield* Effect.promise(async () => {
+        const one = await watched(base, cookie, store, "one", 1, 100, 15);
+        const far = await watched(base, cookie, other, "far", 1, 100, 15);
+        const many = await watched(base, cookie, store, "many", 200, 200, 10);
+        return {
+          pages,
+          event: one.times,
+          eventElsewhere: far.times,
+          viewers: many.times,
+          viewersBusy: many.busy,
+          scripts: scriptSizes(),
+          eventsPerSecond,
+        };
+      });
+    })));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
