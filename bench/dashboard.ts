@@ -3,7 +3,6 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import process from "node:process";
 import { gzipSync } from "node:zlib";
 import { Effect } from "effect";
 import { assets, scripts } from "../dashboard/generated/assets.ts";
@@ -28,10 +27,6 @@ export interface DashboardBench {
   readonly event: Times;
   /** The same, written through another connection to the file. */
   readonly eventElsewhere: Times;
-  /** The same to the last of 200 viewers, with 100 events a second. */
-  readonly viewers: Times;
-  /** Share of one core that all of this took with 200 viewers, their own side included. */
-  readonly viewersBusy: number;
   /** Gzipped bytes of scripts by island file, with everything it imports. */
   readonly scripts: Readonly<Record<string, number>>;
   /** Events written a second, runs of 25 events. */
@@ -96,46 +91,36 @@ async function watched(
   cookie: string,
   store: SqliteStore,
   runId: string,
-  viewers: number,
   events: number,
   pause: number,
-): Promise<{ readonly times: Times; readonly busy: number }> {
+): Promise<Times> {
   const stop = new AbortController();
-  const latest: number[] = [];
-  const seen = new Array<number>(viewers).fill(0);
-  let open = 0;
-  const reading = Array.from({ length: viewers }, (_, i) =>
-    view(
-      `${base}/runs/${runId}/live`,
-      cookie,
-      stop.signal,
-      (ms) => {
-        const part = seen[i]!++;
-        latest[part] = Math.max(latest[part] ?? 0, ms);
-      },
-      () => open++,
-    ).catch(() => {}));
+  const times: number[] = [];
+  const opened = Promise.withResolvers<void>();
+  const reading = view(
+    `${base}/runs/${runId}/live`,
+    cookie,
+    stop.signal,
+    (ms) => times.push(ms),
+    opened.resolve,
+  ).catch(() => {});
   store.record({ ...madeUp(1, Date.now())[0]!, runId } as RunEvent);
   await Effect.runPromise(store.flush(runId));
-  while (open < viewers) await new Promise((resolve) => setTimeout(resolve, 5));
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const cpu = process.cpuUsage();
-  const began = performance.now();
+  await opened.promise;
+  const wait = (ms: number) =>
+    new Promise<void>((resolve) => setTimeout(resolve, ms));
+  await wait(300);
   for (let seq = 1; seq <= events; seq++) {
     store.record(progress(runId, seq));
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await wait(pause);
   }
-  const { user, system } = process.cpuUsage(cpu);
-  const busy = (user + system) / 1000 / (performance.now() - began);
-  for (let i = 0; i < 200 && seen.some((n) => n < events); i++) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  for (let i = 0; i < 200 && times.length < events; i++) await wait(20);
   stop.abort();
-  await Promise.all(reading);
-  if (seen.some((n) => n < events)) {
+  await reading;
+  if (times.length < events) {
     throw new Error("a viewer did not get every event");
   }
-  return { times: timesOf(latest), busy };
+  return timesOf(times);
 }
 
 /** Measures. */
@@ -203,15 +188,12 @@ export async function benchDashboard(rounds: number): Promise<DashboardBench> {
       });
       const other = yield* makeSqliteStore({ filename });
       return yield* Effect.promise(async () => {
-        const one = await watched(base, cookie, store, "one", 1, 100, 15);
-        const far = await watched(base, cookie, other, "far", 1, 100, 15);
-        const many = await watched(base, cookie, store, "many", 200, 200, 10);
+        const one = await watched(base, cookie, store, "one", 100, 15);
+        const far = await watched(base, cookie, other, "far", 100, 15);
         return {
           pages,
-          event: one.times,
-          eventElsewhere: far.times,
-          viewers: many.times,
-          viewersBusy: many.busy,
+          event: one,
+          eventElsewhere: far,
           scripts: scriptSizes(),
           eventsPerSecond,
         };

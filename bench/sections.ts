@@ -534,14 +534,12 @@ const dashboard: Section = {
         ]),
         ["event to a viewer, ms", ...both(figures.event)],
         ["  written by another process", ...both(figures.eventElsewhere)],
-        ["  to the last of 200 viewers", ...both(figures.viewers)],
-        ["cores in use meanwhile, viewers included", show(figures.viewersBusy)],
         ["events written a second", show(figures.eventsPerSecond)],
         ...Object.entries(figures.scripts).map(([file, bytes]) => [
           `scripts of ${file}, KiB gzipped`,
           show(bytes / 1024),
         ]),
-        ["Viewers read over HTTP in this process; a browser paints after that."],
+        ["The viewer reads over HTTP in this process; a browser paints after that."],
       ]),
     };
   },
