@@ -86,6 +86,10 @@ async function main(
       Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
     }
   };
+  if (options.json !== undefined) {
+    // Minutes later would be late to learn that it cannot be written.
+    (await Deno.open(options.json, { write: true, create: true })).close();
+  }
   const fonts = await loadFonts();
   await using model = await InternVL.load(options.model, {
     cacheBytes: 64 * 2 ** 20,
@@ -108,6 +112,9 @@ async function main(
       if (!live) console.error(`${task.name}: ${outcome.seconds.toFixed(0)} s`);
       outcomes.push(outcome);
     }
+  } catch (error) {
+    // A stop shows what is done; anything else is a fault.
+    if (!signal.aborted || outcomes.length === 0) throw error;
   } finally {
     paint("");
     await Deno.remove(folder, { recursive: true });
@@ -145,6 +152,7 @@ async function main(
       JSON.stringify(value, null, 2) + "\n",
     );
   }
+  signal.throwIfAborted();
 }
 
 if (import.meta.main) {

@@ -255,7 +255,7 @@ def attention_mask(branch: torch.Tensor) -> torch.Tensor:
     """[b, 1, n, n]: causal; a branch sees the opening (0) and itself; padding (-1) sees itself."""
     n = branch.shape[1]
     q, k = branch[:, :, None], branch[:, None, :]
-    allowed = ((k == q) | ((k == 0) & (q >= 0))) & torch.ones(n, n, dtype=torch.bool).tril()
+    allowed = ((k == q) | ((k == 0) & (q >= 0))) & torch.ones(n, n, dtype=torch.bool, device=branch.device).tril()
     return allowed[:, None]
 
 
@@ -295,3 +295,18 @@ class Maker:
         if sort == "pair":
             return pair(rng, size, grid, 1 if rng.random() < 0.7 else 6)
         return video(rng, size, grid)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Endless (sort, batch), by the weights of `mix`; every worker of a loader draws its own."""
+
+    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: str, mix: dict[str, float], cost: float, budget: int):
+        self.path, self.size, self.grid, self.seed, self.mix, self.cost, self.budget = tokenizer_path, size, grid, seed, mix, cost, budget
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        rng = Random(f"{self.seed} {worker.id if worker else 0}")
+        maker = Maker(prompt.Tokenizer(self.path), self.size, self.grid, rng, self.cost, self.budget)
+        while True:
+            sort = rng.choices(list(self.mix), list(self.mix.values()))[0]
+            yield sort, maker.make(sort)

@@ -109,7 +109,7 @@ class Attention(nn.Module):
         self.wqkv = nn.Linear(d, (self.heads + 2 * self.kv) * self.dim, bias=False)
         self.wo = nn.Linear(d, d, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, past: list | None = None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         b, n, d = x.shape
         g = self.heads // self.kv
         # Rows of wqkv, per KV head: g query heads, one key, one value.
@@ -117,10 +117,6 @@ class Attention(nn.Module):
         q = rotate(qkv[..., :g, :].reshape(b, n, self.heads, self.dim).transpose(1, 2), cos, sin)
         k = rotate(qkv[..., g, :].transpose(1, 2), cos, sin)
         v = qkv[..., g + 1, :].transpose(1, 2)
-        if past is not None:
-            if past:
-                k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-            past[:] = [k, v]
         k, v = k.repeat_interleave(g, 1), v.repeat_interleave(g, 1)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.wo(y.transpose(1, 2).reshape(b, n, d))
@@ -151,8 +147,8 @@ class Layer(nn.Module):
         self.ffn_norm = RMSNorm(c["hidden"], c["eps"])
         self.feed_forward = FeedForward(c)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, past: list | None = None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), cos, sin, mask, past)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), cos, sin, mask)
         return x + self.feed_forward(self.ffn_norm(x))
 
 
@@ -171,15 +167,15 @@ class LanguageModel(nn.Module):
         self.model = LanguageBody(c, vocab)
         self.output = nn.Linear(c["hidden"], vocab, bias=False)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor, past: list | None = None) -> Tensor:
-        """Hidden states after the final norm. x [b, n, d], positions [b, n], mask [b, 1, n, total] (true: may look)."""
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states after the final norm. x [b, n, d], positions [b, n], mask [b, 1, n, n] (true: may look)."""
         dim = self.c["hidden"] // self.c["heads"]
-        inv = 1.0 / self.c["theta"] ** (torch.arange(0, dim, 2).float() / dim)
+        inv = 1.0 / self.c["theta"] ** (torch.arange(0, dim, 2, device=x.device).float() / dim)
         angle = positions[:, None, :, None].float() * inv
         angle = torch.cat([angle, angle], -1)
         cos, sin = angle.cos(), angle.sin()
-        for i, layer in enumerate(self.model.layers):
-            x = layer(x, cos, sin, mask, None if past is None else past[i])
+        for layer in self.model.layers:
+            x = layer(x, cos, sin, mask)
         return self.model.norm(x)
 
 
@@ -222,25 +218,6 @@ class InternVLChat(nn.Module):
         if visual is not None:
             x = x.masked_scatter((ids == context)[..., None], visual.reshape(-1, visual.shape[-1]))
         return x
-
-    @torch.no_grad()
-    def generate(self, ids: list[int], pixels: Tensor | None, context: int, stop: int, limit: int = 64) -> list[int]:
-        """Greedy decoding of one prompt."""
-        visual = self.see(pixels) if pixels is not None else None
-        x = self.embed(torch.tensor([ids]), context, visual)
-        n = len(ids)
-        past: list[list] = [[] for _ in self.language_model.model.layers]
-        mask = torch.ones(1, 1, n, n, dtype=torch.bool).tril()
-        h = self.language_model(x, torch.arange(n)[None], mask, past)
-        out: list[int] = []
-        while True:
-            token = int(self.language_model.output(h[:, -1]).argmax())
-            if token == stop or len(out) >= limit:
-                return out
-            out.append(token)
-            x = self.language_model.model.tok_embeddings(torch.tensor([[token]]))
-            mask = torch.ones(1, 1, 1, n + len(out), dtype=torch.bool)
-            h = self.language_model(x, torch.tensor([[n + len(out) - 1]]), mask, past)
 
 
 def write_config(folder: str, vocab: int, system: str, config: dict = CONFIG, max_tiles: int = 6) -> None:

@@ -36,13 +36,3 @@ def split(image: Image.Image, size: int, max_num: int, min_num: int = 1, thumbna
     if thumbnail and len(tiles) > 1:
         tiles.append(image.resize((size, size), Image.Resampling.BICUBIC))
     return tiles
-
-
-def to_bytes(tiles: list[Image.Image]) -> np.ndarray:
-    """uint8 [n, 3, size, size]."""
-    return np.stack([np.asarray(t).transpose(2, 0, 1) for t in tiles])
-
-
-def normalise(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [n, 3, h, w] to float32: /255, minus mean, over deviation."""
-    return (pixels.astype(np.float32) / 255.0 - MEAN[:, None, None]) / STD[:, None, None]

@@ -20,7 +20,6 @@ import os
 import signal
 import time
 from datetime import timedelta
-from random import Random
 
 import torch
 import torch.distributed as dist
@@ -30,6 +29,7 @@ from torch import nn
 import batches
 import draw
 import prompt
+import tiles
 from model import CONFIG, InternVLChat
 
 PIECES = 900
@@ -158,9 +158,11 @@ def adopt(model: InternVLChat, tok: prompt.Tokenizer, folder: str) -> None:
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--work", required=True, help="folder for the tokenizer, the state and the log")
-    ap.add_argument("--minutes", type=float, default=120, help="processor time of one process in all, over all resumed runs")
+    ap.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumed runs: of a processor the time of one process, of a GPU by the clock")
     ap.add_argument("--decay-minutes", type=float, default=40, help="of it, the last part, in which the rate falls to nothing")
     ap.add_argument("--vision-minutes", type=float, default=0, help="of it, the first part, without questions")
+    ap.add_argument("--device", default="cpu", help="cpu or cuda; with cuda one process, and drawing in --workers")
+    ap.add_argument("--workers", type=int, default=0, help="processes that draw batches ahead; 0 draws between steps")
     ap.add_argument("--processes", type=int, default=2)
     ap.add_argument("--cost", type=float, default=80, help="size of a batch: forward and backward, in GFLOP")
     ap.add_argument("--budget", type=int, default=110, help="tokens of questions and answers per picture")
@@ -178,6 +180,9 @@ def main() -> None:
     if not os.path.exists(path):
         prompt.train_tokenizer(batches.corpus(args.seed), path, PIECES)
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("high")
+    if args.device != "cpu":
+        args.processes = 1
     rank = 0
     meet = os.path.join(args.work, "meet")
     if os.path.exists(meet):
@@ -199,8 +204,9 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     chief = rank == 0
     torch.manual_seed(args.seed)
     tok = prompt.Tokenizer(path)
-    model = InternVLChat(tok.size)
-    heads = Heads(tok)
+    device = torch.device(args.device)
+    model = InternVLChat(tok.size).to(device)
+    heads = Heads(tok).to(device)
     if args.init:
         adopt(model, tok, args.init)
     matrices, rest = [], list(heads.parameters())
@@ -216,7 +222,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     state_path = os.path.join(args.work, "state.pt")
     step, spent, began = 0, 0.0, 0
     if args.resume and os.path.exists(state_path):
-        s = torch.load(state_path, weights_only=True)
+        s = torch.load(state_path, weights_only=True, map_location=device)
         missing = load_into(model, s["model"]) + load_into(heads, s["heads"])
         if chief:
             load_into(ema, s["ema"])
@@ -250,10 +256,9 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     for part in filter(None, args.mix.split(",")):
         name, weight = part.split("=")
         mix[name] = float(weight)
-    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-    rng = Random(f"{args.seed} {step} {rank}")
-    maker = batches.Maker(tok, CONFIG["vision"]["image"], model.grid, rng, args.cost, args.budget)
+    mean = torch.from_numpy(tiles.MEAN).view(1, 3, 1, 1).to(device)
+    std = torch.from_numpy(tiles.STD).view(1, 3, 1, 1).to(device)
+    stream, stage = None, ""
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))  # stop after this step, with the state saved
     signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
@@ -261,16 +266,25 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     sums: dict[str, list[float]] = {}
     total, tail = args.minutes * 60, max(1.0, args.decay_minutes * 60)
     clock = torch.zeros(2)
+    # On a shared machine what counts is the processor time that was had; a GPU is not shared.
+    clock_now = time.process_time if device.type == "cpu" else time.perf_counter
     while True:
-        start = time.process_time()
+        start = clock_now()
         # Warm-up, a plateau, then down in a line.
         factor = min(1.0, (step - began + 1) / 30) * min(1.0, max(0.0, (total - spent) / tail))
         for group in muon.param_groups:
             group["lr"] = args.lr * factor
         for group in adam.param_groups:
             group["lr"] = (args.adam or args.lr / 10) * factor
-        sort = "labels" if spent < args.vision_minutes * 60 else rng.choices(list(mix), list(mix.values()))[0]
-        batch = maker.make(sort)
+        now = "labels" if spent < args.vision_minutes * 60 else "all"
+        if now != stage:
+            stage = now
+            data = batches.Stream(path, CONFIG["vision"]["image"], model.grid, f"{args.seed} {step} {rank}",
+                                  {"labels": 1} if now == "labels" else mix, args.cost, args.budget)  # fmt: skip
+            ahead = dict(num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda") if args.workers else {}
+            stream = iter(torch.utils.data.DataLoader(data, batch_size=None, **ahead))
+        sort, batch = next(stream)
+        batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
         visual, aux, parts, answer = None, 0.0, [0.0] * 4, 0.0
         if "pixels" in batch:
             # The tower learns from single tiles; where a picture has many, only what reads it does: a third of the cost.
@@ -307,7 +321,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
                 for a, b in zip(ema.parameters(), model.parameters()):
                     a.lerp_(b, 1 - decay)
         # The chief's clock, in processor time, and any process's wish to stop hold for all.
-        clock[0] = time.process_time() - start if chief else 0.0
+        clock[0] = clock_now() - start if chief else 0.0
         clock[1] = float(bool(stopped))
         all_reduce([clock], 1.0)
         spent += clock[0].item()
