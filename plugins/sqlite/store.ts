@@ -136,6 +136,15 @@ export function makeSqliteStore(
     const batches = readBatches(sql);
     const ask = <A>(effect: Effect.Effect<A, SqlError>) =>
       readable(explain(effect));
+    // Counting 100,000 runs takes some milliseconds: it is done again only after a change.
+    let counted: { readonly mark: number; readonly facets: Facets } | undefined;
+    const facets = Effect.gen(function* () {
+      const { mark } = yield* explain(readChanges(sql, undefined));
+      if (counted?.mark !== mark) {
+        counted = { mark, facets: yield* explain(readFacets(sql)) };
+      }
+      return counted.facets;
+    });
     const removeAll = (runIds: readonly string[]) =>
       Effect.tap(
         explain(removeRuns(sql, runIds)),
@@ -167,7 +176,7 @@ export function makeSqliteStore(
         runIds: (batchId) => ask(batches.runIds(batchId)),
       },
       removeAll,
-      facets: explain(readFacets(sql)),
+      facets,
       summary: (runId) => ask(getSummary(sql, runId)),
       eventsAfter: (runId, seq) => ask(eventsAfter(sql, runId, seq)),
       icon: (runId) => explain(iconOfRun(sql, runId)),
