@@ -22,11 +22,6 @@ export interface BatcherParts {
   readonly output: readonly [name: string, extents: readonly number[]];
   /** Most tiles in a run. */
   readonly batch: number;
-  /**
-   * Whether tiles of several requests may share a run. Not where a tile's numbers depend on those beside
-   * it, as they do when activations are quantized together.
-   */
-  readonly mixed: boolean;
   /** Milliseconds that a run with room left waits for more tiles. */
   readonly waitMs: number;
 }
@@ -129,12 +124,12 @@ export class Batcher {
   }
 
   async #loop(): Promise<void> {
-    const { waitMs, batch, mixed } = this.#parts;
+    const { waitMs, batch } = this.#parts;
     // Those that come in the same turn of the event loop share a run.
     await Promise.resolve();
     while (this.#works.length > 0) {
       const waiting = this.#works.reduce((n, w) => n + w.count - w.done, 0);
-      if (mixed && waitMs > 0 && waiting < batch) {
+      if (waitMs > 0 && waiting < batch) {
         await new Promise<void>((resolve) => setTimeout(resolve, waitMs));
       }
       const shares = this.#nextShares();
@@ -158,11 +153,11 @@ export class Batcher {
 
   /** Tiles of the first request, then of the next ones; the first then goes to the end of the line. */
   #nextShares(): readonly Share[] {
-    const { batch, mixed } = this.#parts;
+    const { batch } = this.#parts;
     const shares: Share[] = [];
     let room = batch;
     for (const work of this.#works) {
-      if (room === 0 || (!mixed && shares.length > 0)) break;
+      if (room === 0) break;
       const count = Math.min(room, work.count - work.done);
       shares.push({ work, count });
       room -= count;

@@ -38,7 +38,6 @@ const make = (session: Session, parts: Partial<BatcherParts> = {}) =>
     input: ["x", [2]],
     output: ["y", [2]],
     batch: 3,
-    mixed: true,
     waitMs: 0,
     ...parts,
   });
@@ -72,16 +71,6 @@ Deno.test("batcher: tiles of several requests share runs, in turns; each gets it
   ]);
   assert.deepEqual(progress, [3, 4]);
   assert.deepEqual(batcher.stats, { batches: 3, tiles: 7 });
-});
-
-Deno.test("batcher: where a tile depends on its neighbours, requests do not share runs", async () => {
-  const batches: number[][] = [];
-  const batcher = make(doubling(batches), { mixed: false });
-  await together([
-    batcher.compute(tiles(1, 1, 2, 2, 3, 3, 4, 4)),
-    batcher.compute(tiles(5, 5)),
-  ]);
-  assert.deepEqual(batches, [[1, 1, 2, 2, 3, 3], [5, 5], [4, 4]]);
 });
 
 Deno.test("batcher: a run with room waits for more tiles", async () => {

@@ -44,7 +44,6 @@ export function makeVisionEncoder(
     session,
     ["pixel_values", tile],
     ["patch_features", features],
-    config,
     options,
   );
   const encode: VisionEncoder["encode"] = Effect.fn("internvl.encodeTiles")(
@@ -68,7 +67,6 @@ export function makeProjector(
     session,
     ["patch_features", tile],
     ["visual_tokens", [tokensPerTile(config), config.language.hiddenSize]],
-    config,
     options,
   );
   const project: Projector["project"] = Effect.fn("internvl.project")(
@@ -90,7 +88,6 @@ function makeBatcher(
   session: Session,
   input: readonly [name: string, extents: readonly number[]],
   output: readonly [name: string, extents: readonly number[]],
-  config: InternVLConfig,
   options: BatchOptions,
 ): Batcher {
   const onCpu = session.device === "cpu";
@@ -100,7 +97,6 @@ function makeBatcher(
     input,
     output,
     batch: Math.max(1, Math.round(rows / output[1][0])),
-    mixed: config.quantization?.vision.type !== "w8a8",
     waitMs: options.waitMs ?? (onCpu ? 0 : 2),
   });
 }

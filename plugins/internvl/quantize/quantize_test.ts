@@ -137,19 +137,27 @@ Deno.test("tower and projector: near the original's numbers, each tile whatever 
         pixels.subarray(3 * edge * edge, 6 * edge * edge).forEach((x, i, all) =>
           all[i] = 10 * x
         );
-        const run = Effect.fnUntraced(function* (from: number, to: number) {
-          const tiles = hostTensor(
+        const tiles = (from: number, to: number) =>
+          hostTensor(
             "float32",
             [to - from, 3, edge, edge],
             pixels.slice(from * 3 * edge * edge, to * 3 * edge * edge),
           );
-          const { encode } = makeVisionEncoder(vision, config);
-          const { project } = makeProjector(projector, config);
-          const features = yield* encode(tiles);
-          const tokens = yield* project(features);
+        const { encode, stats } = makeVisionEncoder(vision, config);
+        const { project } = makeProjector(projector, config);
+        const run = Effect.fnUntraced(function* (from: number, to: number) {
+          const tokens = yield* project(yield* encode(tiles(from, to)));
           return (yield* tokens.read) as Float32Array<ArrayBuffer>;
         });
-        return { together: yield* run(0, 3), alone: yield* run(0, 1) };
+        const together = yield* run(0, 3);
+        const alone = [yield* run(0, 1), yield* run(1, 2), yield* run(2, 3)];
+        // Of three requests at once, in one run.
+        const { batches } = stats();
+        const shared = yield* Effect.all([run(0, 1), run(1, 2), run(2, 3)], {
+          concurrency: "unbounded",
+        });
+        assert.equal(stats().batches, batches + 1);
+        return { together, alone, shared };
       })).pipe(Effect.provide(ffiBackend)),
     );
   const original = await read(nano);
@@ -157,11 +165,18 @@ Deno.test("tower and projector: near the original's numbers, each tile whatever 
   for (const vision of ["w8a8", "int8", "int4", "float"] as const) {
     const out = fresh();
     await make(nano, out, { weights: "int8", vision });
-    const { together, alone } = await read(out);
+    const { together, alone, shared } = await read(out);
     const error = relativeError(together, original.together);
     assert.ok(error <= limits[vision], `${vision}: ${error}`);
-    const first = together.subarray(0, alone.length);
-    assert.ok(relativeError(first, alone) < 1e-6, vision);
+    const size = alone[0]!.length;
+    alone.forEach((tile, i) => {
+      assert.deepEqual(shared[i], tile, vision);
+      assert.deepEqual(
+        together.subarray(i * size, (i + 1) * size),
+        tile,
+        vision,
+      );
+    });
   }
 });
 
