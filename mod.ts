@@ -21,6 +21,7 @@ export * from "./sdk/mod.ts";
 export * from "./nodes/mod.ts";
 export * from "./pipeline/mod.ts";
 export {
+  type CacheType,
   type Checkpoint,
   type ComputeType,
   type DeviceIds,

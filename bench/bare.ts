@@ -69,7 +69,7 @@ export const bareSteps: (
         new KvPool({
           session,
           config,
-          dtype: "float32",
+          kvCache: "float32",
           rotary: new RotaryTables(config),
         })
       ),

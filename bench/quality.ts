@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect";
 import {
+  type EngineSettings,
   ImageSourceList,
   InternVL,
   LanguageModel,
@@ -27,6 +28,9 @@ export interface Variant {
   /** What `tessera quantize` is told. */
   readonly options: QuantizeOptions;
 }
+
+/** The original with keys and values of 16 bits. */
+const halfCache = "original, float16 cache";
 
 /** What a quantization costs. */
 export interface Quality {
@@ -85,8 +89,12 @@ const none: Prompted = {
 const answerTokens = 32;
 
 /** Leads a model along. Its own tower sees the pictures. */
-async function expect(dir: string, leads: readonly Lead[]): Promise<Expected> {
-  await using model = await InternVL.load(dir);
+async function expect(
+  dir: string,
+  leads: readonly Lead[],
+  engine: EngineSettings = {},
+): Promise<Expected> {
+  await using model = await InternVL.load(dir, { engine });
   const logits: Float32Array[] = [];
   const answers: string[] = [];
   for (const { images, question, ids } of leads) {
@@ -283,6 +291,14 @@ async function measure(
     name: "original",
     size: 1,
     ...compare(leads, original, original),
+  }, {
+    name: halfCache,
+    size: 1,
+    ...compare(
+      leads,
+      original,
+      await expect(dir, leads, { kvCache: "float16" }),
+    ),
   }];
   const out = await Deno.makeTempDir({ prefix: "tessera-quality-" });
   try {

@@ -76,6 +76,12 @@ export const modelFlags = {
     "Memory for keys and values; default: 2048, or what one whole context takes",
     { min: 1 },
   ),
+  kvType: Flag.Literals("kv-type", ["float32", "float16"]).pipe(
+    Flag.withDescription(
+      "Type of keys and values; float16 takes half the memory; default: float32 on the CPU",
+    ),
+    Flag.optional,
+  ),
   backend: Flag.Literals("backend", ["ffi", "napi"]).pipe(
     Flag.withDescription(
       "Binding of ONNX Runtime; default: ffi where it can be opened",
@@ -101,6 +107,8 @@ export interface ModelFlags {
   readonly slots: Option.Option<number>;
   /** `--kv-cache`. */
   readonly kvCache: Option.Option<number>;
+  /** `--kv-type`. */
+  readonly kvType: Option.Option<"float32" | "float16">;
   /** `--backend`. */
   readonly backend: Option.Option<"ffi" | "napi">;
   /** `--store`. */
@@ -113,6 +121,7 @@ export function modelChoice(flags: ModelFlags): ModelChoice {
   const kvCache = defined(flags.kvCache);
   const engine = compact({
     slots,
+    kvCache: defined(flags.kvType),
     kvCacheBytes: kvCache === undefined ? undefined : kvCache * 2 ** 20,
   });
   const options: LoadOptions = {

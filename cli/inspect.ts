@@ -50,6 +50,8 @@ export interface MemoryReport {
   readonly devices: readonly string[];
   /** The type. */
   readonly dtype: string;
+  /** Type of keys and values. */
+  readonly cache_dtype: string;
   /** Weights, the embedding table with them. */
   readonly weights: number;
   /** Key-value cache of one token. */
@@ -237,15 +239,25 @@ export const inspectCheckpoint: (
           dtypes: { ...size.byType },
         }]),
       ),
-      memory: (["float32", "float16"] as const).map((dtype) => {
-        const estimate = plugin.memoryEstimate(config, tensors, { dtype });
+      memory: (
+        [
+          ["float32", "float32"],
+          ["float32", "float16"],
+          ["float16", "float16"],
+        ] as const
+      ).map(([dtype, kvCache]) => {
+        const estimate = plugin.memoryEstimate(config, tensors, {
+          dtype,
+          kvCache,
+        });
         const { weights, embeddingTable, cache, activations, total } = estimate;
         return {
           devices: dtype === "float32" ? ["cpu"] : ["cuda", "webgpu"],
           dtype,
+          cache_dtype: kvCache,
           weights: weights.vision + weights.projector + weights.language +
             embeddingTable,
-          cache_per_token: plugin.cacheBytesPerToken(language, dtype),
+          cache_per_token: plugin.cacheBytesPerToken(language, kvCache),
           cache,
           activations,
           total,
@@ -347,7 +359,9 @@ export function inspectionText(found: Inspection, columns: number): string {
   table([
     ["memory", "weights", "cache/token", "cache", "scratch", "in all"],
     ...found.memory.map((row) => [
-      `${row.dtype} (${row.devices.join(" ")})`,
+      row.cache_dtype === row.dtype
+        ? `${row.dtype} (${row.devices.join(" ")})`
+        : `--kv-type ${row.cache_dtype}`,
       bytes(row.weights),
       bytes(row.cache_per_token),
       bytes(row.cache),

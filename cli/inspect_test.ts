@@ -35,8 +35,22 @@ Deno.test("nano: its facts, and nothing missing", async () => {
   const perToken = 2 * Number(layers) * Number(kv_heads) *
     (Number(hidden_size) / Number(heads));
   assert.deepEqual(
-    found.memory.map((row) => [row.dtype, row.cache_per_token]),
-    [["float32", perToken * 4], ["float16", perToken * 2]],
+    found.memory.map((row) => [
+      row.dtype,
+      row.cache_dtype,
+      row.cache_per_token,
+      row.total - row.weights - row.activations,
+    ]),
+    [
+      ["float32", "float32", 4],
+      ["float32", "float16", 2],
+      ["float16", "float16", 2],
+    ].map(([dtype, cache, bytes]) => [
+      dtype,
+      cache,
+      perToken * Number(bytes),
+      perToken * Number(bytes) * found.context_length,
+    ]),
   );
   // The weights lie in one file: header and parameters, two bytes each.
   const { size } = await Deno.stat("models/nano/model.safetensors");

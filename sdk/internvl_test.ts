@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Effect } from "effect";
 import { liveHandles } from "../plugins/onnx/mod.ts";
 import { makeMemoryStore, type RunEvent } from "../pipeline/mod.ts";
+import { LanguageModel } from "../nodes/services.ts";
 import { InternVL } from "./internvl.ts";
 import type { ChatRequest, ChatResult } from "./types.ts";
 
@@ -219,6 +220,42 @@ Deno.test("both bindings give the same answer", async () => {
     answers.push((await model.chat(request)).response);
   }
   assert.equal(answers[0], answers[1]);
+});
+
+Deno.test("keys and values of 16 bits: twice the tokens, the same answer, in both bindings", async () => {
+  const request = requests[1]!;
+  const found: { readonly response: string; readonly tokens: number }[] = [];
+  for (
+    const [backend, kvCache] of [
+      ["ffi", "float32"],
+      ["ffi", "float16"],
+      ["napi", "float16"],
+    ] as const
+  ) {
+    await using model = await InternVL.load(nano, {
+      backend,
+      engine: { kvCache, kvCacheBytes: 4 << 20 },
+    });
+    const { response } = await model.chat(request);
+    const { kvTokensCapacity: tokens } = await model.effect(
+      Effect.flatMap(LanguageModel, ({ stats }) => stats),
+    );
+    found.push({ response, tokens });
+  }
+  const [{ response, tokens }] = found as [typeof found[0]];
+  assert.deepEqual(found, [
+    { response, tokens },
+    { response, tokens: 2 * tokens },
+    { response, tokens: 2 * tokens },
+  ]);
+  await assert.rejects(
+    InternVL.load(nano, { device: "cuda", engine: { kvCache: "float32" } }),
+    {
+      name: "BackendError",
+      message:
+        "a model that computes in float16 keeps its keys and values in float16, not in float32",
+    },
+  );
 });
 
 Deno.test("a missing checkpoint is named", async () => {

@@ -4,7 +4,7 @@
  */
 import { Context, Effect, Layer, type Scope } from "effect";
 import { basename } from "node:path";
-import type { BackendError, CheckpointError } from "../../nodes/errors.ts";
+import { BackendError, type CheckpointError } from "../../nodes/errors.ts";
 import {
   LanguageModel,
   ModelInfo,
@@ -105,6 +105,13 @@ const load: (
       ? { vision: deviceId, language: deviceId }
       : deviceId;
     const dtype = options.dtype ?? (device === "cpu" ? "float32" : "float16");
+    const { kvCache = dtype } = options.engine ?? {};
+    if (kvCache !== dtype && dtype !== "float32") {
+      return yield* new BackendError({
+        message:
+          `a model that computes in ${dtype} keeps its keys and values in ${dtype}, not in ${kvCache}`,
+      });
+    }
     const backend = yield* Backend;
     const checkpoint = yield* openCheckpoint(dir);
     const { config } = checkpoint;
@@ -119,7 +126,7 @@ const load: (
       graph: typeof visionGraph,
       deviceId = ids.vision,
     ) =>
-      backend.load(graph(source, { dtype }), {
+      backend.load(graph(source, { dtype, kvCache }), {
         device,
         deviceId,
         threads,
@@ -215,5 +222,5 @@ export * from "./quantize/mod.ts";
 export { schemeText } from "./quantize/scheme.ts";
 export { checkpointTemplate } from "./prompt/conversation_file.ts";
 export type { Template } from "./prompt/template.ts";
-export type { EngineSettings } from "./engine/options.ts";
+export type { CacheType, EngineSettings } from "./engine/options.ts";
 export type { ComputeType } from "./graphs/weights.ts";

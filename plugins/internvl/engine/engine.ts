@@ -67,7 +67,7 @@ export class Engine {
     this.#pool = new KvPool(parts);
     this.#steps = new Steps(parts.session, parts.config);
     this.#tokens = Math.floor(
-      options.kvCacheBytes / bytesPerToken(parts.config, parts.dtype),
+      options.kvCacheBytes / bytesPerToken(parts.config, parts.kvCache),
     );
   }
 

@@ -22,7 +22,7 @@ import { makeLanguageModel } from "../generate/model.ts";
 import { openModel } from "../graphs/testing.ts";
 import { randomCheckpoint } from "../graphs/testing_checkpoint.ts";
 import { random, withFolder } from "../testing.ts";
-import type { EngineSettings } from "./options.ts";
+import type { CacheType, EngineSettings } from "./options.ts";
 
 const checkpoint = randomCheckpoint();
 const { language } = checkpoint.config;
@@ -71,19 +71,23 @@ function withSession(
   body: (
     open: Open,
   ) => Effect.Effect<void, unknown, Scope.Scope | Backend>,
+  kvCache: CacheType = "float32",
 ): void {
-  Deno.test(`engine: ${name}`, () =>
+  Deno.test(`engine, ${kvCache} cache: ${name}`, () =>
     withFolder(checkpoint.files, (dir) =>
       Effect.runPromise(
         Effect.scoped(
           Effect.gen(function* () {
-            const { language: session } = yield* openModel(dir);
+            const { language: session } = yield* openModel(dir, {
+              kvCache,
+            });
             yield* body((settings = {}, wrap = (session) => session) =>
               makeLanguageModel({
                 session: wrap(session),
                 config: language,
                 endIds: [],
                 detokenizer: () => silent,
+                kvCache,
                 ...settings,
               })
             );
@@ -109,114 +113,131 @@ const alone = Effect.fnUntraced(function* (
 
 const idsOf = ({ ids }: { readonly ids: Int32Array }) => [...ids];
 
-withSession(
-  "sequences together are what they are alone",
-  (open) =>
-    Effect.gen(function* () {
-      const requests = [3, 40, 1, 90, 17, 64, 65, 2, 30, 128, 5].map((
-        length,
-        seed,
-      ) => request(text(seed, length), 4 + 5 * (seed % 4)));
-      const expected = yield* alone(open, requests);
-      assert.equal(new Set(expected.map(String)).size, expected.length);
-      for (
-        const settings of [
-          {},
-          { slots: 3, chunk: 16 },
-          { slots: 1 },
-          { slots: 16, chunk: 4, kvCacheBytes: 96 << 10 },
-        ]
-      ) {
-        const model = yield* open(settings);
+for (const kvCache of ["float32", "float16"] as const) {
+  withSession(
+    "sequences together are what they are alone",
+    (open) =>
+      Effect.gen(function* () {
+        const requests = [3, 40, 1, 90, 17, 64, 65, 2, 30, 128, 5].map((
+          length,
+          seed,
+        ) => request(text(seed, length), 4 + 5 * (seed % 4)));
+        const expected = yield* alone(open, requests);
+        assert.equal(new Set(expected.map(String)).size, expected.length);
+        for (
+          const settings of [
+            {},
+            { slots: 3, chunk: 16 },
+            { slots: 1 },
+            { slots: 16, chunk: 4, kvCacheBytes: 96 << 10 },
+          ]
+        ) {
+          const model = yield* open(settings);
+          const together = yield* Effect.forEach(
+            requests,
+            (request) => model.generate(request),
+            { concurrency: "unbounded" },
+          );
+          assert.deepEqual(together.map(idsOf), expected);
+          const { running, waiting, steps, finished } = yield* model.stats;
+          assert.deepEqual([running, waiting], [0, 0]);
+          assert.equal(finished, requests.length);
+          // Tokens after each answer's first came from decoding steps.
+          assert.equal(
+            steps.tokensDecoded,
+            expected.reduce((sum, ids) => sum + ids.length - 1, 0),
+          );
+          if (settings.slots !== 1) {
+            assert.ok(steps.decode < steps.tokensDecoded);
+          }
+        }
+      }),
+    kvCache,
+  );
+}
+
+for (const kvCache of ["float32", "float16"] as const) {
+  withSession(
+    "a prompt's beginning is computed once, and the answers are the same",
+    (open) =>
+      Effect.gen(function* () {
+        const system = text(100, 40);
+        const first = [...system, ...text(101, 30)];
+        const model = yield* open();
+        const answer = yield* model.generate(request(first));
+        // The next round of a chat, two branches of it, another chat with the same beginning, the same again.
+        const second = [...first, ...answer.ids, ...text(102, 9)];
+        const requests = [
+          second,
+          [...second.slice(0, -3), ...text(103, 7)],
+          [...system, ...text(104, 20)],
+          first,
+          first,
+        ].map((ids) => request(ids));
+        const expected = yield* alone(open, requests);
+        const answers = yield* Effect.forEach(requests, model.generate);
+        assert.deepEqual(answers.map(idsOf), expected);
+        // Generated tokens are computed again; of an equal prompt all but the last two are there.
+        assert.deepEqual(
+          answers.map(({ usage }) => usage.cachedTokens),
+          [first.length, second.length - 3, 40, 68, 68],
+        );
+        const { prefix } = yield* model.stats;
+        assert.equal(prefix.hits, 5);
+        assert.equal(prefix.misses, 1);
+        assert.equal(prefix.tokensReused, 70 + second.length - 3 + 40 + 2 * 68);
+        // At once, from a sequence that is still under way as well.
+        const fresh = yield* open();
         const together = yield* Effect.forEach(
           requests,
-          (request) => model.generate(request),
+          (request) => fresh.generate(request),
           { concurrency: "unbounded" },
         );
         assert.deepEqual(together.map(idsOf), expected);
-        const { running, waiting, steps, finished } = yield* model.stats;
-        assert.deepEqual([running, waiting], [0, 0]);
-        assert.equal(finished, requests.length);
-        // Tokens after each answer's first came from decoding steps.
-        assert.equal(
-          steps.tokensDecoded,
-          expected.reduce((sum, ids) => sum + ids.length - 1, 0),
+        assert.ok((yield* fresh.stats).prefix.hits >= 4);
+        // With generated tokens: nothing but the new words.
+        const all = yield* open({ reuseAnswers: true });
+        yield* all.generate(request(first));
+        const { usage } = yield* all.generate(request(second));
+        // The last token of an answer was never fed.
+        assert.equal(usage.cachedTokens, first.length + answer.ids.length - 1);
+      }),
+    kvCache,
+  );
+}
+
+for (const kvCache of ["float32", "float16"] as const) {
+  withSession(
+    "pictures are part of what a beginning is",
+    (open) =>
+      Effect.gen(function* () {
+        const ids = text(7, 40);
+        const images = [{ start: 5, length: 20, tiles: 1 }];
+        const ask = (seed: number, tail: number): GenerationRequest => ({
+          prompt: prompt([...ids, ...text(tail, 6)], images),
+          visual: [picture(seed, 20)],
+          settings: { maxNewTokens: 8 },
+        });
+        const requests = [
+          ask(1, 1),
+          ask(1, 2),
+          ask(2, 1),
+          ask(1, 3),
+          ask(2, 2),
+        ];
+        const expected = yield* alone(open, requests);
+        assert.equal(new Set(expected.map(String)).size, 5);
+        const model = yield* open();
+        const answers = yield* Effect.forEach(requests, model.generate);
+        assert.deepEqual(answers.map(idsOf), expected);
+        assert.deepEqual(
+          answers.map(({ usage }) => usage.cachedTokens),
+          [0, 40, 0, 40, 40],
         );
-        if (settings.slots !== 1) assert.ok(steps.decode < steps.tokensDecoded);
-      }
-    }),
-);
-
-withSession(
-  "a prompt's beginning is computed once, and the answers are the same",
-  (open) =>
-    Effect.gen(function* () {
-      const system = text(100, 40);
-      const first = [...system, ...text(101, 30)];
-      const model = yield* open();
-      const answer = yield* model.generate(request(first));
-      // The next round of a chat, two branches of it, another chat with the same beginning, the same again.
-      const second = [...first, ...answer.ids, ...text(102, 9)];
-      const requests = [
-        second,
-        [...second.slice(0, -3), ...text(103, 7)],
-        [...system, ...text(104, 20)],
-        first,
-        first,
-      ].map((ids) => request(ids));
-      const expected = yield* alone(open, requests);
-      const answers = yield* Effect.forEach(requests, model.generate);
-      assert.deepEqual(answers.map(idsOf), expected);
-      // Generated tokens are computed again; of an equal prompt all but the last two are there.
-      assert.deepEqual(
-        answers.map(({ usage }) => usage.cachedTokens),
-        [first.length, second.length - 3, 40, 68, 68],
-      );
-      const { prefix } = yield* model.stats;
-      assert.equal(prefix.hits, 5);
-      assert.equal(prefix.misses, 1);
-      assert.equal(prefix.tokensReused, 70 + second.length - 3 + 40 + 2 * 68);
-      // At once, from a sequence that is still under way as well.
-      const fresh = yield* open();
-      const together = yield* Effect.forEach(
-        requests,
-        (request) => fresh.generate(request),
-        { concurrency: "unbounded" },
-      );
-      assert.deepEqual(together.map(idsOf), expected);
-      assert.ok((yield* fresh.stats).prefix.hits >= 4);
-      // With generated tokens: nothing but the new words.
-      const all = yield* open({ reuseAnswers: true });
-      yield* all.generate(request(first));
-      const { usage } = yield* all.generate(request(second));
-      // The last token of an answer was never fed.
-      assert.equal(usage.cachedTokens, first.length + answer.ids.length - 1);
-    }),
-);
-
-withSession(
-  "pictures are part of what a beginning is",
-  (open) =>
-    Effect.gen(function* () {
-      const ids = text(7, 40);
-      const images = [{ start: 5, length: 20, tiles: 1 }];
-      const ask = (seed: number, tail: number): GenerationRequest => ({
-        prompt: prompt([...ids, ...text(tail, 6)], images),
-        visual: [picture(seed, 20)],
-        settings: { maxNewTokens: 8 },
-      });
-      const requests = [ask(1, 1), ask(1, 2), ask(2, 1), ask(1, 3), ask(2, 2)];
-      const expected = yield* alone(open, requests);
-      assert.equal(new Set(expected.map(String)).size, 5);
-      const model = yield* open();
-      const answers = yield* Effect.forEach(requests, model.generate);
-      assert.deepEqual(answers.map(idsOf), expected);
-      assert.deepEqual(
-        answers.map(({ usage }) => usage.cachedTokens),
-        [0, 40, 0, 40, 40],
-      );
-    }),
-);
+      }),
+    kvCache,
+  );
+}
 
 withSession(
   "a full queue refuses at once; priority goes first; a deadline ends a request",

@@ -37,8 +37,8 @@ export interface PoolParts {
   readonly session: Session;
   /** The graph's configuration. */
   readonly config: LanguageConfig;
-  /** The graph's type. */
-  readonly dtype: ComputeType;
+  /** Type of keys and values, and of the rotary tables. */
+  readonly kvCache: ComputeType;
   /** Rotary tables. */
   readonly rotary: RotaryTables;
 }
@@ -58,10 +58,10 @@ const BYTES_PER_TURN = 8 << 20;
 /** Bytes that the keys and values of one token take, all layers together. */
 export function bytesPerToken(
   config: LanguageConfig,
-  dtype: ComputeType,
+  kvCache: ComputeType,
 ): number {
   return 2 * config.layers * config.kvHeads * config.headDim *
-    bytesPerElement[dtype];
+    bytesPerElement[kvCache];
 }
 
 /** See the module. One caller at a time; no run may be under way while it changes. */
@@ -157,7 +157,7 @@ export class KvPool {
     capacity: number,
     moves: readonly Move[],
   ): Promise<void> {
-    const { session, config, dtype, rotary } = this.#parts;
+    const { session, config, kvCache, rotary } = this.#parts;
     const { layers, kvHeads, headDim } = config;
     const before = this.capacity;
     const shape = [slots, kvHeads, capacity, headDim];
@@ -168,7 +168,7 @@ export class KvPool {
       if (!this.copies) await this.close();
       // All of it before anything is given up. On the CPU, memory costs nothing until it is written.
       for (let i = 0; i < 2 * layers; i++) {
-        made.push(await allocate(session, dtype, shape));
+        made.push(await allocate(session, kvCache, shape));
         // A large buffer makes the JavaScript engine collect garbage, some milliseconds each time.
         await this.#turn(BYTES_PER_TURN);
       }
@@ -203,12 +203,12 @@ export class KvPool {
       const table = await Effect.runPromise(rotary.forPrompt(1, capacity));
       const half = headDim / 2;
       for (const name of ["cos", "sin"] as const) {
-        const part = await allocate(session, dtype, [capacity, half]);
+        const part = await allocate(session, kvCache, [capacity, half]);
         this.#tables.push(part);
         const numbers = table[name].subarray(0, capacity * half);
         await Effect.runPromise(
           part.tensor.write(
-            encodeFloats(numbers, dtype) as HostArrays[typeof dtype],
+            encodeFloats(numbers, kvCache) as HostArrays[typeof kvCache],
           ),
         );
       }
@@ -228,8 +228,8 @@ export class KvPool {
 
   /** Lets the event loop have a turn after so many tokens' worth of one head. */
   async #turn(tokens: number): Promise<void> {
-    const { dtype, config } = this.#parts;
-    this.#copied += tokens * config.headDim * bytesPerElement[dtype];
+    const { kvCache, config } = this.#parts;
+    this.#copied += tokens * config.headDim * bytesPerElement[kvCache];
     if (this.#copied < BYTES_PER_TURN) return;
     this.#copied = 0;
     await new Promise<void>((resolve) => setTimeout(resolve, 0));

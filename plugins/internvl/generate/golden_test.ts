@@ -104,3 +104,40 @@ for (const name of goldenNames) {
     );
   });
 }
+
+Deno.test("qk-norm-f32, float16 cache: logits move by little, and the answers stay", async () => {
+  const golden = await readGolden("qk-norm-f32");
+  const cases = golden.cases.filter(({ pictureSet }) => pictureSet === null);
+  assert.ok(cases.length > 0);
+  const body = Effect.gen(function* () {
+    const kvCache = "float16";
+    const model = yield* openModel(golden.folder, { kvCache });
+    const tokenizer = yield* openTokenizer(golden.folder);
+    const languageModel = yield* makeLanguageModel({
+      session: model.language,
+      config: model.checkpoint.config.language,
+      endIds: [tokenizer.idOf("<|im_end|>")!],
+      detokenizer: () => tokenizer.streamDecoder({ skipSpecialTokens: true }),
+      contextLength: 4096,
+      kvCache,
+    });
+    for (const item of cases) {
+      const { firstLogits, ids } = yield* languageModel.generate({
+        prompt: promptOf(item, tokenizer.special.imageContext),
+        visual: [],
+        settings: { maxNewTokens: golden.maxNewTokens },
+      });
+      const error = relativeError(
+        firstLogits.data,
+        golden.tensors.get(`first_logits/${item.name}`)!.data,
+      );
+      // It is the cache of 16 bits, whose numbers are off by up to 2^-11.
+      assert.ok(error > TOLERANCE, `${item.name}: ${error}`);
+      assert.ok(error < 4 * 2 ** -11, `${item.name}: ${error}`);
+      assert.deepEqual([...ids], item.greedyIds, item.name);
+    }
+  });
+  await Effect.runPromise(
+    Effect.scoped(body).pipe(Effect.provide(ffiBackend)),
+  );
+});

@@ -34,7 +34,7 @@ import { visualRows } from "./visual.ts";
 
 /** What a language model is made of. */
 export interface LanguageModelParts extends EngineSettings {
-  /** A session of `languageGraph`. */
+  /** A session of `languageGraph`, built for the same {@link EngineSettings.kvCache}. */
   readonly session: Session;
   /** The configuration the graph was built from. */
   readonly config: LanguageConfig;
@@ -73,7 +73,7 @@ export const makeLanguageModel: (
   parts: LanguageModelParts,
 ) => Effect.Effect<LanguageModel, never, Scope.Scope> = Effect.fnUntraced(
   function* (parts) {
-    const { session, config, dtype = "float32" } = parts;
+    const { session, config, dtype = "float32", kvCache = dtype } = parts;
     const rotary = new RotaryTables(config);
     const contents = new ContentKeys();
     const contextLength = parts.contextLength ?? config.maxPositionEmbeddings;
@@ -81,12 +81,12 @@ export const makeLanguageModel: (
       parts,
       session.device,
       config,
-      dtype,
+      kvCache,
       contextLength,
     );
     const engine = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        new Engine({ session, config, dtype, rotary }, options)
+        new Engine({ session, config, kvCache, rotary }, options)
       ),
       (engine) => Effect.promise(() => engine.close()),
     );
@@ -114,7 +114,7 @@ export const makeLanguageModel: (
         ids: prompt.ids,
         visual: yield* visualRows(prompt, visual, config.hiddenSize),
         keys: yield* contents.of(prompt, visual),
-        rotary: yield* ownRotary(rotary, config, dtype, prompt.ids.length),
+        rotary: yield* ownRotary(rotary, config, kvCache, prompt.ids.length),
         // The last token of all is never fed back.
         room: length - 1,
         priority,
@@ -362,7 +362,7 @@ function sequenceLength(
 const ownRotary = Effect.fnUntraced(function* (
   tables: RotaryTables,
   config: LanguageConfig,
-  dtype: ComputeType,
+  kvCache: ComputeType,
   length: number,
 ): Effect.fn.Return<Readonly<Record<"cos" | "sin", Tensor>> | undefined> {
   if (
@@ -373,9 +373,9 @@ const ownRotary = Effect.fnUntraced(function* (
   const half = config.headDim / 2;
   const tensor = (numbers: Float32Array<ArrayBuffer>): Tensor =>
     hostTensor(
-      dtype,
+      kvCache,
       [length, half],
-      encodeFloats(numbers.slice(0, length * half), dtype),
+      encodeFloats(numbers.slice(0, length * half), kvCache),
     );
   return { cos: tensor(table.cos), sin: tensor(table.sin) };
 });

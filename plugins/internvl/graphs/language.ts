@@ -15,7 +15,12 @@ import {
   reshape,
   rmsNorm,
 } from "./operators.ts";
-import { type GraphSettings, type GraphSource, Weights } from "./weights.ts";
+import {
+  type ComputeType,
+  type GraphSettings,
+  type GraphSource,
+  Weights,
+} from "./weights.ts";
 
 /** Names of layer n's cache inputs and outputs. */
 export const cacheNames = (layer: number): {
@@ -39,12 +44,14 @@ interface Shared {
   readonly order: GraphValue;
   /** int64 [3]: b, s and the width of packed queries, keys and values. */
   readonly packed: GraphValue;
+  /** Type of keys and values. */
+  readonly kvCache: ComputeType;
 }
 
 /**
  * The language model for b sequences, each fed s tokens (1 while decoding) behind what its cache holds.
  *
- * Inputs, T being the computation's type:
+ * Inputs, T being the type of keys and values:
  * - `input_ids` int64 [b, s]
  * - `visual_embeds` float32 [m, D] and `visual_rows` int64 [m, 1]: row `visual_rows[i]` of the b · s
  *   embeddings is overwritten by `visual_embeds[i]`; m may be 0
@@ -62,6 +69,7 @@ export function languageGraph(
   settings: GraphSettings = {},
 ): ModelSource {
   const dtype = settings.dtype ?? "float32";
+  const kvCache = settings.kvCache ?? dtype;
   const config = source.config.language;
   const width = config.hiddenSize;
   const graph = new GraphBuilder({ name: "language" });
@@ -77,8 +85,8 @@ export function languageGraph(
   const shared: Shared = {
     seqlens: graph.input("seqlens_k", "int32", ["b"]),
     total: graph.input("total_sequence_length", "int32", []),
-    cos: graph.input("cos", dtype, rotary),
-    sin: graph.input("sin", dtype, rotary),
+    cos: graph.input("cos", kvCache, rotary),
+    sin: graph.input("sin", kvCache, rotary),
     order: graph.constant(
       "int32",
       [(config.heads + 2 * config.kvHeads) * config.headDim],
@@ -89,6 +97,7 @@ export function languageGraph(
       graph.node("Shape", [ids]),
       graph.int64s([(config.heads + 2 * config.kvHeads) * config.headDim]),
     ], { attributes: { axis: attribute.int(0) } }),
+    kvCache,
   };
 
   const words = embed(
@@ -200,6 +209,9 @@ export function qkvOrder(config: LanguageConfig): Int32Array<ArrayBuffer> {
  * Grouped-query attention, rotary inside, over the layer's cache. `wqkv` and its bias are reordered by
  * `Gather` nodes that ONNX Runtime folds while it loads: in the stored type, so that the second copy is
  * small, and for good, so that no token pays for parting the activations.
+ *
+ * The operator has one type for queries, keys, values and cache: where the cache's is another than the
+ * computation's, there is a cast before and behind it.
  */
 function attention(
   e: Emitter,
@@ -234,15 +246,20 @@ function attention(
     : linear(e, x, weight, bias);
   const names = cacheNames(layer);
   const cache = ["b", kvHeads, "capacity", headDim];
-  const dtype = weights.dtype;
+  const { kvCache } = shared;
   const [mixed, presentKey, presentValue] = graph.nodes(
     "GroupQueryAttention",
     [
-      graph.node("Reshape", [qkv, shared.packed]),
+      cast(
+        e,
+        graph.node("Reshape", [qkv, shared.packed]),
+        weights.dtype,
+        kvCache,
+      ),
       undefined,
       undefined,
-      graph.input(names.pastKey, dtype, cache),
-      graph.input(names.pastValue, dtype, cache),
+      graph.input(names.pastKey, kvCache, cache),
+      graph.input(names.pastValue, kvCache, cache),
       shared.seqlens,
       shared.total,
       shared.cos,
@@ -261,7 +278,11 @@ function attention(
       name: `${prefix}.gqa`,
     },
   ) as [GraphValue, GraphValue, GraphValue];
-  graph.output(names.presentKey, presentKey, dtype, cache);
-  graph.output(names.presentValue, presentValue, dtype, cache);
-  return reshape(e, mixed, [-1, heads * headDim]);
+  graph.output(names.presentKey, presentKey, kvCache, cache);
+  graph.output(names.presentValue, presentValue, kvCache, cache);
+  return reshape(
+    e,
+    cast(e, mixed, kvCache, weights.dtype),
+    [-1, heads * headDim],
+  );
 }

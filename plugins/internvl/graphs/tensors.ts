@@ -213,10 +213,10 @@ export function partSizes(
 /** Bytes of the key-value cache per token of context: 2 · layers · kvHeads · headDim elements. */
 export function cacheBytesPerToken(
   language: LanguageConfig,
-  dtype: ComputeType = "float32",
+  kvCache: ComputeType = "float32",
 ): number {
   const { layers, kvHeads, headDim } = language;
-  return 2 * layers * kvHeads * headDim * bytesPerElement[dtype];
+  return 2 * layers * kvHeads * headDim * bytesPerElement[kvCache];
 }
 
 /** Memory a loaded model needs, in bytes. Quantized weights stay quantized; their scales take part in the computation. */
@@ -237,6 +237,8 @@ export interface MemoryEstimate {
 export interface MemoryQuestion {
   /** Type of the computation; default `"float32"`. */
   readonly dtype?: ComputeType;
+  /** Type of keys and values; default: `dtype`. */
+  readonly kvCache?: ComputeType;
   /** Tokens of context; default: the longest. */
   readonly contextLength?: number;
   /** Prompt tokens computed at once; default 256. */
@@ -278,7 +280,7 @@ export function memoryEstimate(
     language: loaded("language"),
   };
   const cache = (question.contextLength ?? language.maxPositionEmbeddings) *
-    cacheBytesPerToken(language, dtype);
+    cacheBytesPerToken(language, question.kvCache ?? dtype);
   const rows = 1 + (tileSize(config) / vision.patchSize) ** 2;
   const activations = width * Math.max(
     rows * (2 * vision.intermediateSize + 6 * vision.hiddenSize),

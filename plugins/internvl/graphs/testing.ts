@@ -19,7 +19,11 @@ import { languageGraph } from "./language.ts";
 import { projectorGraph } from "./projector.ts";
 import { allExpectedTensors } from "./tensors.ts";
 import { visionGraph } from "./vision.ts";
-import { type GraphSource, graphSource } from "./weights.ts";
+import {
+  type GraphSettings,
+  type GraphSource,
+  graphSource,
+} from "./weights.ts";
 
 const root = new URL("../../../tests/golden/model/", import.meta.url);
 
@@ -122,11 +126,12 @@ export interface OpenModel {
 /** Opens a checkpoint folder and loads its graphs into the current scope. */
 export const openModel: (
   folder: string,
+  settings?: GraphSettings,
 ) => Effect.Effect<
   OpenModel,
   CheckpointError | BackendError,
   Backend | Scope.Scope
-> = Effect.fnUntraced(function* (folder) {
+> = Effect.fnUntraced(function* (folder, settings) {
   const backend = yield* Backend;
   const checkpoint = yield* openCheckpoint(folder);
   yield* expectTensors(checkpoint, allExpectedTensors(checkpoint.config));
@@ -134,7 +139,7 @@ export const openModel: (
   const load = (
     name: "vision" | "projector" | "language",
     graph: typeof visionGraph,
-  ) => backend.load(graph(source), { name, threads: 1 });
+  ) => backend.load(graph(source, settings), { name, threads: 1 });
   return {
     checkpoint,
     source,

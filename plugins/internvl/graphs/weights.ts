@@ -30,6 +30,11 @@ export interface GraphSource extends Pick<Checkpoint, "config" | "tensors"> {
 export interface GraphSettings {
   /** Type of weights and activations; default `"float32"`. Norms always compute in float32. */
   readonly dtype?: ComputeType;
+  /**
+   * Type of keys and values, the attention's own and those it keeps; default: `dtype`. Only the language
+   * model has any.
+   */
+  readonly kvCache?: ComputeType;
 }
 
 /** `GroupQueryAttention` with rotary inside takes heads whose width is a multiple of this. */
