@@ -10,6 +10,7 @@ import { type HostTensor, hostTensor } from "../nodes/tensor.ts";
 import type { Prompt } from "../nodes/values.ts";
 import { openCheckpoint } from "../plugins/internvl/checkpoint.ts";
 import { type InternVLConfig, tileSize } from "../plugins/internvl/config.ts";
+import type { EngineSettings } from "../plugins/internvl/engine/options.ts";
 import { makeLanguageModel } from "../plugins/internvl/generate/model.ts";
 import { languageGraph } from "../plugins/internvl/graphs/language.ts";
 import { projectorGraph } from "../plugins/internvl/graphs/projector.ts";
@@ -79,12 +80,14 @@ export function loadPart(
 export function endless(
   { config, tokenizer }: Fixture,
   session: Session,
+  settings: EngineSettings = {},
 ): Effect.Effect<LanguageModel, never, Scope.Scope> {
   return makeLanguageModel({
     session,
     config: config.language,
     endIds: [],
     detokenizer: () => tokenizer.streamDecoder({ skipSpecialTokens: true }),
+    ...settings,
   });
 }
 

@@ -13,6 +13,7 @@ import { benchLlama } from "./llama/bench.ts";
 import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
 import { benchQuality } from "./quality.ts";
+import { benchSpeculate } from "./speculate.ts";
 import { benchStall, type StallOf } from "./stall.ts";
 import { show, type Summary } from "./stats.ts";
 import { benchStep, type StepBench } from "./step.ts";
@@ -545,6 +546,34 @@ const dashboard: Section = {
   },
 };
 
+const speculate: Section = {
+  name: "speculate",
+  about: "prompt lookup: answers that repeat their prompt, and that do not",
+  title: "Speculation by prompt lookup (float32 on the CPU, up to 6 tokens)",
+  measure: async (place, rounds) => {
+    const found = await both(
+      (dir, nano) => benchSpeculate(dir, rounds, nano ? 192 : 96),
+      place,
+    );
+    return {
+      figures: found,
+      text: table([
+        ["", "tokens/s", "with", "times", "accepted", "tokens a step"],
+        ...(["nano", "synthetic"] as const).flatMap((model) =>
+          found[model].map((one) => [
+            `${model}, ${one.text}`,
+            show(one.plain),
+            show(one.guessed),
+            show(one.gain),
+            one.drafted === 0 ? "-" : percent(one.accepted / one.drafted),
+            show(one.perStep),
+          ])
+        ),
+      ]),
+    };
+  },
+};
+
 /** All sections, in the order in which they run. */
 export const sections: readonly Section[] = [
   preprocess,
@@ -555,6 +584,7 @@ export const sections: readonly Section[] = [
   bindings,
   dashboard,
   engine,
+  speculate,
   constrain,
   http,
   llama,

@@ -82,6 +82,12 @@ export const modelFlags = {
     ),
     Flag.optional,
   ),
+  speculate: ranged(
+    Flag.Int("speculate"),
+    "N",
+    "Guess up to N tokens from what was said before, while that saves time; default: off",
+    { min: 1, max: 64 },
+  ),
   backend: Flag.Literals("backend", ["ffi", "napi"]).pipe(
     Flag.withDescription(
       "Binding of ONNX Runtime; default: ffi where it can be opened",
@@ -109,6 +115,8 @@ export interface ModelFlags {
   readonly kvCache: Option.Option<number>;
   /** `--kv-type`. */
   readonly kvType: Option.Option<"float32" | "float16">;
+  /** `--speculate`. */
+  readonly speculate: Option.Option<number>;
   /** `--backend`. */
   readonly backend: Option.Option<"ffi" | "napi">;
   /** `--store`. */
@@ -119,9 +127,11 @@ export interface ModelFlags {
 export function modelChoice(flags: ModelFlags): ModelChoice {
   const slots = defined(flags.slots);
   const kvCache = defined(flags.kvCache);
+  const speculate = defined(flags.speculate);
   const engine = compact({
     slots,
     kvCache: defined(flags.kvType),
+    speculate: speculate === undefined ? undefined : { tokens: speculate },
     kvCacheBytes: kvCache === undefined ? undefined : kvCache * 2 ** 20,
   });
   const options: LoadOptions = {

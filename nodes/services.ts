@@ -460,6 +460,10 @@ export interface EngineStats {
     readonly tokensPrefilled: number;
     /** Generated tokens in them. */
     readonly tokensDecoded: number;
+    /** Tokens that were guessed, to be computed before they were chosen. */
+    readonly tokensDrafted: number;
+    /** Those of them that were chosen. */
+    readonly tokensAccepted: number;
   };
   /** Requests that were answered. */
   readonly finished: number;

@@ -15,6 +15,7 @@ import { bytesPerToken, KvPool, type PoolParts } from "./pool.ts";
 import { nextPrompt, Sequence } from "./sequence.ts";
 import { roundUp, type Shape, shapeFor } from "./shape.ts";
 import { empty, idleRow, type Slot, SlotTable } from "./slots.ts";
+import { type Speculate, Speculation } from "./speculate.ts";
 import { type DecodeRow, Steps, Stopped } from "./steps.ts";
 
 /** How much an engine takes on. */
@@ -31,6 +32,8 @@ export interface EngineOptions {
   readonly reuseAnswers: boolean;
   /** Rows of the smallest step. */
   readonly leastRows: 1 | 2;
+  /** How tokens are guessed, if they are. */
+  readonly speculate?: Speculate | undefined;
   /** Longest sequence. */
   readonly contextLength: number;
 }
@@ -59,6 +62,8 @@ export class Engine {
     decode: 0,
     tokensPrefilled: 0,
     tokensDecoded: 0,
+    tokensDrafted: 0,
+    tokensAccepted: 0,
   };
 
   /** An engine with nothing to do; it allocates when the first job comes. */
@@ -86,7 +91,7 @@ export class Engine {
           `prompt and answer need ${job.room} tokens of the key-value cache, which holds ${this.#tokens}; ask for fewer new tokens, or raise kvCacheBytes`,
       });
     }
-    const { slots, queue } = this.#options;
+    const { slots, queue, speculate } = this.#options;
     // Those for which there is a slot are let in by the next turn of the loop.
     const excess = this.#active.length + this.#waiting.length - slots;
     if (excess >= queue) {
@@ -97,7 +102,12 @@ export class Engine {
       });
     }
     const ahead = this.#waiting.length;
-    const sequence = new Sequence(job);
+    const sequence = new Sequence(
+      job,
+      speculate !== undefined && job.guessable === true
+        ? new Speculation(speculate)
+        : undefined,
+    );
     const at = this.#waiting.findIndex((other) =>
       other.job.priority < job.priority
     );
@@ -319,6 +329,13 @@ export class Engine {
   }
 
   async #decode(sequences: readonly Sequence[]): Promise<void> {
+    const lone = sequences.length === 1
+      ? sequences[0].speculation?.pace
+      : undefined;
+    if (lone !== undefined) {
+      const draft = this.#draft(sequences[0]);
+      if (draft.length > 0) return this.#verify(sequences[0], draft);
+    }
     await this.#closeRanks(sequences);
     const rows = sequences.map(({ slot }) => slot!.index);
     const alone = rows.length === 1 && this.#pool.slots >= 2 &&
@@ -335,11 +352,13 @@ export class Engine {
     for (const { slot, next } of sequences) {
       feeds[slot!.index - first] = { id: next, position: slot!.length };
     }
+    const begun = performance.now();
     const logits = await this.#steps.decode(
       window,
       feeds,
       rows.map((row) => row - first),
     );
+    lone?.plain(performance.now() - begun);
     this.#counts.decode++;
     this.#counts.tokensDecoded += sequences.length;
     for (let i = 0; i < sequences.length; i++) {
@@ -349,6 +368,45 @@ export class Engine {
       if (this.#options.reuseAnswers) slot.shared = slot.length;
       if (!sequence.cancelled) this.#take(sequence, logits[i]);
     }
+  }
+
+  /** What may follow a sequence's next token; nothing where that is not worth a try. */
+  #draft({ slot, job, next, speculation }: Sequence): readonly number[] {
+    const { keys, length } = slot!;
+    // The next token takes a place itself.
+    return speculation!.draft(keys, length, next, job.room - length - 1);
+  }
+
+  /**
+   * A step with tokens that are only guessed behind the next one. Each row's token is chosen as ever, in
+   * order, as long as the rows before it were fed what was chosen; keys and values of the rest are
+   * overwritten by what comes.
+   */
+  async #verify(sequence: Sequence, draft: readonly number[]): Promise<void> {
+    const slot = sequence.slot!;
+    const begun = performance.now();
+    const logits = await this.#steps.verify(
+      await this.#pool.window(slot.index, 1),
+      Int32Array.of(sequence.next, ...draft),
+      slot.length,
+    );
+    const ms = performance.now() - begun;
+    let chosen = 0;
+    do {
+      slot.keys[slot.length++] = sequence.next;
+      if (this.#options.reuseAnswers) slot.shared = slot.length;
+      if (sequence.cancelled) break;
+      this.#take(sequence, logits[chosen++]);
+      // Where it has ended, it has no slot any more.
+    } while (
+      sequence.slot === slot && chosen < logits.length &&
+      sequence.next === draft[chosen - 1]
+    );
+    sequence.speculation!.pace.drafted(ms, chosen);
+    this.#counts.decode++;
+    this.#counts.tokensDecoded += chosen;
+    this.#counts.tokensDrafted += draft.length;
+    this.#counts.tokensAccepted += Math.max(0, chosen - 1);
   }
 
   /**

@@ -23,6 +23,8 @@ export interface Job {
   readonly room: number;
   /** Rotary table of this prompt alone, where it differs from everybody's; its keys serve no other. */
   readonly rotary: Readonly<Record<"cos" | "sin", Tensor>> | undefined;
+  /** Whether tokens may be computed before they are chosen, where that is likely to save time. */
+  readonly guessable?: boolean;
   /** Higher ones first. */
   readonly priority: number;
   /** It waits behind so many. */

@@ -48,6 +48,14 @@ export interface EngineSettings {
    * token takes about a quarter longer. Default false.
    */
   readonly steady?: boolean;
+  /**
+   * Guesses what follows from what the text says already, and computes up to `tokens` guesses together with
+   * a token: an answer that repeats its prompt or itself comes in fewer steps. The guess is what followed
+   * the last `ngram` tokens (default 3; at least 2 must agree) the last time. Only for greedy requests that
+   * run alone, and only while it is measured to save time. The answer is the same, up to the last bits that
+   * chunks of a prompt have too: see `reuseAnswers`. Default: off; `steady` turns it off as well.
+   */
+  readonly speculate?: { readonly tokens: number; readonly ngram?: number };
 }
 
 /** Settings with the defaults filled in; numbers out of range become the nearest in it. */
@@ -72,6 +80,12 @@ export function engineOptions(
     leastRows: settings.steady === true && settings.loneDiffers === true
       ? 2
       : 1,
+    speculate: settings.speculate === undefined || settings.steady === true
+      ? undefined
+      : {
+        tokens: whole(settings.speculate.tokens, 1),
+        ngram: whole(settings.speculate.ngram ?? 3, 1),
+      },
     contextLength,
   };
 }

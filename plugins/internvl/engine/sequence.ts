@@ -4,6 +4,7 @@
  */
 import type { Job } from "./job.ts";
 import type { Slot } from "./slots.ts";
+import type { Speculation } from "./speculate.ts";
 
 /** See the module. */
 export class Sequence {
@@ -20,6 +21,8 @@ export class Sequence {
   constructor(
     /** What is to be done. */
     readonly job: Job,
+    /** Guesses what follows, if it may. */
+    readonly speculation?: Speculation,
   ) {}
 
   /** Tokens of the prompt still to compute. */

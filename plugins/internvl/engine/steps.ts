@@ -67,28 +67,24 @@ export class Steps {
     visual: VisualFeeds,
     rotary: Readonly<Record<"cos" | "sin", Tensor>> | undefined,
   ): Promise<Float32Array> {
-    const total = position + ids.length;
+    const feeds = sequenceFeeds(window, ids, position, visual, [
+      ids.length - 1,
+    ]);
     const options = await this.#options(window, 1);
-    // In another order than a decoding step's, so that each kind keeps its bindings.
-    const feeds: Record<string, Tensor> = {
-      input_ids: hostTensor(
-        "int64",
-        [1, ids.length],
-        BigInt64Array.from(ids, BigInt),
-      ),
-      visual_embeds: visual.embeds,
-      visual_rows: visual.rows,
-      logit_rows: hostTensor(
-        "int64",
-        [1],
-        new BigInt64Array([BigInt(ids.length - 1)]),
-      ),
-      seqlens_k: hostTensor("int32", [1], new Int32Array([total - 1])),
-      total_sequence_length: hostTensor("int32", [], new Int32Array([total])),
-      ...window.feeds,
-      ...rotary,
-    };
-    return this.#read(await this.#run(feeds, options), 1)[0];
+    return this.#read(await this.#run({ ...feeds, ...rotary }, options), 1)[0];
+  }
+
+  /** Computes tokens of one sequence, `ids[0]` at `position`; logits of all, valid until the next run. */
+  async verify(
+    window: Window,
+    ids: Int32Array,
+    position: number,
+  ): Promise<readonly Float32Array[]> {
+    const feeds = sequenceFeeds(window, ids, position, this.#none, [
+      ...ids.keys(),
+    ]);
+    const options = await this.#options(window, ids.length);
+    return this.#read(await this.#run(feeds, options), ids.length);
   }
 
   /**
@@ -174,6 +170,8 @@ export class Steps {
     if (this.#rows < rows) {
       const shape = [Math.max(rows, 2 * this.#rows), this.#vocabulary];
       this.#views.clear();
+      // Its logits would go where nobody looks any more.
+      this.#decode = undefined;
       this.#logits = await Effect.runPromise(
         Effect.provideService(
           this.#session.allocate("float32", shape),
@@ -224,6 +222,35 @@ export class Steps {
       });
     });
   }
+}
+
+/** Feeds of a run over neighbouring tokens of one sequence. */
+function sequenceFeeds(
+  window: Window,
+  ids: Int32Array,
+  position: number,
+  visual: VisualFeeds,
+  wanted: readonly number[],
+): Readonly<Record<string, Tensor>> {
+  const total = position + ids.length;
+  // In another order than a decoding step's, so that each kind keeps its bindings.
+  return {
+    input_ids: hostTensor(
+      "int64",
+      [1, ids.length],
+      BigInt64Array.from(ids, BigInt),
+    ),
+    visual_embeds: visual.embeds,
+    visual_rows: visual.rows,
+    logit_rows: hostTensor(
+      "int64",
+      [wanted.length],
+      BigInt64Array.from(wanted, BigInt),
+    ),
+    seqlens_k: hostTensor("int32", [1], new Int32Array([total - 1])),
+    total_sequence_length: hostTensor("int32", [], new Int32Array([total])),
+    ...window.feeds,
+  };
 }
 
 /** A failure as a `BackendError`, whatever was thrown. */

@@ -67,7 +67,7 @@ for (const name of goldenNames) {
         sets.set(set, visual);
       }
       const end = tokenizer.idOf("<|im_end|>")!;
-      const languageModel = yield* makeLanguageModel({
+      const parts = {
         session: model.language,
         config: config.language,
         endIds: [end],
@@ -75,13 +75,23 @@ for (const name of goldenNames) {
         detokenizer: () => tokenizer.streamDecoder({ skipSpecialTokens: true }),
         // Some cases go past max_position_embeddings, where the rotary base moves.
         contextLength: 4096,
+      };
+      const languageModel = yield* makeLanguageModel(parts);
+      const guessing = yield* makeLanguageModel({
+        ...parts,
+        speculate: { tokens: 5 },
       });
       for (const item of golden.cases) {
         const streamed: string[] = [];
-        const completion = yield* languageModel.generate({
+        const request = {
           prompt: promptOf(item, tokenizer.special.imageContext),
           visual: item.pictureSet === null ? [] : [sets.get(item.pictureSet)!],
           settings: { maxNewTokens: golden.maxNewTokens },
+        };
+        const guessed = yield* guessing.generate(request);
+        assert.deepEqual([...guessed.ids], item.greedyIds, item.name);
+        const completion = yield* languageModel.generate({
+          ...request,
           observer: { onText: (delta) => streamed.push(delta) },
         });
         const logitsError = relativeError(

@@ -144,6 +144,8 @@ export const makeLanguageModel: (
       });
       yield* perform(engine, {
         ...job,
+        // What is drawn is seldom what was guessed; several answers are seldom alone.
+        guessable: !settings.doSample && settings.n === 1,
         onStart: (reused) => answer.start(reused),
         onPrefill: (done) => answer.prefilled(done),
         next: (logits) => answer.next(logits),
