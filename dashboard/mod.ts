@@ -2,10 +2,10 @@
  * The dashboard: every run, stage by stage, in the browser.
  * @module
  */
-import { makeNonce } from "./access.ts";
 import { assets, scripts } from "./generated/assets.ts";
 import { islands, routes } from "./generated/manifest.ts";
 import { type Host, makeHost } from "./host/app.ts";
+import { requestState } from "./request_state.ts";
 import type { Services } from "./services.ts";
 import type { State } from "./state.ts";
 
@@ -38,7 +38,7 @@ export function makeDashboard(
     islands,
     assets,
     scripts,
-    state: () => ({ services, nonce: makeNonce(), csrf: "", title: "Tessera" }),
+    state: () => requestState(services),
     nonce: ({ nonce }) => nonce,
     ...options,
   });

@@ -1,6 +1,9 @@
 import { secureHeaders } from "../dashboard/access.ts";
 import type { Context } from "../dashboard/state.ts";
 
+/** Where Fresh leaves the nonce of the scripts that it has put into a page. */
+const freshNonce = Symbol.for("__freshNonce");
+
 /** Lets in who may come in, and puts the headers on every answer. */
 export default async function enter(ctx: Context): Promise<Response> {
   const { services, nonce } = ctx.state;
@@ -14,9 +17,12 @@ export default async function enter(ctx: Context): Promise<Response> {
     response = await ctx.next();
   }
   const headers = new Headers(response.headers);
-  for (const [name, value] of Object.entries(secureHeaders(nonce))) {
+  const allowed: unknown = Reflect.get(response, freshNonce) ?? nonce;
+  for (const [name, value] of Object.entries(secureHeaders(`${allowed}`))) {
     headers.set(name, value);
   }
+  // Fresh's preloads carry no nonce: the policy would refuse them.
+  headers.delete("link");
   if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
   if (!(session instanceof Response) && session.setCookie !== undefined) {
     headers.append("set-cookie", session.setCookie);

@@ -1,5 +1,5 @@
 // Made by `deno task dashboard:build`; do not edit.
-import * as r0 from "../../routes/_404.tsx";
+import * as r0 from "../../routes/[...path].tsx";
 import * as r1 from "../../routes/_500.tsx";
 import * as r2 from "../../routes/_app.tsx";
 import * as r3 from "../../routes/_layout.tsx";
@@ -41,7 +41,7 @@ import type { IslandFiles } from "../host/islands.ts";
 import type { RouteFiles } from "../host/router.ts";
 
 export const routes: RouteFiles = {
-  "_404.tsx": r0,
+  "[...path].tsx": r0,
   "_500.tsx": r1,
   "_app.tsx": r2,
   "_layout.tsx": r3,
