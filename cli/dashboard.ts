@@ -96,11 +96,8 @@ export interface DashboardPlace {
   readonly port: number;
   /** What people must know. */
   readonly token: string | undefined;
-  /** The model of the chat page. */
-  readonly model: {
-    readonly dir: string | undefined;
-    readonly options: LoadOptions;
-  };
+  /** Loads the model of the chat page, when it is first used. */
+  readonly load: () => Promise<InternVL>;
   /** Modules with more kinds of node. */
   readonly plugins?: readonly string[];
 }
@@ -113,21 +110,29 @@ export interface StartedDashboard {
   readonly finished: Effect.Effect<void, Fault>;
 }
 
-/** Starts a dashboard that ends with the scope; the model is loaded when its chat page is first used. */
-export const startDashboard: (
-  place: DashboardPlace,
-) => Effect.Effect<StartedDashboard, Fault, Shell | Scope.Scope> = Effect
+/** Loads a model of its own; it ends with the scope. */
+const ownModel: (
+  store: SqliteStore,
+  model: {
+    readonly model: string | undefined;
+    readonly options: LoadOptions;
+  },
+) => Effect.Effect<() => Promise<InternVL>, never, Scope.Scope> = Effect
   .fnUntraced(function* (
-    { store, host, port, token, model, plugins = [] }: DashboardPlace,
+    store: SqliteStore,
+    model: {
+      readonly model: string | undefined;
+      readonly options: LoadOptions;
+    },
   ) {
-    const shell = yield* Shell;
-    const registry = yield* loadRegistry(plugins);
-    const { makeDashboard, makeServices, serve } = yield* Effect.promise(() =>
-      import("../dashboard/mod.ts")
-    );
     const loaded: InternVL[] = [];
-    const load = async () => {
-      const dir = model.dir ?? embeddedModel();
+    yield* Effect.addFinalizer(() =>
+      Effect.promise(async () => {
+        for (const one of loaded) await one[Symbol.asyncDispose]();
+      })
+    );
+    return async () => {
+      const dir = model.model ?? embeddedModel();
       if (dir === undefined) {
         throw new UsageError(
           "no --model given, and the embedded one comes only with a checkout of Tessera",
@@ -138,10 +143,19 @@ export const startDashboard: (
       loaded.push(one);
       return one;
     };
-    yield* Effect.addFinalizer(() =>
-      Effect.promise(async () => {
-        for (const one of loaded) await one[Symbol.asyncDispose]();
-      })
+  });
+
+/** Starts a dashboard that ends with the scope; the model is loaded when its chat page is first used. */
+export const startDashboard: (
+  place: DashboardPlace,
+) => Effect.Effect<StartedDashboard, Fault, Shell | Scope.Scope> = Effect
+  .fnUntraced(function* (
+    { store, host, port, token, load, plugins = [] }: DashboardPlace,
+  ) {
+    const shell = yield* Shell;
+    const registry = yield* loadRegistry(plugins);
+    const { makeDashboard, makeServices, serve } = yield* Effect.promise(() =>
+      import("../dashboard/mod.ts")
     );
     const started = yield* serve({
       host,
@@ -206,7 +220,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
       host: options.host,
       port: options.port,
       token,
-      model: { dir: choice.model, options: choice.options },
+      load: yield* ownModel(store, choice),
       plugins: options.plugin,
     });
     yield* shell.write(`${address}\n`);

@@ -7,7 +7,12 @@ import * as Option from "effect/Option";
 import type * as Scope from "effect/Scope";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
-import type { ServeModel, ServeOptions, ServerLimits } from "../mod.ts";
+import type {
+  InternVL,
+  ServeModel,
+  ServeOptions,
+  ServerLimits,
+} from "../mod.ts";
 import { type Fault, fileReason, InputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { embeddedModel, prepareStore } from "./models.ts";
@@ -151,7 +156,7 @@ export const dashboardFlags = {
   dashboard: Flag.Boolean("dashboard").pipe(
     Flag.withoutNegation,
     Flag.withDescription(
-      "Show the runs in the browser, too; its chat page loads the first model once more when it is used",
+      "Show the runs in the browser, too; its chat page asks the first model",
     ),
     Flag.withDefault(false),
   ),
@@ -326,10 +331,11 @@ export const reloadOnHangUp = (
     (remove) => Effect.sync(remove),
   ));
 
-/** A dashboard over the store that the server records in. */
+/** A dashboard over the store that the server records in; `load` gives the model of its chat page. */
 const beside = Effect.fnUntraced(function* (
   options: Omit<ServeFlags, "mcp">,
   served: ServeOptions,
+  load: () => Promise<InternVL>,
 ) {
   const { startDashboard, tokenOf } = yield* Effect.promise(() =>
     import("./dashboard.ts")
@@ -350,7 +356,7 @@ const beside = Effect.fnUntraced(function* (
     host: options.host,
     port: options.dashboardPort,
     token,
-    model: { dir: served.models[0]!.dir, options: served.load ?? {} },
+    load,
   });
   return { store, address };
 });
@@ -362,9 +368,14 @@ export const serveHttp = Effect.fnUntraced(function* (
 ): Effect.fn.Return<never, Fault, Shell | Scope.Scope> {
   const shell = yield* Shell;
   const served = yield* serverOptions(options, options.host);
-  const { serving } = yield* Effect.promise(() => import("../mod.ts"));
+  const { InternVL, serving } = yield* Effect.promise(() =>
+    import("../mod.ts")
+  );
+  // The dashboard is there before the models are: a port that is taken is found out first.
+  const model = Promise.withResolvers<InternVL>();
+  model.promise.catch(() => {});
   const dashboard = options.dashboard
-    ? yield* beside(options, served)
+    ? yield* beside(options, served, () => model.promise)
     : undefined;
   const { port, hostname, models, reload } = yield* serving({
     ...served,
@@ -374,6 +385,21 @@ export const serveHttp = Effect.fnUntraced(function* (
     hostname: options.host,
   });
   yield* reloadOnHangUp(reload);
+  if (dashboard !== undefined) {
+    const shared = yield* Effect.acquireRelease(
+      Effect.promise(() =>
+        InternVL.over(
+          Effect.map(
+            models.use(models.list()[0]!.id),
+            ({ context }) => context,
+          ),
+        )
+      ),
+      // Before the models end.
+      (shared) => Effect.promise(() => shared[Symbol.asyncDispose]()),
+    );
+    model.resolve(shared);
+  }
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   const url = `http://${host}:${port}/v1`;
   const names = models.list().map(({ id }) => id);

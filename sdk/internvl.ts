@@ -2,7 +2,16 @@
  * The promise face: a loaded model for plain scripts.
  * @module
  */
-import { Cause, Effect, Exit, Layer, Logger, ManagedRuntime } from "effect";
+import {
+  Cause,
+  type Context,
+  Effect,
+  Exit,
+  Layer,
+  Logger,
+  ManagedRuntime,
+  type Scope,
+} from "effect";
 import type { BackendError, CheckpointError } from "../nodes/errors.ts";
 import { ModelInfo } from "../nodes/services.ts";
 import {
@@ -35,10 +44,14 @@ import type {
   LoadOptions,
 } from "./types.ts";
 
-type Runtime = ManagedRuntime.ManagedRuntime<
-  AskServices,
-  CheckpointError | BackendError | StoreError
->;
+/** Where a model's effects run, and what ends with it. */
+interface Runtime {
+  readonly run: <A, E>(
+    effect: Effect.Effect<A, E, AskServices>,
+    signal: AbortSignal | undefined,
+  ) => Promise<Exit.Exit<A, unknown>>;
+  readonly dispose: () => Promise<void>;
+}
 
 /**
  * A loaded checkpoint of the InternVL-Chat family.
@@ -91,9 +104,14 @@ export class InternVL implements AsyncDisposable {
    * ```
    */
   static async load(dir: string, options: LoadOptions = {}): Promise<InternVL> {
-    const runtime: Runtime = ManagedRuntime.make(
-      Layer.merge(modelLayer(dir, options), quiet),
-    );
+    const managed: ManagedRuntime.ManagedRuntime<
+      AskServices,
+      CheckpointError | BackendError | StoreError
+    > = ManagedRuntime.make(Layer.merge(modelLayer(dir, options), quiet));
+    const runtime: Runtime = {
+      run: (effect, signal) => managed.runPromiseExit(effect, { signal }),
+      dispose: () => managed.dispose(),
+    };
     try {
       const info = await settle(runtime, ModelInfo, options.signal);
       return new InternVL(runtime, info);
@@ -101,6 +119,44 @@ export class InternVL implements AsyncDisposable {
       await runtime.dispose();
       throw error;
     }
+  }
+
+  /**
+   * The same face for a model that somebody else owns, such as a server's. Every call takes the services
+   * in a scope of its own, so that the owner may unload the model between calls; disposing of this one
+   * ends its calls and leaves the model alone. Rejects with what taking the services fails with.
+   *
+   * ```ts
+   * import { InternVL, modelLayer } from "@tessera/sdk";
+   * import { Effect, Layer } from "effect";
+   * import assert from "node:assert/strict";
+   *
+   * const program = Effect.gen(function* () {
+   *   const services = yield* Layer.build(modelLayer("models/nano"));
+   *   const model = yield* Effect.promise(() => InternVL.over(Effect.succeed(services)));
+   *   return yield* Effect.promise(() => model.chat({ question: "Hello!" }));
+   * });
+   * const { response } = await Effect.runPromise(Effect.scoped(program));
+   * assert.ok(response.length > 0);
+   * ```
+   */
+  static async over<E>(
+    services: Effect.Effect<Context.Context<AskServices>, E, Scope.Scope>,
+  ): Promise<InternVL> {
+    const runtime: Runtime = {
+      run: (effect, signal) =>
+        Effect.runPromiseExit(
+          Effect.scoped(
+            Effect.flatMap(
+              services,
+              (context) => Effect.provideContext(effect, context),
+            ),
+          ).pipe(Effect.provide(quiet)),
+          { signal },
+        ),
+      dispose: () => Promise.resolve(),
+    };
+    return new InternVL(runtime, await settle(runtime, ModelInfo, undefined));
   }
 
   /**
@@ -329,13 +385,13 @@ const quiet: Layer.Layer<never> = Logger.layer([
 ]);
 
 /** Runs an effect; an interruption by the caller's signal rejects with the signal's reason. */
-async function settle<A, E, R>(
-  runtime: ManagedRuntime.ManagedRuntime<R, unknown>,
-  effect: Effect.Effect<A, E, R>,
+async function settle<A, E>(
+  runtime: Runtime,
+  effect: Effect.Effect<A, E, AskServices>,
   signal: AbortSignal | undefined,
 ): Promise<A> {
   signal?.throwIfAborted();
-  return settled(await runtime.runPromiseExit(effect, { signal }), signal);
+  return settled(await runtime.run(effect, signal), signal);
 }
 
 /** The value of an effect that has ended, or what a promise rejects with. */

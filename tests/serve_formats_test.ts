@@ -208,6 +208,37 @@ const responses = ({ client }: TestServer) => async () => {
   const final = await stream.finalResponse();
   assert.ok(final.output_text.length > 0);
 
+  const probable = {
+    model: "nano",
+    input: "Hello!",
+    max_output_tokens: 4,
+    include: ["message.output_text.logprobs" as const],
+    top_logprobs: 2,
+  };
+  const likely = (await client.responses.create(probable)).output[0]!;
+  assert.ok(likely.type === "message");
+  const [said] = likely.content;
+  assert.ok(said?.type === "output_text");
+  const likelies = said.logprobs!;
+  assert.equal(likelies.length, 4);
+  assert.equal(likelies.map(({ token }) => token).join("").trim(), said.text);
+  for (const { token, logprob, top_logprobs: top } of likelies) {
+    // Nothing is drawn, so that the token is the most likely one.
+    assert.equal(top.length, 2);
+    assert.equal(top[0]!.token, token);
+    assert.equal(top[0]!.logprob, logprob);
+    assert.ok(top[0]!.logprob >= top[1]!.logprob);
+  }
+  const streamed: unknown[] = [];
+  for await (const event of client.responses.stream(probable)) {
+    if (event.type === "response.output_text.delta") {
+      streamed.push(...event.logprobs);
+    }
+    if (event.type === "response.output_text.done") {
+      assert.deepEqual(event.logprobs, likelies);
+    }
+  }
+  assert.deepEqual(streamed, likelies);
   const called = await client.responses.create({
     model: "nano",
     input: "Weather?",

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 
 const root = new URL("../", import.meta.url);
 
-Deno.test("the process: serve takes requests, lets a running one end on Ctrl-C, and leaves", async () => {
+/** Starts the command and reads the line that it prints. */
+async function start(...flags: readonly string[]) {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -19,8 +20,7 @@ Deno.test("the process: serve takes requests, lets a running one end on Ctrl-C, 
       "--allow-sys",
       "--allow-net=127.0.0.1",
       new URL("cli.ts", root).pathname,
-      ...["serve", "--port", "0", "--store", "none", "--json"],
-      ...["--api-key", "a-key-of-mine"],
+      ...["serve", "--port", "0", "--store", "none", "--json", ...flags],
     ],
     stdin: "null",
     stdout: "piped",
@@ -35,7 +35,21 @@ Deno.test("the process: serve takes requests, lets a running one end on Ctrl-C, 
     if (done) throw new Error(`it ended: ${await errors}`);
     out += new TextDecoder().decode(value);
   }
-  const { url, models } = JSON.parse(out);
+  return {
+    line: JSON.parse(out),
+    child,
+    /** Its exit code and what it said. */
+    end: async () => {
+      await reader.cancel();
+      const { code } = await child.status;
+      return { code, said: await errors };
+    },
+  };
+}
+
+Deno.test("the process: serve takes requests, lets a running one end on Ctrl-C, and leaves", async () => {
+  const { line, child, end } = await start("--api-key", "a-key-of-mine");
+  const { url, models } = line;
   assert.deepEqual(models, ["nano"]);
   const ask = (maxTokens: number, key: string) =>
     fetch(`${url}/chat/completions`, {
@@ -61,10 +75,63 @@ Deno.test("the process: serve takes requests, lets a running one end on Ctrl-C, 
   child.kill("SIGINT");
   const text = await running.text();
   assert.ok(text.endsWith("data: [DONE]\n\n"), text.slice(-200));
-  await reader.cancel();
-  const { code } = await child.status;
+  const { code, said } = await end();
   assert.equal(code, 130);
-  const said = await errors;
   assert.match(said, /serving nano on http:\/\/127\.0\.0\.1/);
   assert.ok(!said.includes("a-key-of-mine"), said);
+});
+
+Deno.test("the process: --dashboard shows requests, and its chat page asks the server's model", async () => {
+  const { line, child, end } = await start("--dashboard", "--dashboard-port=0");
+  try {
+    const dashboard = String(line.dashboard).replace(/\/$/, "");
+    const reused = async () => {
+      const text = await (await fetch(
+        `${line.url.replace(/\/v1$/, "")}/metrics`,
+      )).text();
+      const hits = /^tessera_prefix_cache_hits\{[^}]*\} (\d+)$/m.exec(text);
+      return Number(hits![1]);
+    };
+    const answer = await fetch(`${line.url}/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        model: "nano",
+        messages: [{ role: "user", content: "Hello!" }],
+        max_tokens: 4,
+      }),
+    });
+    assert.equal(answer.status, 200);
+    await answer.body?.cancel();
+    const runs = await fetch(`${dashboard}/`);
+    assert.equal(runs.status, 200);
+    assert.equal((await runs.text()).match(/data-run="/g)?.length, 1);
+
+    assert.equal(await reused(), 0);
+    const first = await fetch(`${dashboard}/chat`);
+    assert.equal(first.status, 200);
+    const csrf = /name="csrf" content="([^"]+)"/.exec(await first.text())![1]!;
+    const form = new FormData();
+    form.append("question", "Hello!");
+    const asked = await fetch(
+      `${first.url}/ask?csrf=${encodeURIComponent(csrf)}`,
+      {
+        method: "POST",
+        body: form,
+        headers: { cookie: first.headers.get("set-cookie")!.split(";")[0]! },
+        redirect: "manual",
+      },
+    );
+    await asked.body?.cancel();
+    assert.equal(asked.status, 303);
+    const events = await (await fetch(`${first.url}/events`)).text();
+    assert.match(events, /event: end/);
+    // The same engine: it has found the prompt of the request before.
+    assert.equal(await reused(), 1);
+  } finally {
+    child.kill("SIGINT");
+  }
+  const { code, said } = await end();
+  assert.equal(code, 130, said);
+  assert.equal(said.match(/: loading nano/g)?.length, 1, said);
 });

@@ -8,12 +8,14 @@ import type { Usage } from "../../nodes/mod.ts";
 import { answerAll, type AnswerEvent, answerEvents } from "./ask.ts";
 import { prepareChat, type Prepared, readAnswer, usageOf } from "./chat.ts";
 import type { ApiError } from "./errors.ts";
+import { logprobEntries, logprobEntry } from "./logprobs.ts";
 import type { ServerParts } from "./parts.ts";
 import type { ModelPool } from "./pool.ts";
 import type {
   AnswerToolCall,
   ChatMessage,
   ChatRequest,
+  LogprobEntry,
   UserPart,
 } from "./schema/chat.ts";
 import type {
@@ -114,6 +116,8 @@ function chatRequest(request: ResponsesRequest): ChatRequest {
     max_output_tokens: maxTokens,
     stream: _stream,
     stream_options: _options,
+    include,
+    top_logprobs: top,
     truncation: _truncation,
     ...rest
   } = request;
@@ -122,6 +126,10 @@ function chatRequest(request: ResponsesRequest): ChatRequest {
     ...rest,
     messages: messagesOf(input, instructions) as never,
     max_completion_tokens: maxTokens ?? null,
+    // Asking for the most likely tokens asks for probabilities, too.
+    ...((include?.length ?? 0) > 0 || top != null
+      ? { logprobs: true, top_logprobs: top ?? 0 }
+      : {}),
     response_format: format?.type === "json_schema"
       ? { type: "json_schema", json_schema: { schema: format.schema } }
       : format ?? null,
@@ -136,12 +144,18 @@ const textItem = (
   itemId: string,
   text: string,
   cut: boolean,
-): OutputItem => ({
+  logprobs?: readonly LogprobEntry[],
+): OutputItem & { readonly type: "message" } => ({
   type: "message",
   id: itemId,
   status: cut ? "incomplete" : "completed",
   role: "assistant",
-  content: [{ type: "output_text", text, annotations: [] }],
+  content: [{
+    type: "output_text",
+    text,
+    annotations: [],
+    ...(logprobs === undefined ? {} : { logprobs }),
+  }],
 });
 
 const callItem = (call: AnswerToolCall): OutputItem & {
@@ -223,9 +237,12 @@ export const answerResponses: (
   const { text, calls } = readAnswer(completion.text, prepared);
   const cut = completion.finishReason === "length";
   const output: OutputItem[] = [
-    ...(text === "" && calls.length > 0
-      ? []
-      : [textItem(id("msg"), text, cut)]),
+    ...(text === "" && calls.length > 0 ? [] : [textItem(
+      id("msg"),
+      text,
+      cut,
+      prepared.logprobs ? logprobEntries(completion) : undefined,
+    )]),
     ...calls.map(callItem),
   ];
   return finished(body, output, completion.usage, cut);
@@ -243,6 +260,9 @@ const stream = Effect.fnUntraced(function* (
     : undefined;
   const message = id("msg");
   const output: OutputItem[] = [];
+  /** The tokens so far with their probabilities, and how many of them were sent. */
+  const tokens: LogprobEntry[] = [];
+  let told = 0;
   let text = "";
   let begun = false;
   const place = { item_id: message, output_index: 0, content_index: 0 };
@@ -270,18 +290,25 @@ const stream = Effect.fnUntraced(function* (
     ];
     begun = true;
     text += delta;
+    const logprobs = tokens.slice(told);
+    told = tokens.length;
     return [
       ...lines,
-      send("response.output_text.delta", { ...place, delta, logprobs: [] }),
+      send("response.output_text.delta", { ...place, delta, logprobs }),
     ];
   };
   const endText = (cut: boolean) => {
     if (!begun) return [];
-    const item = textItem(message, text, cut);
+    const item = textItem(
+      message,
+      text,
+      cut,
+      prepared.logprobs ? tokens : undefined,
+    );
     output.push(item);
     return [
-      send("response.output_text.done", { ...place, text, logprobs: [] }),
-      send("response.content_part.done", { ...place, part: part(text) }),
+      send("response.output_text.done", { ...place, text, logprobs: tokens }),
+      send("response.content_part.done", { ...place, part: item.content[0] }),
       send("response.output_item.done", { output_index: 0, item }),
     ];
   };
@@ -319,6 +346,7 @@ const stream = Effect.fnUntraced(function* (
   const read = (event: AnswerEvent) => {
     switch (event.type) {
       case "token":
+        tokens.push(logprobEntry(event.token));
         return [];
       case "text":
         return prepared.calls === "forced"

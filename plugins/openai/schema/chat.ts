@@ -191,7 +191,8 @@ const LogprobBase = {
   bytes: Schema.NullOr(Schema.Array(Schema.Int)),
 };
 
-const LogprobEntry = Schema.Struct({
+/** A token with its probability. */
+export const LogprobEntry = Schema.Struct({
   ...LogprobBase,
   top_logprobs: Schema.Array(Schema.Struct(LogprobBase)),
 });

@@ -3,6 +3,7 @@
  * @module
  */
 import { Schema } from "effect";
+import { LogprobEntry } from "./chat.ts";
 import {
   harmless,
   ignored,
@@ -108,6 +109,8 @@ export const ResponsesRequest = Schema.Struct({
   parallel_tool_calls: ignored,
   stream: opt(Schema.Boolean),
   stream_options: ignored,
+  include: opt(Schema.Array(Schema.Literal("message.output_text.logprobs"))),
+  top_logprobs: opt(whole(0, 20)),
   truncation: opt(Schema.Literal("disabled")),
   mm_processor_kwargs: opt(MultimodalOptions),
   ...harmless,
@@ -126,6 +129,7 @@ const OutputItem = Schema.Union([
       type: Schema.Literal("output_text"),
       text: Schema.String,
       annotations: Schema.Array(Schema.Unknown),
+      logprobs: Schema.optionalKey(Schema.Array(LogprobEntry)),
     })),
   }),
   Schema.Struct({
