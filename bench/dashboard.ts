@@ -3,6 +3,8 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { cpuUsage } from "node:process";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { Effect } from "effect";
 import { assets, scripts } from "../dashboard/generated/assets.ts";
@@ -19,14 +21,34 @@ export interface Times {
   readonly p95: number;
 }
 
+/** Milliseconds of a page. */
+export interface PageTimes extends Times {
+  /** Processor time of this process for one, on average. */
+  readonly cpu: number;
+}
+
+/** Many readers of one run's stream, in another process. */
+export interface Viewers extends Times {
+  /** How many. */
+  readonly viewers: number;
+  /** Events sent to each. */
+  readonly events: number;
+  /** Readers that got every event in time. */
+  readonly whole: number;
+  /** Share of one core that the server took meanwhile. */
+  readonly cores: number;
+}
+
 /** What was found. */
 export interface DashboardBench {
   /** Milliseconds of pages on the server, by path. */
-  readonly pages: Readonly<Record<string, Times>>;
+  readonly pages: Readonly<Record<string, PageTimes>>;
   /** Milliseconds from `record` to one viewer over HTTP: written by this process. */
   readonly event: Times;
   /** The same, written through another connection to the file. */
   readonly eventElsewhere: Times;
+  /** The same with 200 viewers. */
+  readonly viewers: Viewers;
   /** Gzipped bytes of scripts by island file, with everything it imports. */
   readonly scripts: Readonly<Record<string, number>>;
   /** Events written a second, runs of 25 events. */
@@ -61,7 +83,7 @@ const progress = (runId: string, seq: number): RunEvent => ({
   at: Date.now(),
   node: "decode",
   port: "text",
-  delta: `${performance.now()}`,
+  delta: `${performance.timeOrigin + performance.now()}`,
 });
 
 /** Reads a run's stream and tells how long ago each part was recorded. */
@@ -81,7 +103,9 @@ async function view(
     for (let end; (end = rest.indexOf("\n\n")) >= 0;) {
       const sent = /"delta":"([\d.]+)"/.exec(rest.slice(0, end));
       rest = rest.slice(end + 2);
-      if (sent) onPart(performance.now() - Number(sent[1]));
+      if (sent) {
+        onPart(performance.timeOrigin + performance.now() - Number(sent[1]));
+      }
     }
   }
 }
@@ -121,6 +145,52 @@ async function watched(
     throw new Error("a viewer did not get every event");
   }
   return timesOf(times);
+}
+
+/** Runs a chat of so many events under the eyes of many, as fast as a model talks. */
+async function crowd(
+  base: string,
+  cookie: string,
+  store: SqliteStore,
+  viewers: number,
+  events: number,
+): Promise<Viewers> {
+  const runId = "crowd";
+  store.record({ ...madeUp(1, Date.now())[0]!, runId } as RunEvent);
+  await Effect.runPromise(store.flush(runId));
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-net=127.0.0.1",
+      fileURLToPath(new URL("./viewers.ts", import.meta.url)),
+      `${base}/runs/${runId}/live`,
+      cookie,
+      `${viewers}`,
+      `${events}`,
+      "60",
+    ],
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  let said = "";
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const hear = async (): Promise<boolean> => {
+    const { value, done } = await lines.read();
+    said += value ?? "";
+    return !done;
+  };
+  while (!said.includes("ready") && await hear());
+  const before = cpuUsage();
+  const began = performance.now();
+  for (let seq = 1; seq <= events; seq++) {
+    store.record(progress(runId, seq));
+    await new Promise<void>((resolve) => setTimeout(resolve, 25));
+  }
+  const { user, system } = cpuUsage(before);
+  const cores = (user + system) / 1000 / (performance.now() - began);
+  while (await hear());
+  const { times, whole } = JSON.parse(said.slice(said.indexOf("{")));
+  return { ...timesOf(times), viewers, events, whole, cores };
 }
 
 /** Measures. */
@@ -165,7 +235,7 @@ export async function benchDashboard(rounds: number): Promise<DashboardBench> {
           await host(new Request(`${base}${path}`));
         const cookie = (await ask("/")).headers.get("set-cookie")!
           .split(";")[0]!;
-        const pages: Record<string, Times> = {};
+        const pages: Record<string, PageTimes> = {};
         for (
           const path of [
             "/",
@@ -176,13 +246,19 @@ export async function benchDashboard(rounds: number): Promise<DashboardBench> {
           ]
         ) {
           const times: number[] = [];
+          let before = cpuUsage();
           for (let i = 0; i < 6 + rounds * 5; i++) {
+            if (i === 6) before = cpuUsage();
             const began = performance.now();
             await (await ask(path)).text();
             // The first ones are compiled while they run.
             if (i > 5) times.push(performance.now() - began);
           }
-          pages[path] = timesOf(times);
+          const { user, system } = cpuUsage(before);
+          pages[path] = {
+            ...timesOf(times),
+            cpu: (user + system) / 1000 / times.length,
+          };
         }
         return { pages, cookie };
       });
@@ -190,10 +266,12 @@ export async function benchDashboard(rounds: number): Promise<DashboardBench> {
       return yield* Effect.promise(async () => {
         const one = await watched(base, cookie, store, "one", 100, 15);
         const far = await watched(base, cookie, other, "far", 100, 15);
+        const viewers = await crowd(base, cookie, store, 200, 200);
         return {
           pages,
           event: one,
           eventElsewhere: far,
+          viewers,
           scripts: scriptSizes(),
           eventsPerSecond,
         };

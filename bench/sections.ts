@@ -519,6 +519,7 @@ const dashboard: Section = {
   title: "Dashboard: 100,000 runs in the store",
   measure: async (_place, rounds) => {
     const figures = await benchDashboard(rounds);
+    const { viewers } = figures;
     const both = (
       { p50, p95 }: { readonly p50: number; readonly p95: number },
     ) => [
@@ -528,13 +529,23 @@ const dashboard: Section = {
     return {
       figures: { ...figures },
       text: table([
-        ["", "median", "95 %"],
+        ["", "median", "95 %", "processor"],
         ...Object.entries(figures.pages).map(([path, times]) => [
           `page ${path}, ms on the server`,
           ...both(times),
+          show(times.cpu),
         ]),
         ["event to a viewer, ms", ...both(figures.event)],
         ["  written by another process", ...both(figures.eventElsewhere)],
+        [
+          `  to ${viewers.viewers} viewers in another process`,
+          ...both(viewers),
+          `${percent(viewers.cores)} of a core`,
+        ],
+        [
+          `  of them, with all ${viewers.events} events`,
+          `${viewers.whole}`,
+        ],
         ["events written a second", show(figures.eventsPerSecond)],
         ...Object.entries(figures.scripts).map(([file, bytes]) => [
           `scripts of ${file}, KiB gzipped`,
