@@ -563,7 +563,7 @@ const speculate: Section = {
   title: "Speculation by prompt lookup (float32 on the CPU, up to 6 tokens)",
   measure: async (place, rounds) => {
     const found = await both(
-      (dir, nano) => benchSpeculate(dir, rounds, nano ? 192 : 96),
+      (dir, nano) => benchSpeculate(dir, rounds, nano ? 192 : 64),
       place,
     );
     return {

@@ -73,7 +73,7 @@ Deno.test("chat: every flag reaches the model", async () => {
         "--min-p", "0.05", "--repetition-penalty", "1.1", "--seed", "42",
         "--stop", "END", "--stop", "FIN", "--device", "cuda", "--threads", "3",
         "--backend", "napi", "--store", "memory", "--dump", `${folder}/dump`,
-        "--", "-why?",
+        "--slots", "5", "--kv-cache", "64", "--speculate", "6", "--", "-why?",
       ],
       { model },
     );
@@ -82,6 +82,11 @@ Deno.test("chat: every flag reaches the model", async () => {
     assert.equal(load!.device, "cuda");
     assert.equal(load!.threads, 3);
     assert.equal(load!.backend, "napi");
+    assert.deepEqual(load!.engine, {
+      slots: 5,
+      kvCacheBytes: 64 * 2 ** 20,
+      speculate: { tokens: 6 },
+    });
     const { onEvent: _, signal: __, ...request } = model.requests[0]!;
     assert.deepEqual(request, {
       question: "-why?",
