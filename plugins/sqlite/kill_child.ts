@@ -22,14 +22,23 @@ const talk = pipeline(
   (g) => g.add(echo, { text: g.input("text", Text) }),
 );
 
+const [filename = "", name = "child"] = Deno.args;
+let index = 0;
 await Effect.runPromise(
   Effect.forever(
     Effect.flatMap(
-      run(talk, { text: "hi" }),
+      Effect.suspend(() =>
+        run(talk, { text: "hi" }, {
+          attributes: {
+            model: name,
+            batch: { id: name, name, index, item: `q${index++}` },
+          },
+        })
+      ),
       ({ runId, storeError }) =>
         storeError === undefined
           ? Effect.sync(() => console.log(runId))
           : Effect.die(storeError),
     ),
-  ).pipe(Effect.provide(layerSqlite(Deno.args[0]!))),
+  ).pipe(Effect.provide(layerSqlite(filename))),
 );

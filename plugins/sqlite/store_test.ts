@@ -267,48 +267,93 @@ check(
 );
 
 check(
-  "what was flushed survives kill -9, and the file is sound",
+  "two writers killed with kill -9: what was flushed is there, and lists, batches and figures say what the events say",
   (path) =>
     Effect.gen(function* () {
       const filename = `${path}/runs.db`;
-      const child = new Deno.Command(Deno.execPath(), {
-        args: [
-          "run",
-          `--allow-read=${path}`,
-          `--allow-write=${path}`,
-          new URL("./kill_child.ts", import.meta.url).pathname,
-          filename,
-        ],
-        stdout: "piped",
-        stderr: "inherit",
-      }).spawn();
-      let said = "";
-      const decoder = new TextDecoder();
-      yield* Effect.promise(async () => {
-        for await (const chunk of child.stdout) {
-          said += decoder.decode(chunk, { stream: true });
-          if (said.split("\n").length > 20) break;
-        }
-        child.kill("SIGKILL");
-        await child.status;
-      });
-      const flushed = said.split("\n").slice(0, -1);
-      assert.ok(flushed.length >= 20);
+      const flushed = (yield* Effect.promise(() =>
+        Promise.all(["one", "two"].map(async (name) => {
+          const child = new Deno.Command(Deno.execPath(), {
+            args: [
+              "run",
+              `--allow-read=${path}`,
+              `--allow-write=${path}`,
+              new URL("./kill_child.ts", import.meta.url).pathname,
+              filename,
+              name,
+            ],
+            stdout: "piped",
+            stderr: "inherit",
+          }).spawn();
+          let said = "";
+          const decoder = new TextDecoder();
+          for await (const chunk of child.stdout) {
+            said += decoder.decode(chunk, { stream: true });
+            if (said.split("\n").length > 20) break;
+          }
+          child.kill("SIGKILL");
+          await child.status;
+          return said.split("\n").slice(0, -1);
+        }))
+      )).flat();
+      assert.ok(flushed.length >= 40);
       const store = yield* makeSqliteStore({ filename });
       for (const runId of flushed) {
         const stored = yield* store.get(runId);
         assert.equal(stored?.status, "succeeded", runId);
         assert.equal(stored?.events.length, 304);
       }
-      // One may have been cut off; it has no gap either.
-      for (const { runId } of (yield* store.list({ limit: 1000 })).runs) {
+      // One of each may have been cut off; it has no gap either.
+      const { runs } = yield* store.list({ limit: 1000 });
+      const said = new Map<string, RunEvent["_tag"][]>();
+      for (const { runId, status } of runs) {
         const { events } = (yield* store.get(runId))!;
-        assert.deepEqual(events.map(({ seq }) => seq), events.map((_, i) => i));
+        assert.deepEqual(
+          events.map(({ seq }) =>
+            seq
+          ),
+          events.map((_, i) => i),
+        );
+        const tags = events.map(({ _tag }) => _tag);
+        assert.equal(
+          status,
+          tags.includes("RunFinished") ? "succeeded" : "running",
+        );
+        said.set(runId, tags);
       }
       const db = new DatabaseSync(filename);
+      const all = (text: string) =>
+        db.prepare(text).all().map((row) => ({ ...row }));
+      assert.deepEqual(all("PRAGMA integrity_check"), [
+        { integrity_check: "ok" },
+      ]);
+      // Each run is one question of its writer's batch, and stands there as it stands in the list.
       assert.deepEqual(
-        db.prepare("PRAGMA integrity_check").all().map((row) => ({ ...row })),
-        [{ integrity_check: "ok" }],
+        all("SELECT run_id, status, batch_id FROM batch_items ORDER BY run_id"),
+        all(
+          "SELECT run_id, status, model AS batch_id FROM runs ORDER BY run_id",
+        ),
+      );
+      assert.equal(all("SELECT * FROM batch_items").length, said.size);
+      // Each step of the figures has counted every run and every node that ended, once.
+      const ended = (tag: RunEvent["_tag"]) =>
+        [...said.values()].filter((tags) => tags.includes(tag)).length;
+      for (
+        const { n, metric } of all(
+          `SELECT sum(n) AS n, metric FROM metrics JOIN metric_series USING (series)
+         WHERE metric IN ('run', 'ms') GROUP BY step, metric`,
+        )
+      ) {
+        assert.equal(
+          n,
+          ended(metric === "run" ? "RunFinished" : "NodeFinished"),
+        );
+      }
+      assert.equal(all("SELECT DISTINCT step FROM metrics").length, 3);
+      assert.deepEqual(
+        all(`SELECT count(*) AS n FROM run_events
+             WHERE run_id NOT IN (SELECT run_id FROM runs)`),
+        [{ n: 0 }],
       );
       db.close();
     }),

@@ -35,7 +35,16 @@ export const handler: Handlers = {
         );
       case "rerun": {
         const begun: string[] = [];
-        for (const id of ids) begun.push(await runAgain(services, id));
+        try {
+          for (const id of ids) begun.push(await runAgain(services, id));
+        } catch (error) {
+          return refusal(
+            409,
+            `${begun.length} of ${ids.length} begun. ${
+              error instanceof Error ? error.message.split("\n")[0] : error
+            }`,
+          );
+        }
         return ctx.redirect(
           begun.length === 1 ? `/runs/${encodeURIComponent(begun[0]!)}` : "/",
           303,
