@@ -29,9 +29,6 @@ export interface Variant {
   readonly options: QuantizeOptions;
 }
 
-/** The original with keys and values of 16 bits. */
-const halfCache = "original, float16 cache";
-
 /** What a quantization costs. */
 export interface Quality {
   /** The quantization. */
@@ -291,15 +288,14 @@ async function measure(
     name: "original",
     size: 1,
     ...compare(leads, original, original),
-  }, {
-    name: halfCache,
-    size: 1,
-    ...compare(
-      leads,
-      original,
-      await expect(dir, leads, { kvCache: "float16" }),
-    ),
   }];
+  for (const kvCache of ["float16", "int8"] as const) {
+    result.push({
+      name: `original, ${kvCache} cache`,
+      size: 1,
+      ...compare(leads, original, await expect(dir, leads, { kvCache })),
+    });
+  }
   const out = await Deno.makeTempDir({ prefix: "tessera-quality-" });
   try {
     for (const { name, options } of variants) {

@@ -243,6 +243,7 @@ export const inspectCheckpoint: (
         [
           ["float32", "float32"],
           ["float32", "float16"],
+          ["float32", "int8"],
           ["float16", "float16"],
         ] as const
       ).map(([dtype, kvCache]) => {

@@ -44,6 +44,7 @@ Deno.test("nano: its facts, and nothing missing", async () => {
     [
       ["float32", "float32", 4],
       ["float32", "float16", 2],
+      ["float32", "int8", 1],
       ["float16", "float16", 2],
     ].map(([dtype, cache, bytes]) => [
       dtype,

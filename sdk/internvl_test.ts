@@ -222,7 +222,7 @@ Deno.test("both bindings give the same answer", async () => {
   assert.equal(answers[0], answers[1]);
 });
 
-Deno.test("keys and values of 16 bits: twice the tokens, the same answer, in both bindings", async () => {
+Deno.test("keys and values of 16 and 8 bits: more tokens, the same answer, in both bindings", async () => {
   const request = requests[1]!;
   const found: { readonly response: string; readonly tokens: number }[] = [];
   for (
@@ -230,6 +230,8 @@ Deno.test("keys and values of 16 bits: twice the tokens, the same answer, in bot
       ["ffi", "float32"],
       ["ffi", "float16"],
       ["napi", "float16"],
+      ["ffi", "int8"],
+      ["napi", "int8"],
     ] as const
   ) {
     await using model = await InternVL.load(nano, {
@@ -247,7 +249,23 @@ Deno.test("keys and values of 16 bits: twice the tokens, the same answer, in bot
     { response, tokens },
     { response, tokens: 2 * tokens },
     { response, tokens: 2 * tokens },
+    { response, tokens: 4 * tokens },
+    { response, tokens: 4 * tokens },
   ]);
+  await assert.rejects(
+    InternVL.load(nano, { engine: { kvCache: "int4" as never } }),
+    {
+      name: "BackendError",
+      message: "kvCache must be float32, float16 or int8, not int4",
+    },
+  );
+  await assert.rejects(
+    InternVL.load(nano, { device: "cuda", engine: { kvCache: "int8" } }),
+    {
+      name: "BackendError",
+      message: "keys and values are kept in int8 on the CPU only, not on cuda",
+    },
+  );
   await assert.rejects(
     InternVL.load(nano, { device: "cuda", engine: { kvCache: "float32" } }),
     {

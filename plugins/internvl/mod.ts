@@ -20,7 +20,8 @@ import {
   openCheckpoint,
 } from "./checkpoint.ts";
 import { tileSize, tokensPerTile } from "./config.ts";
-import type { EngineSettings } from "./engine/options.ts";
+import { calibrate, calibrationSamples } from "./engine/calibrate.ts";
+import { cacheFault, type EngineSettings } from "./engine/options.ts";
 import { tokenizerConstrainer } from "./generate/constrained.ts";
 import { makeLanguageModel } from "./generate/model.ts";
 import { makeProjector, makeVisionEncoder } from "./graphs/encoder.ts";
@@ -28,7 +29,11 @@ import { languageGraph } from "./graphs/language.ts";
 import { projectorGraph } from "./graphs/projector.ts";
 import { allExpectedTensors } from "./graphs/tensors.ts";
 import { visionGraph } from "./graphs/vision.ts";
-import { type ComputeType, graphSource } from "./graphs/weights.ts";
+import {
+  type ComputeType,
+  type GraphSettings,
+  graphSource,
+} from "./graphs/weights.ts";
 import { checkpointTemplate } from "./prompt/conversation_file.ts";
 import { makePromptRenderer } from "./prompt/renderer.ts";
 import { endTokenId, stopText } from "./prompt/template.ts";
@@ -106,12 +111,8 @@ const load: (
       : deviceId;
     const dtype = options.dtype ?? (device === "cpu" ? "float32" : "float16");
     const { kvCache = dtype } = options.engine ?? {};
-    if (kvCache !== dtype && dtype !== "float32") {
-      return yield* new BackendError({
-        message:
-          `a model that computes in ${dtype} keeps its keys and values in ${dtype}, not in ${kvCache}`,
-      });
-    }
+    const wrong = cacheFault(kvCache, dtype, device);
+    if (wrong !== undefined) return yield* new BackendError({ message: wrong });
     const backend = yield* Backend;
     const checkpoint = yield* openCheckpoint(dir);
     const { config } = checkpoint;
@@ -125,16 +126,45 @@ const load: (
       name: string,
       graph: typeof visionGraph,
       deviceId = ids.vision,
+      settings: GraphSettings = {},
     ) =>
-      backend.load(graph(source, { dtype, kvCache }), {
+      backend.load(graph(source, { dtype, ...settings }), {
         device,
         deviceId,
         threads,
         name,
       });
+    const languageSession = (settings: GraphSettings) =>
+      session("language", languageGraph, ids.language, settings);
+    const renderer = makePromptRenderer({
+      tokenizer,
+      template,
+      tokensPerTile: tokensPerTile(config),
+    });
     const vision = yield* session("vision", visionGraph);
     const projector = yield* session("projector", projectorGraph);
-    const language = yield* session("language", languageGraph, ids.language);
+    const language = yield* languageSession(
+      kvCache !== "int8" ? { kvCache } : {
+        // The first session is gone before the second comes: there may not be room for both.
+        kvScales: yield* Effect.scoped(Effect.gen(function* () {
+          const samples = yield* calibrationSamples({
+            config,
+            renderer,
+            encoder: makeVisionEncoder(vision, config),
+            projector: makeProjector(projector, config),
+          });
+          const session = yield* languageSession({ calibrate: true });
+          return yield* calibrate(session, config.language, samples);
+        })).pipe(
+          Effect.catchTag("PromptError", ({ message }) =>
+            Effect.fail(
+              new BackendError({
+                message: `no scales for an int8 cache can be found: ${message}`,
+              }),
+            )),
+        ),
+      },
+    );
     const encoder = makeVisionEncoder(vision, config);
     const { quantization } = config;
     return Context.empty().pipe(
@@ -148,14 +178,7 @@ const load: (
           tokenizer.decode(ids, { skipSpecialTokens: !special }),
         tokenOf: tokenizer.tokenOf,
       }),
-      Context.add(
-        PromptRenderer,
-        makePromptRenderer({
-          tokenizer,
-          template,
-          tokensPerTile: tokensPerTile(config),
-        }),
-      ),
+      Context.add(PromptRenderer, renderer),
       Context.add(
         LanguageModel,
         yield* makeLanguageModel({

@@ -22,6 +22,7 @@ import { makeLanguageModel } from "../generate/model.ts";
 import { openModel } from "../graphs/testing.ts";
 import { randomCheckpoint } from "../graphs/testing_checkpoint.ts";
 import { random, withFolder } from "../testing.ts";
+import { calibrate } from "./calibrate.ts";
 import type { CacheType, EngineSettings } from "./options.ts";
 
 const checkpoint = randomCheckpoint();
@@ -65,6 +66,24 @@ type Open = (
   session?: (session: Session) => Session,
 ) => Effect.Effect<LanguageModel, never, Scope.Scope>;
 
+/** Scales of an int8 cache, from random ids and visual tokens. */
+const scalesOf = (dir: string) =>
+  Effect.scoped(Effect.gen(function* () {
+    const { language: session } = yield* openModel(dir, { calibrate: true });
+    const embeds = picture(5, 20);
+    const visual = {
+      embeds: hostTensor("float32", embeds.shape.slice(1), embeds.data),
+      rows: hostTensor(
+        "int64",
+        [20, 1],
+        BigInt64Array.from({ length: 20 }, (_, i) => BigInt(i)),
+      ),
+    };
+    return yield* calibrate(session, language, [
+      { ids: Int32Array.from(text(1, 100)), visual },
+    ]);
+  }));
+
 /** Runs a test with a way to make models over one session. */
 function withSession(
   name: string,
@@ -78,9 +97,12 @@ function withSession(
       Effect.runPromise(
         Effect.scoped(
           Effect.gen(function* () {
-            const { language: session } = yield* openModel(dir, {
-              kvCache,
-            });
+            const { language: session } = yield* openModel(
+              dir,
+              kvCache === "int8"
+                ? { kvScales: yield* scalesOf(dir) }
+                : { kvCache },
+            );
             yield* body((settings = {}, wrap = (session) => session) =>
               makeLanguageModel({
                 session: wrap(session),
@@ -113,7 +135,7 @@ const alone = Effect.fnUntraced(function* (
 
 const idsOf = ({ ids }: { readonly ids: Int32Array }) => [...ids];
 
-for (const kvCache of ["float32", "float16"] as const) {
+for (const kvCache of ["float32", "float16", "int8"] as const) {
   withSession(
     "sequences together are what they are alone",
     (open) =>
@@ -156,7 +178,7 @@ for (const kvCache of ["float32", "float16"] as const) {
   );
 }
 
-for (const kvCache of ["float32", "float16"] as const) {
+for (const kvCache of ["float32", "float16", "int8"] as const) {
   withSession(
     "a prompt's beginning is computed once, and the answers are the same",
     (open) =>
@@ -206,7 +228,7 @@ for (const kvCache of ["float32", "float16"] as const) {
   );
 }
 
-for (const kvCache of ["float32", "float16"] as const) {
+for (const kvCache of ["float32", "float16", "int8"] as const) {
   withSession(
     "pictures are part of what a beginning is",
     (open) =>

@@ -11,7 +11,7 @@ import type { LanguageConfig } from "../config.ts";
 import { encodeFloats } from "../generate/floats.ts";
 import type { RotaryTables } from "../generate/rope.ts";
 import { cacheNames } from "../graphs/language.ts";
-import type { ComputeType } from "../graphs/weights.ts";
+import type { ComputeType, KvType } from "../graphs/weights.ts";
 
 /** Feeds of a run that belong to neighbouring slots, and where its outputs go. */
 export interface Window {
@@ -37,8 +37,8 @@ export interface PoolParts {
   readonly session: Session;
   /** The graph's configuration. */
   readonly config: LanguageConfig;
-  /** Type of keys and values, and of the rotary tables. */
-  readonly kvCache: ComputeType;
+  /** Type of keys and values, and of the rotary tables unless it is int8. */
+  readonly kvCache: KvType;
   /** Rotary tables. */
   readonly rotary: RotaryTables;
 }
@@ -46,7 +46,7 @@ export interface PoolParts {
 /** One tensor and the scope that owns it. */
 interface Part {
   readonly scope: Scope.Closeable;
-  readonly tensor: BackendTensor<ComputeType>;
+  readonly tensor: BackendTensor<KvType>;
 }
 
 /**
@@ -58,11 +58,15 @@ const BYTES_PER_TURN = 8 << 20;
 /** Bytes that the keys and values of one token take, all layers together. */
 export function bytesPerToken(
   config: LanguageConfig,
-  kvCache: ComputeType,
+  kvCache: KvType,
 ): number {
   return 2 * config.layers * config.kvHeads * config.headDim *
     bytesPerElement[kvCache];
 }
+
+/** Type of the rotary tables, which is the attention's. */
+export const rotaryType = (kvCache: KvType): ComputeType =>
+  kvCache === "int8" ? "float32" : kvCache;
 
 /** See the module. One caller at a time; no run may be under way while it changes. */
 export class KvPool {
@@ -203,12 +207,18 @@ export class KvPool {
       const table = await Effect.runPromise(rotary.forPrompt(1, capacity));
       const half = headDim / 2;
       for (const name of ["cos", "sin"] as const) {
-        const part = await allocate(session, kvCache, [capacity, half]);
+        const part = await allocate(session, rotaryType(kvCache), [
+          capacity,
+          half,
+        ]);
         this.#tables.push(part);
         const numbers = table[name].subarray(0, capacity * half);
         await Effect.runPromise(
           part.tensor.write(
-            encodeFloats(numbers, kvCache) as HostArrays[typeof kvCache],
+            encodeFloats(
+              numbers,
+              rotaryType(kvCache),
+            ) as HostArrays[ComputeType],
           ),
         );
       }
@@ -238,11 +248,11 @@ export class KvPool {
 
 async function allocate(
   session: Session,
-  dtype: ComputeType,
+  dtype: KvType,
   shape: readonly number[],
 ): Promise<Part> {
   const scope = Scope.makeUnsafe();
-  const made: Effect.Effect<BackendTensor<ComputeType>, BackendError> = Effect
+  const made: Effect.Effect<BackendTensor<KvType>, BackendError> = Effect
     .provideService(session.allocate(dtype, shape), Scope.Scope, scope);
   return { scope, tensor: await Effect.runPromise(made) };
 }

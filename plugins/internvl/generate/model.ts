@@ -20,6 +20,7 @@ import { ContentKeys } from "../engine/content.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Job } from "../engine/job.ts";
 import { engineOptions, type EngineSettings } from "../engine/options.ts";
+import { rotaryType } from "../engine/pool.ts";
 import type { ComputeType } from "../graphs/weights.ts";
 import { Answer } from "./answer.ts";
 import { type ChooserParts, makeChooser } from "./chooser.ts";
@@ -114,7 +115,12 @@ export const makeLanguageModel: (
         ids: prompt.ids,
         visual: yield* visualRows(prompt, visual, config.hiddenSize),
         keys: yield* contents.of(prompt, visual),
-        rotary: yield* ownRotary(rotary, config, kvCache, prompt.ids.length),
+        rotary: yield* ownRotary(
+          rotary,
+          config,
+          rotaryType(kvCache),
+          prompt.ids.length,
+        ),
         // The last token of all is never fed back.
         room: length - 1,
         priority,

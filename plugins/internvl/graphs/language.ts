@@ -19,6 +19,7 @@ import {
   type ComputeType,
   type GraphSettings,
   type GraphSource,
+  type KvScales,
   Weights,
 } from "./weights.ts";
 
@@ -44,8 +45,11 @@ interface Shared {
   readonly order: GraphValue;
   /** int64 [3]: b, s and the width of packed queries, keys and values. */
   readonly packed: GraphValue;
-  /** Type of keys and values. */
+  /** Type of the attention. */
   readonly kvCache: ComputeType;
+  /** Scales of a cache in int8. */
+  readonly kvScales: KvScales | undefined;
+  readonly calibrate: boolean;
 }
 
 /**
@@ -98,6 +102,8 @@ export function languageGraph(
       graph.int64s([(config.heads + 2 * config.kvHeads) * config.headDim]),
     ], { attributes: { axis: attribute.int(0) } }),
     kvCache,
+    kvScales: settings.kvScales,
+    calibrate: settings.calibrate ?? false,
   };
 
   const words = embed(
@@ -246,7 +252,19 @@ function attention(
     : linear(e, x, weight, bias);
   const names = cacheNames(layer);
   const cache = ["b", kvHeads, "capacity", headDim];
-  const { kvCache } = shared;
+  const { kvCache, kvScales } = shared;
+  const kept = kvScales === undefined ? kvCache : "int8";
+  const width = (heads + 2 * kvHeads) * headDim;
+  if (shared.calibrate) {
+    graph.output(`qkv.${layer}`, qkv, weights.dtype, ["rows", width]);
+  }
+  const scale = (kind: keyof KvScales) =>
+    graph.constant(
+      "float32",
+      [kvHeads * headDim],
+      kvScales![kind][layer]!,
+      `${kind}.${layer}.scale`,
+    );
   const [mixed, presentKey, presentValue] = graph.nodes(
     "GroupQueryAttention",
     [
@@ -258,12 +276,20 @@ function attention(
       ),
       undefined,
       undefined,
-      graph.input(names.pastKey, kvCache, cache),
-      graph.input(names.pastValue, kvCache, cache),
+      graph.input(names.pastKey, kept, cache),
+      graph.input(names.pastValue, kept, cache),
       shared.seqlens,
       shared.total,
       shared.cos,
       shared.sin,
+      ...kvScales === undefined ? [] : [
+        // Positions, bias and sinks, of which there are none.
+        undefined,
+        undefined,
+        undefined,
+        scale("keys"),
+        scale("values"),
+      ],
     ],
     {
       domain: microsoft,
@@ -273,13 +299,18 @@ function attention(
         scale: attribute.float(headDim ** -0.5),
         do_rotary: attribute.int(1),
         rotary_interleaved: attribute.int(0),
+        ...kvScales === undefined ? {} : {
+          k_quant_type: attribute.text("PER_CHANNEL"),
+          v_quant_type: attribute.text("PER_CHANNEL"),
+          kv_cache_bit_width: attribute.int(8),
+        },
       },
       outputs: 3,
       name: `${prefix}.gqa`,
     },
   ) as [GraphValue, GraphValue, GraphValue];
-  graph.output(names.presentKey, presentKey, kvCache, cache);
-  graph.output(names.presentValue, presentValue, kvCache, cache);
+  graph.output(names.presentKey, presentKey, kept, cache);
+  graph.output(names.presentValue, presentValue, kept, cache);
   return reshape(
     e,
     cast(e, mixed, kvCache, weights.dtype),

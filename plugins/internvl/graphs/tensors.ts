@@ -13,7 +13,7 @@ import {
 } from "../config.ts";
 import { schemeOf, storedTensors } from "../quantize/scheme.ts";
 import type { TensorEntry, WeightDType } from "../safetensors.ts";
-import type { ComputeType } from "./weights.ts";
+import type { ComputeType, KvType } from "./weights.ts";
 
 /** The parts of a model. */
 export type Part = "vision" | "projector" | "language";
@@ -213,7 +213,7 @@ export function partSizes(
 /** Bytes of the key-value cache per token of context: 2 · layers · kvHeads · headDim elements. */
 export function cacheBytesPerToken(
   language: LanguageConfig,
-  kvCache: ComputeType = "float32",
+  kvCache: KvType = "float32",
 ): number {
   const { layers, kvHeads, headDim } = language;
   return 2 * layers * kvHeads * headDim * bytesPerElement[kvCache];
@@ -238,7 +238,7 @@ export interface MemoryQuestion {
   /** Type of the computation; default `"float32"`. */
   readonly dtype?: ComputeType;
   /** Type of keys and values; default: `dtype`. */
-  readonly kvCache?: ComputeType;
+  readonly kvCache?: KvType;
   /** Tokens of context; default: the longest. */
   readonly contextLength?: number;
   /** Prompt tokens computed at once; default 256. */

@@ -18,6 +18,17 @@ import { parts, partTensors } from "./tensors.ts";
 /** Element types a graph can compute in. The CPU provider has kernels for float32 only. */
 export type ComputeType = "float32" | "float16" | "bfloat16";
 
+/** Types keys and values can be kept in. */
+export type KvType = ComputeType | "int8";
+
+/** What a number of 8 bits stands for, channel by channel: float32 [kvHeads · headDim] for each layer. */
+export interface KvScales {
+  /** Of keys, after the rotation. */
+  readonly keys: readonly Float32Array<ArrayBuffer>[];
+  /** Of values. */
+  readonly values: readonly Float32Array<ArrayBuffer>[];
+}
+
 /** What a graph is built from. */
 export interface GraphSource extends Pick<Checkpoint, "config" | "tensors"> {
   /** Folder that external data locations are relative to. */
@@ -32,9 +43,13 @@ export interface GraphSettings {
   readonly dtype?: ComputeType;
   /**
    * Type of keys and values, the attention's own and those it keeps; default: `dtype`. Only the language
-   * model has any.
+   * model has any. The attention itself computes in this type, unless it is int8.
    */
   readonly kvCache?: ComputeType;
+  /** Keys and values are kept in int8 with these scales, whatever `kvCache` says. */
+  readonly kvScales?: KvScales;
+  /** Each layer's packed queries, keys and values are outputs `qkv.N`, before the rotation. */
+  readonly calibrate?: boolean;
 }
 
 /** `GroupQueryAttention` with rotary inside takes heads whose width is a multiple of this. */
