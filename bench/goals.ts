@@ -3,6 +3,7 @@
  * @module
  */
 import type { EngineBench, RoundsBench } from "./engine.ts";
+import type { HttpLoad } from "./http.ts";
 import type { LlamaBench } from "./llama/bench.ts";
 import type { StepBench } from "./step.ts";
 import type { ChatBench, TowerBench } from "./torch/bench.ts";
@@ -13,6 +14,7 @@ export interface Figures {
   readonly tower?: TowerBench;
   readonly chat?: ChatBench;
   readonly step?: { readonly synthetic: StepBench };
+  readonly http?: { readonly synthetic: readonly HttpLoad[] };
   readonly engine?: {
     readonly synthetic: EngineBench;
     readonly chat: RoundsBench;
@@ -36,7 +38,7 @@ const percents = (n: number) => `${n * 100} %`;
 
 /** Every goal, measured or not. */
 export function goals(figures: Figures): readonly Goal[] {
-  const { llama, tower, chat, step, engine } = figures;
+  const { llama, tower, chat, step, engine, http } = figures;
   const list: Goal[] = [];
   const least = (measure: string, goal: number, measured?: number) =>
     list.push({
@@ -119,5 +121,13 @@ export function goals(figures: Figures): readonly Goal[] {
     (n) => `${n} ms`,
     engine?.synthetic.gap.ms,
   );
+  for (const { concurrency, ratio } of http?.synthetic ?? []) {
+    list.push({
+      measure: `tokens/s over HTTP, ${concurrency} at once, against the engine`,
+      goal: "at least 95 %",
+      measured: ratio,
+      reached: ratio >= 0.95,
+    });
+  }
   return list;
 }

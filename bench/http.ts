@@ -1,10 +1,18 @@
 /**
  * What the HTTP server costs: the tokens per second that clients get from a server process, against those
- * that the same engine gives in this process without HTTP, in turns.
+ * that the same engine gives in this process without HTTP, in turns; and between the two, what a run of the
+ * pipeline that the server runs gives in this process, recorded as the server records it.
  * @module
  */
 import { Effect } from "effect";
-import { InternVL, LanguageModel, PromptRenderer } from "../mod.ts";
+import {
+  conversePipeline,
+  InternVL,
+  LanguageModel,
+  observe,
+  PromptRenderer,
+  run,
+} from "../mod.ts";
 import { median, quantile } from "./stats.ts";
 
 /** What clients saw at one number of requests at once. */
@@ -15,10 +23,16 @@ export interface HttpLoad {
   readonly requests: number;
   /** Tokens per second over HTTP. */
   readonly tokens: number;
+  /** Tokens per second of runs in this process. */
+  readonly runs: number;
   /** Tokens per second of the engine alone. */
   readonly bare: number;
-  /** The first over the second: the median of the ratios of measurements in turns. */
+  /** The first over the third: the median of the ratios of measurements in turns. */
   readonly ratio: number;
+  /** The second over the third. */
+  readonly runsRatio: number;
+  /** Turns that were measured. */
+  readonly turns: number;
   /** Milliseconds to the first token: median, 95 % and 99 %. */
   readonly firstMs: Percentiles;
   /** Milliseconds between tokens. */
@@ -41,11 +55,14 @@ export interface Percentiles {
 export interface Amount {
   /** Tokens of an answer. */
   readonly tokens: number;
-  /** Requests of each client in a turn. */
-  readonly each: number;
+  /** Requests of a turn; at least as many as are asked at once. */
+  readonly requests: number;
 }
 
 const CONCURRENCY = [1, 4, 16, 64];
+
+/** Three turns are measured for every number of requests at once; more only within this time. */
+const MOST_MS = 20_000;
 
 const percentiles = (numbers: readonly number[]): Percentiles => ({
   p50: quantile(numbers, 0.5),
@@ -92,34 +109,36 @@ async function startServer(dir: string) {
   };
 }
 
-/** No two prompts have a beginning in common: nothing is kept from one to the next. */
-let asked = 0;
-const systemMessage = () => `Question number ${asked++}, ${Math.random()}.`;
+/** No two prompts have a beginning in common, so that nothing is kept from one to the next; all are as long. */
+const systemMessage = () =>
+  `${Math.random().toFixed(12).slice(2)} is the question's number.`;
 const question = "What is the meaning of this?";
+const messages = () => [
+  { role: "system" as const, content: systemMessage() },
+  { role: "user" as const, content: question },
+];
 
 interface Seen {
   readonly first: number[];
   readonly between: number[];
-  tokens: number;
   errors: number;
 }
 
-/** One streamed request, as a client sees it. */
+const nothingSeen = (): Seen => ({ first: [], between: [], errors: 0 });
+
+/** One streamed request, as a client sees it; returns the tokens of its answer. */
 async function ask(
   url: string,
   tokens: number,
   seen: Seen,
-): Promise<void> {
+): Promise<number> {
   const start = performance.now();
   const response = await fetch(`${url}/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
       model: "bench",
-      messages: [
-        { role: "system", content: systemMessage() },
-        { role: "user", content: question },
-      ],
+      messages: messages(),
       max_tokens: tokens,
       min_tokens: tokens,
       stream: true,
@@ -129,7 +148,7 @@ async function ask(
   if (!response.ok) {
     seen.errors++;
     await response.body?.cancel();
-    return;
+    return 0;
   }
   let last = 0;
   let text = "";
@@ -145,7 +164,7 @@ async function ask(
   }
   const counted = /"completion_tokens":(\d+)/.exec(text);
   if (counted === null) seen.errors++;
-  else seen.tokens += Number(counted[1]);
+  return Number(counted?.[1] ?? 0);
 }
 
 /** Keeps `concurrency` requests going until `count` were made; returns seconds. */
@@ -173,6 +192,10 @@ export async function benchHttp(
   const server = await startServer(dir);
   try {
     await using model = await InternVL.load(dir);
+    const settings = {
+      maxNewTokens: amount.tokens,
+      minNewTokens: amount.tokens,
+    };
     const generate = () =>
       model.effect(Effect.gen(function* () {
         const renderer = yield* PromptRenderer;
@@ -185,50 +208,83 @@ export async function benchHttp(
         const { usage } = yield* language.generate({
           prompt,
           visual: [],
-          settings: {
-            maxNewTokens: amount.tokens,
-            minNewTokens: amount.tokens,
-          },
+          settings,
           observer: { onText: () => {} },
         });
         return usage.completionTokens;
       }));
+    const converse = conversePipeline();
+    const runOne = () =>
+      model.effect(Effect.map(
+        observe(
+          run(converse, {
+            conversation: {
+              messages: messages().map(({ role, content }) => ({
+                role,
+                parts: [{ text: content }],
+              })),
+            },
+            images: [],
+            small: [],
+            videos: [],
+            settings,
+          }),
+          () => {},
+        ),
+        ({ outputs }) => outputs.completion.usage.completionTokens,
+      ));
     const results: HttpLoad[] = [];
     for (const concurrency of CONCURRENCY) {
-      const count = Math.max(4, concurrency) * amount.each;
-      const seen: Seen = { first: [], between: [], tokens: 0, errors: 0 };
-      const http: number[] = [], bare: number[] = [], requests: number[] = [];
-      // The first turn warms both up.
-      for (let round = -1; round < rounds; round++) {
-        const of = round < 0
-          ? { first: [], between: [], tokens: 0, errors: 0 }
-          : seen;
-        const before = of.tokens;
-        const seconds = await load(
-          concurrency,
-          count,
-          () => ask(server.url, amount.tokens, of),
-        );
+      const count = Math.max(concurrency, amount.requests);
+      const seen = nothingSeen();
+      /** Tokens per second of one side in one turn. */
+      const rate = async (one: () => Promise<number>): Promise<number> => {
         let tokens = 0;
-        const alone = await load(concurrency, count, async () => {
+        const seconds = await load(concurrency, count, async () => {
           // Not `tokens += await …`, which would forget what the others added meanwhile.
-          const made = await generate();
+          const made = await one();
           tokens += made;
         });
-        if (round < 0) continue;
-        http.push((of.tokens - before) / seconds);
-        requests.push(count / seconds);
-        bare.push(tokens / alone);
+        return tokens / seconds;
+      };
+      const sides = {
+        http: () => ask(server.url, amount.tokens, seen),
+        runs: runOne,
+        bare: generate,
+      };
+      const rates = { http: [], runs: [], bare: [] } as {
+        [side in keyof typeof sides]: number[];
+      };
+      // What is asked at once for the first time takes memory for the first time.
+      const warm = nothingSeen();
+      await load(
+        concurrency,
+        concurrency,
+        () => ask(server.url, 2, warm),
+      );
+      await load(concurrency, concurrency, generate);
+      console.error(`[http] ${count} requests, ${concurrency} at once`);
+      const start = performance.now();
+      for (let turn = 0; turn < rounds; turn++) {
+        if (turn >= 3 && performance.now() - start > MOST_MS) break;
+        for (const side of ["http", "runs", "bare"] as const) {
+          rates[side].push(await rate(sides[side]));
+        }
       }
+      const over = (side: "http" | "runs") =>
+        median(rates[side].map((value, i) => value / rates.bare[i]!));
       results.push({
         concurrency,
-        requests: median(requests),
-        tokens: median(http),
-        bare: median(bare),
-        ratio: median(http.map((value, i) => value / bare[i]!)),
+        requests: median(rates.http) / amount.tokens,
+        tokens: median(rates.http),
+        runs: median(rates.runs),
+        bare: median(rates.bare),
+        ratio: over("http"),
+        runsRatio: over("runs"),
+        turns: rates.http.length,
         firstMs: percentiles(seen.first),
         betweenMs: percentiles(seen.between),
-        errors: seen.errors,
+        errors: seen.errors + warm.errors,
       });
     }
     return results;

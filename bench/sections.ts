@@ -435,22 +435,34 @@ const http: Section = {
   name: "http",
   about:
     "tokens per second and latencies of clients of the server, against the engine alone",
-  title: "Server: streams over HTTP, against the engine alone",
+  title:
+    "Server: tokens/s of streams over HTTP, of runs in one process, of the engine alone",
   measure: async (place, rounds) => {
     const found = await both((dir, nano) =>
       benchHttp(
         dir,
         rounds,
-        nano ? { tokens: 64, each: 2 } : { tokens: 24, each: 1 },
+        nano ? { tokens: 32, requests: 16 } : { tokens: 16, requests: 4 },
       ), place);
     const rows = (name: string, loads: readonly HttpLoad[]) => [
-      [name, "tokens/s", "engine", "ratio", "req/s", "errors"],
+      [
+        name,
+        "HTTP",
+        "runs",
+        "engine",
+        "HTTP:engine",
+        "runs:engine",
+        "turns",
+        "errors",
+      ],
       ...loads.map((one) => [
         `${one.concurrency} at once`,
         show(one.tokens),
+        show(one.runs),
         show(one.bare),
         percent(one.ratio),
-        show(one.requests),
+        percent(one.runsRatio),
+        String(one.turns),
         String(one.errors),
       ]),
     ];
