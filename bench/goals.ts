@@ -121,13 +121,15 @@ export function goals(figures: Figures): readonly Goal[] {
     (n) => `${n} ms`,
     engine?.synthetic.gap.ms,
   );
-  for (const { concurrency, ratio } of http?.synthetic ?? []) {
-    list.push({
-      measure: `tokens/s over HTTP, ${concurrency} at once, against the engine`,
-      goal: "at least 95 %",
-      measured: ratio,
-      reached: ratio >= 0.95,
-    });
-  }
+  const overHttp = http === undefined
+    ? undefined
+    : Math.min(...http.synthetic.map(({ ratio }) => ratio));
+  list.push({
+    measure:
+      "tokens/s over HTTP against the engine, the least at 1 to 64 at once",
+    goal: "at least 95 %",
+    measured: overHttp,
+    reached: overHttp === undefined ? undefined : overHttp >= 0.95,
+  });
   return list;
 }

@@ -263,7 +263,6 @@ export async function benchHttp(
         () => ask(server.url, 2, warm),
       );
       await load(concurrency, concurrency, generate);
-      console.error(`[http] ${count} requests, ${concurrency} at once`);
       const start = performance.now();
       for (let turn = 0; turn < rounds; turn++) {
         if (turn >= 3 && performance.now() - start > MOST_MS) break;
@@ -286,6 +285,15 @@ export async function benchHttp(
         betweenMs: percentiles(seen.between),
         errors: seen.errors + warm.errors,
       });
+      // Each is minutes away from the last on a slow machine.
+      const { tokens, runs, bare, ratio, runsRatio, turns } = results.at(-1)!;
+      console.error(
+        `[http] ${concurrency} at once: ${tokens.toFixed(1)} tokens/s, runs ${
+          runs.toFixed(1)
+        }, engine ${bare.toFixed(1)}; ratios ${ratio.toFixed(3)}, ${
+          runsRatio.toFixed(3)
+        } (${turns} turns)`,
+      );
     }
     return results;
   } finally {
