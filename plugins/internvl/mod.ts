@@ -29,11 +29,8 @@ import { languageGraph } from "./graphs/language.ts";
 import { projectorGraph } from "./graphs/projector.ts";
 import { allExpectedTensors } from "./graphs/tensors.ts";
 import { visionGraph } from "./graphs/vision.ts";
-import {
-  type ComputeType,
-  type GraphSettings,
-  graphSource,
-} from "./graphs/weights.ts";
+import type { ComputeType } from "./graphs/types.ts";
+import { type GraphSettings, graphSource } from "./graphs/weights.ts";
 import { checkpointTemplate } from "./prompt/conversation_file.ts";
 import { makePromptRenderer } from "./prompt/renderer.ts";
 import { endTokenId, stopText } from "./prompt/template.ts";
@@ -246,4 +243,4 @@ export { schemeText } from "./quantize/scheme.ts";
 export { checkpointTemplate } from "./prompt/conversation_file.ts";
 export type { Template } from "./prompt/template.ts";
 export type { CacheType, EngineSettings } from "./engine/options.ts";
-export type { ComputeType } from "./graphs/weights.ts";
+export type { ComputeType } from "./graphs/types.ts";

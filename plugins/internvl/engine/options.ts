@@ -4,7 +4,7 @@
  */
 import type { Device } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
-import type { ComputeType, KvType } from "../graphs/weights.ts";
+import type { ComputeType, KvType } from "../graphs/types.ts";
 import { oneLine } from "../files.ts";
 import type { EngineOptions } from "./engine.ts";
 import { bytesPerToken } from "./pool.ts";

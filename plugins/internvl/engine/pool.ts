@@ -11,7 +11,7 @@ import type { LanguageConfig } from "../config.ts";
 import { encodeFloats } from "../generate/floats.ts";
 import type { RotaryTables } from "../generate/rope.ts";
 import { cacheNames } from "../graphs/language.ts";
-import type { ComputeType, KvType } from "../graphs/weights.ts";
+import type { ComputeType, KvType } from "../graphs/types.ts";
 
 /** Feeds of a run that belong to neighbouring slots, and where its outputs go. */
 export interface Window {

@@ -3,7 +3,7 @@
  * @module
  */
 import type { HostArrays } from "../../../nodes/tensor.ts";
-import type { ComputeType } from "../graphs/weights.ts";
+import type { ComputeType } from "../graphs/types.ts";
 
 /** The numbers in a type, rounded to nearest, ties to even; the array itself when it is float32. */
 export function encodeFloats(

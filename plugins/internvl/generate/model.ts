@@ -21,7 +21,7 @@ import { Engine } from "../engine/engine.ts";
 import type { Job } from "../engine/job.ts";
 import { engineOptions, type EngineSettings } from "../engine/options.ts";
 import { rotaryType } from "../engine/pool.ts";
-import type { ComputeType } from "../graphs/weights.ts";
+import type { ComputeType } from "../graphs/types.ts";
 import { Answer } from "./answer.ts";
 import { type ChooserParts, makeChooser } from "./chooser.ts";
 import { answerMatcher, answerText } from "./constrained.ts";

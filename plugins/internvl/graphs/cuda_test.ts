@@ -16,7 +16,8 @@ import { projectorGraph } from "./projector.ts";
 import { allExpectedTensors } from "./tensors.ts";
 import { cudaKernels } from "./testing_cuda_kernels.ts";
 import { visionGraph } from "./vision.ts";
-import type { ComputeType, GraphSource } from "./weights.ts";
+import type { ComputeType } from "./types.ts";
+import type { GraphSource } from "./weights.ts";
 
 const dtypeOf = new Map(
   Object.entries(elementType).map(([name, number]) => [number, name as DType]),

@@ -15,8 +15,8 @@ import {
   reshape,
   rmsNorm,
 } from "./operators.ts";
+import type { ComputeType } from "./types.ts";
 import {
-  type ComputeType,
   type GraphSettings,
   type GraphSource,
   type KvScales,

@@ -9,7 +9,8 @@ import {
 } from "../../onnx/mod.ts";
 import { type BlockScheme, storedNames } from "../quantize/scheme.ts";
 import type { WeightDType } from "../safetensors.ts";
-import type { ComputeType, Weights } from "./weights.ts";
+import type { ComputeType } from "./types.ts";
+import type { Weights } from "./weights.ts";
 
 /** ONNX Runtime's own operators. */
 export const microsoft = "com.microsoft";

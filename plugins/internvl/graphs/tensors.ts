@@ -13,7 +13,7 @@ import {
 } from "../config.ts";
 import { schemeOf, storedTensors } from "../quantize/scheme.ts";
 import type { TensorEntry, WeightDType } from "../safetensors.ts";
-import type { ComputeType, KvType } from "./weights.ts";
+import type { ComputeType, KvType } from "./types.ts";
 
 /** The parts of a model. */
 export type Part = "vision" | "projector" | "language";

@@ -11,15 +11,10 @@ import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import type { InternVLConfig } from "../config.ts";
+import type { ComputeType } from "./types.ts";
 import { type Scheme, schemeOf } from "../quantize/scheme.ts";
 import type { TensorEntry } from "../safetensors.ts";
 import { parts, partTensors } from "./tensors.ts";
-
-/** Element types a graph can compute in. The CPU provider has kernels for float32 only. */
-export type ComputeType = "float32" | "float16" | "bfloat16";
-
-/** Types keys and values can be kept in. */
-export type KvType = ComputeType | "int8";
 
 /** What a number of 8 bits stands for, channel by channel: float32 [kvHeads · headDim] for each layer. */
 export interface KvScales {
