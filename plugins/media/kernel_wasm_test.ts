@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
 import { KERNEL_SOURCE_SHA256, KERNEL_WASM } from "./kernel_wasm.ts";
-import {
-  COMPILER,
-  MODULE,
-  render,
-  sha256,
-  SOURCE,
-} from "../../tools/media/kernel_source.ts";
+import { COMPILER, sha256 } from "../../tools/assemblyscript.ts";
+import { MODULE, render, SOURCE } from "../../tools/media/kernel_source.ts";
 
 Deno.test("the committed kernel was compiled from the committed source", async () => {
   assert.equal(

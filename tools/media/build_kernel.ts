@@ -10,7 +10,8 @@
  * With `--check` it writes nothing and exits with 1 when the committed module is out of date.
  * @module
  */
-import { compileKernel, COMPILER, MODULE, render } from "./kernel_source.ts";
+import { COMPILER } from "../assemblyscript.ts";
+import { compileKernel, MODULE, render } from "./kernel_source.ts";
 
 if (import.meta.main) {
   const asc = await import(`npm:${COMPILER}/asc`);

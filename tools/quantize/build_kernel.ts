@@ -10,7 +10,7 @@
  * With `--check` it writes nothing and exits with 1 when the committed module is out of date.
  * @module
  */
-import { COMPILER } from "../media/kernel_source.ts";
+import { COMPILER } from "../assemblyscript.ts";
 import { compileKernel, MODULE, render } from "./kernel_source.ts";
 
 if (import.meta.main) {

@@ -13,7 +13,7 @@ import {
   render,
   SOURCE,
 } from "../../../tools/quantize/kernel_source.ts";
-import { sha256 } from "../../../tools/media/kernel_source.ts";
+import { sha256 } from "../../../tools/assemblyscript.ts";
 import { random } from "../testing.ts";
 import { quantizeBlocks, quantizeBytes, type QuantizedRows } from "./kernel.ts";
 import { KERNEL_SOURCE_SHA256, KERNEL_WASM } from "./kernel_wasm.ts";
