@@ -53,7 +53,7 @@ Deno.test("quantize: every command reads what it has written", async () => {
       inspected.out,
       /\nquantized +vision w8a8, language int8 block/,
     );
-    assert.match(inspected.out, /\nlanguage +2,849,536 .* int8/);
+    assert.match(inspected.out, /\nlanguage +2,695,936 .* int8/);
     assert.match(inspected.out, /\nNothing is missing\.\n$/);
 
     const input = `${dir}/in.jsonl`;
