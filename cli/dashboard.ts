@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import type { InternVL, LoadOptions } from "../mod.ts";
-import type { SqliteStore } from "../plugins/sqlite/mod.ts";
+import type { Retention, SqliteStore } from "../plugins/sqlite/mod.ts";
 import { type Fault, fileReason, OutputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { attempt, defaultStore, embeddedModel } from "./models.ts";
@@ -40,6 +40,18 @@ const config = {
     ),
     Flag.optional,
   ),
+  keepDays: flags.ranged(
+    Flag.Finite("keep-days"),
+    "N",
+    "Forget runs older than so many days; default: none for their age",
+    { above: 0 },
+  ),
+  keepSize: flags.ranged(
+    Flag.Finite("keep-size"),
+    "GIB",
+    "Forget the oldest runs beyond so much; default: 2",
+    { above: 0 },
+  ),
   plugin: pluginFlag,
   ...flags.modelFlags,
 };
@@ -68,6 +80,19 @@ export function tokenOf(
       : crypto.getRandomValues(new Uint8Array(18)).toBase64({
         alphabet: "base64url",
       }));
+}
+
+/** What is kept of the runs, where a flag says so. */
+export function retention(
+  { keepDays, keepSize }: Pick<DashboardFlags, "keepDays" | "keepSize">,
+): Retention | undefined {
+  const days = Option.getOrUndefined(keepDays);
+  const gib = Option.getOrUndefined(keepSize);
+  if (days === undefined && gib === undefined) return undefined;
+  return {
+    ...(days === undefined ? {} : { days }),
+    ...(gib === undefined ? {} : { bytes: Math.round(gib * 2 ** 30) }),
+  };
 }
 
 /** The run store's file, whose folder is made if it is not there. */
@@ -212,7 +237,22 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
   const { makeSqliteStore } = yield* Effect.promise(() =>
     import("../plugins/sqlite/mod.ts")
   );
-  const store = yield* makeSqliteStore({ filename: file });
+  const keep = retention(options);
+  const store = yield* makeSqliteStore({
+    filename: file,
+    ...(keep === undefined ? {} : { keep }),
+  });
+  // Other processes write here too and keep to bounds of their own, so age is looked at again and again.
+  if (keep !== undefined) {
+    yield* Effect.forkScoped(
+      Effect.forever(
+        Effect.andThen(
+          Effect.sleep("10 minutes"),
+          Effect.ignore(store.prune()),
+        ),
+      ),
+    );
+  }
   const choice = flags.modelChoice(options);
   yield* Effect.gen(function* () {
     const { address, finished } = yield* startDashboard({
@@ -249,6 +289,10 @@ export const dashboard = Command.make("dashboard", config, dashboardHandler)
       {
         command: "tessera dashboard --host 0.0.0.0 --store /data/runs.sqlite",
         description: "For other machines, behind a token that it prints",
+      },
+      {
+        command: "tessera dashboard --keep-days 30 --keep-size 0.5",
+        description: "Forgets what is older than a month or beyond 512 MiB",
       },
     ]),
   );
