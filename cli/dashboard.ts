@@ -10,6 +10,7 @@ import * as Flag from "effect/cli/Flag";
 import type { InternVL, LoadOptions } from "../mod.ts";
 import type { Retention, SqliteStore } from "../plugins/sqlite/mod.ts";
 import { type Fault, fileReason, OutputError, UsageError } from "./faults.ts";
+import { compact, defined } from "./flag_parts.ts";
 import * as flags from "./flags.ts";
 import { attempt, defaultStore, embeddedModel } from "./models.ts";
 import { loadRegistry, pluginFlag } from "./pipelines.ts";
@@ -83,16 +84,14 @@ export function tokenOf(
 }
 
 /** What is kept of the runs, where a flag says so. */
-export function retention(
+function retention(
   { keepDays, keepSize }: Pick<DashboardFlags, "keepDays" | "keepSize">,
 ): Retention | undefined {
-  const days = Option.getOrUndefined(keepDays);
-  const gib = Option.getOrUndefined(keepSize);
-  if (days === undefined && gib === undefined) return undefined;
-  return {
-    ...(days === undefined ? {} : { days }),
-    ...(gib === undefined ? {} : { bytes: Math.round(gib * 2 ** 30) }),
-  };
+  const keep = compact({
+    days: defined(keepDays),
+    bytes: defined(Option.map(keepSize, (gib) => Math.round(gib * 2 ** 30))),
+  });
+  return Object.keys(keep).length === 0 ? undefined : keep;
 }
 
 /** The run store's file, whose folder is made if it is not there. */
@@ -240,7 +239,7 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
   const keep = retention(options);
   const store = yield* makeSqliteStore({
     filename: file,
-    ...(keep === undefined ? {} : { keep }),
+    ...compact({ keep }),
   });
   // Other processes write here too and keep to bounds of their own, so age is looked at again and again.
   if (keep !== undefined) {

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { Effect } from "effect";
 import { eventsOf } from "../pipeline/store_contract.ts";
 import { makeSqliteStore } from "../plugins/sqlite/mod.ts";
+import { tessera } from "../tests/process_kit.ts";
 
-const root = new URL("../", import.meta.url);
 const day = 86_400_000;
 
 const store = (filename: string) => makeSqliteStore({ filename });
@@ -23,28 +23,13 @@ Deno.test("dashboard: --keep-days forgets what is older, and only that", async (
       ) runs.record(event);
       yield* Effect.forEach(["ancient", "fresh"], runs.flush);
     })));
-    await using process = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--no-check",
-        "--no-prompt",
-        "--config",
-        new URL("deno.json", root).pathname,
-        "--allow-read",
-        "--allow-env",
-        "--allow-ffi",
-        "--allow-sys",
-        "--allow-write",
-        "--allow-net=127.0.0.1",
-        new URL("cli.ts", root).pathname,
-        ...["dashboard", "--port", "0", "--store", filename],
-        ...["--keep-days", "30"],
-      ],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "null",
-      env: { NO_COLOR: "1", TESSERA_CWD: "" },
-    }).spawn();
+    await using process = tessera(
+      ["dashboard", "--port", "0", "--store", filename, "--keep-days", "30"],
+      {
+        permissions: ["--allow-write", "--allow-net=127.0.0.1"],
+        stderr: "null",
+      },
+    ).spawn();
     let said = "";
     for await (const chunk of process.stdout) {
       said += new TextDecoder().decode(chunk);

@@ -3,39 +3,15 @@
  * one question to the embedded model from end to end. Few, because every start costs.
  */
 import assert from "node:assert/strict";
+import { tessera as start } from "./process_kit.ts";
 
 const root = new URL("../", import.meta.url);
-const permissions = [
-  "--no-prompt",
-  "--allow-read",
-  "--allow-env",
-  "--allow-ffi",
-  "--allow-sys",
-  "--allow-write",
-];
 const picture = new URL("examples/images/shapes.png", root);
 
-function tessera(
+const tessera = (
   args: readonly string[],
   options: Omit<Deno.CommandOptions, "args"> = {},
-): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-check",
-      "--config",
-      new URL("deno.json", root).pathname,
-      ...permissions,
-      new URL("cli.ts", root).pathname,
-      ...args,
-    ],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    ...options,
-    env: { NO_COLOR: "1", TESSERA_CWD: "", ...options.env },
-  });
-}
+): Deno.Command => start(args, { ...options, permissions: ["--allow-write"] });
 
 async function output(
   args: readonly string[],

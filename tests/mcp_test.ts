@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { shapes, withServer } from "./serve_kit.ts";
+import { tessera } from "./process_kit.ts";
 
 const root = new URL("../", import.meta.url);
 const initialize = {
@@ -77,26 +78,10 @@ Deno.test("MCP over HTTP: tools are listed, answer, and say what is wrong", asyn
 });
 
 Deno.test("the process: MCP over standard input and output, and its end", async () => {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-check",
-      "--no-prompt",
-      "--config",
-      new URL("deno.json", root).pathname,
-      "--allow-read",
-      "--allow-env",
-      "--allow-ffi",
-      "--allow-sys",
-      "--allow-write",
-      new URL("cli.ts", root).pathname,
-      ...["mcp", "--store", "none"],
-    ],
+  const child = tessera(["mcp", "--store", "none"], {
+    permissions: ["--allow-write"],
     cwd: new URL("examples", root),
     stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1", TESSERA_CWD: "" },
   }).spawn();
   const errors = new Response(child.stderr).text();
   const writer = child.stdin.getWriter();

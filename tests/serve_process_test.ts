@@ -2,31 +2,14 @@
  * `tessera serve` as a process: what it prints, and how it ends.
  */
 import assert from "node:assert/strict";
-
-const root = new URL("../", import.meta.url);
+import { tessera } from "./process_kit.ts";
 
 /** Starts the command and reads the line that it prints. */
 async function start(...flags: readonly string[]) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-check",
-      "--no-prompt",
-      "--config",
-      new URL("deno.json", root).pathname,
-      "--allow-read",
-      "--allow-env",
-      "--allow-ffi",
-      "--allow-sys",
-      "--allow-net=127.0.0.1",
-      new URL("cli.ts", root).pathname,
-      ...["serve", "--port", "0", "--store", "none", "--json", ...flags],
-    ],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1", TESSERA_CWD: "" },
-  }).spawn();
+  const child = tessera(
+    ["serve", "--port", "0", "--store", "none", "--json", ...flags],
+    { permissions: ["--allow-net=127.0.0.1"] },
+  ).spawn();
   const errors = new Response(child.stderr).text();
   const reader = child.stdout.getReader();
   let out = "";
