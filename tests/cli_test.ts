@@ -207,7 +207,10 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
       ["chat", "--device", "tpu", "Q"],
       /--device "tpu": expected cpu, cuda, webgpu$/,
     ],
-    [["chat", "--device-id", "a", "Q"], /--device-id "?a"?: expected an index of a GPU/],
+    [
+      ["chat", "--device-id", "a", "Q"],
+      /--device-id "?a"?: expected an index of a GPU/,
+    ],
     [["chat", "--image"], /--image has no value$/],
     [["chat", "--image", "", "Q"], /--image has no value$/],
     [["chat", "--model", "", "Q"], /--model has no value$/],
