@@ -19,8 +19,7 @@ export function follow(
   };
   const open = (): void => {
     if (done || source !== undefined || document.hidden) return;
-    const more = path.includes("?") ? "&" : "?";
-    source = new EventSource(`${path}${more}seen=${last}`);
+    source = new EventSource(`${path}?after=${last}`);
     source.onmessage = (event) => {
       last = Number(event.lastEventId);
       // Who has seen the end wants no more.

@@ -1,17 +1,9 @@
 /**
  * Runs of a server: a request becomes one run of a pipeline for each answer that it wants, and what
- * happens in them comes out as one queue.
+ * happens in them is told as it happens.
  * @module
  */
-import {
-  Cause,
-  Context,
-  Effect,
-  Exit,
-  Option,
-  Queue,
-  type Scope,
-} from "effect";
+import { Context, Effect } from "effect";
 import {
   type AnswerError,
   type CompletePipeline,
@@ -39,7 +31,6 @@ import { ApiError, fromRunError, isServerFault, oneLine } from "./errors.ts";
 import { countAnswer } from "./metrics.ts";
 import type { ServedModel } from "./pool.ts";
 import { GivePlaceBack, RequestInfo } from "./request_info.ts";
-import type { Ping } from "./sse.ts";
 
 /** What is asked: messages, or a text to go on with. */
 export type Question =
@@ -195,54 +186,31 @@ export const answerAll = (
     { concurrency: "unbounded" },
   );
 
-/** The events of all answers; leaving the scope interrupts them. */
+/** Makes all answers and tells what happens meanwhile, as it happens: a run does not wait for its reader. */
 export const answerEvents: (
-  ...asks: readonly Ask[]
-) => Effect.Effect<
-  Queue.Queue<AnswerEvent | Ping, ApiError | Cause.Done>,
-  never,
-  Scope.Scope
-> = Effect.fnUntraced(function* (...asks: readonly Ask[]) {
+  asks: readonly Ask[],
+  push: (event: AnswerEvent) => void,
+) => Effect.Effect<void, ApiError> = Effect.fnUntraced(function* (
+  asks: readonly Ask[],
+  push: (event: AnswerEvent) => void,
+) {
   const giveBack = yield* GivePlaceBack;
-  // Without a bound: a run does not wait for its reader, and an answer is bounded by its tokens.
-  const queue = yield* Queue.unbounded<
-    AnswerEvent | Ping,
-    ApiError | Cause.Done
-  >();
   const listen = (choice: number) => (event: RunEvent): void => {
     if (event._tag !== "NodeProgress" || event.port === undefined) return;
     if (event.port === "text") {
-      Queue.offerUnsafe(queue, {
-        type: "text",
-        choice,
-        delta: String(event.delta),
-      });
+      push({ type: "text", choice, delta: String(event.delta) });
     } else if (event.port === "logprobs") {
-      Queue.offerUnsafe(queue, { type: "token", choice, token: event.delta });
+      push({ type: "token", choice, token: event.delta });
     }
   };
   yield* Effect.forEach(
     wanted(asks),
     ({ ask, draw }, choice) =>
       Effect.map(answerOne(ask, draw, listen(choice)), (answer) => {
-        Queue.offerUnsafe(queue, { type: "end", choice, answer });
+        push({ type: "end", choice, answer });
       }),
     { concurrency: "unbounded", discard: true },
-  ).pipe(
-    Effect.onExit((exit) => {
-      giveBack();
-      return Exit.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(
-        queue,
-        Option.match(Cause.findErrorOption(exit.cause), {
-          onNone: () => exit.cause as Cause.Cause<never>,
-          onSome: Cause.fail,
-        }),
-      );
-    }),
-    Effect.ignore,
-    Effect.forkScoped,
-  );
-  return queue;
+  ).pipe(Effect.onExit(() => Effect.sync(giveBack)));
 });
 
 /** A service of a model. */

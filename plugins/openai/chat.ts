@@ -3,6 +3,7 @@
  * @module
  */
 import { Effect, type Scope } from "effect";
+import type { HttpServerRequest } from "effect/http/HttpServerRequest";
 import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import type { Usage } from "../../nodes/mod.ts";
 import {
@@ -29,7 +30,7 @@ import type {
   Tool,
 } from "./schema/chat.ts";
 import { type Constraint, settingsOf } from "./settings.ts";
-import { sseEvent, sseResponse } from "./sse.ts";
+import { sseEvent, sseResponse, sseTemplate } from "./sse.ts";
 import { callConstraint, makeCallReader, parseCall } from "./tools.ts";
 
 /** How calls of functions stand in an answer: nowhere, between words, or as all of it. */
@@ -98,7 +99,7 @@ export const answerChat: (
 ) => Effect.Effect<
   ChatCompletion | HttpServerResponse.HttpServerResponse,
   ApiError,
-  ModelPool | ServerParts | Scope.Scope
+  ModelPool | ServerParts | Scope.Scope | HttpServerRequest
 > = Effect.fnUntraced(function* (request: ChatRequest) {
   const prepared = yield* prepareChat(request);
   return request.stream === true
@@ -291,7 +292,7 @@ const chatStream: (
 ) => Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   ApiError,
-  Scope.Scope
+  Scope.Scope | HttpServerRequest
 > = Effect.fnUntraced(function* (prepared: Prepared, includeUsage: boolean) {
   const envelope = {
     ...envelopeOf(prepared.ask, "chatcmpl"),
@@ -302,27 +303,25 @@ const chatStream: (
     () => makeChoiceWriter(prepared),
   );
   const usages: Usage[] = [];
-  const chunk = (choices: ChatChunk["choices"]) =>
-    sseEvent({
-      ...envelope,
-      choices,
-      ...(includeUsage ? { usage: null } : {}),
-    });
-  const queue = yield* answerEvents(prepared.ask);
-  return yield* sseResponse<AnswerEvent>(queue, (event) => {
-    const parts = writers[event.choice]!.write(event);
-    const lines = parts.map((part) =>
-      chunk([{ index: event.choice, ...part }])
-    );
-    if (event.type !== "end") return lines;
-    usages.push(event.answer.completion.usage);
-    if (includeUsage && usages.length === writers.length) {
-      lines.push(
-        sseEvent({ ...envelope, choices: [], usage: usageOf(usages) }),
-      );
-    }
-    return lines;
-  });
+  const chunk = sseTemplate(
+    envelope,
+    "choices",
+    includeUsage ? { usage: null } : {},
+  );
+  return yield* sseResponse<AnswerEvent>(
+    (push) => answerEvents([prepared.ask], push),
+    (event) => {
+      let lines = "";
+      for (const part of writers[event.choice]!.write(event)) {
+        lines += chunk([{ index: event.choice, ...part }]);
+      }
+      if (event.type !== "end") return lines;
+      usages.push(event.answer.completion.usage);
+      return includeUsage && usages.length === writers.length
+        ? lines + sseEvent({ ...envelope, choices: [], usage: usageOf(usages) })
+        : lines;
+    },
+  );
 });
 
 type ChunkPart = Omit<ChatChunk["choices"][number], "index">;

@@ -3,6 +3,7 @@
  * @module
  */
 import { Effect, type Scope } from "effect";
+import type { HttpServerRequest } from "effect/http/HttpServerRequest";
 import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import {
   PromptRenderer,
@@ -33,9 +34,13 @@ import type {
   TokenizeRequest,
 } from "./schema/completions.ts";
 import { settingsOf } from "./settings.ts";
-import { sseEvent, sseResponse } from "./sse.ts";
+import { sseEvent, sseResponse, sseTemplate } from "./sse.ts";
 
-type Requirements = ModelPool | ServerParts | Scope.Scope;
+type Requirements =
+  | ModelPool
+  | ServerParts
+  | Scope.Scope
+  | HttpServerRequest;
 
 /** The texts to go on with. */
 function promptsOf(
@@ -155,6 +160,11 @@ const stream = Effect.fnUntraced(function* (
   const tokens: LogprobEntry[][] = echoes.map(() => []);
   const offsets = echoes.map(() => 0);
   const begun = echoes.map((echo) => echo === "");
+  const encode = sseTemplate(
+    envelope,
+    "choices",
+    includeUsage ? { usage: null } : {},
+  );
   const chunk = (
     index: number,
     text: string,
@@ -166,35 +176,28 @@ const stream = Effect.fnUntraced(function* (
       ? olderLogprobs(tokens[index]!.splice(0), offsets[index]!)
       : null;
     offsets[index]! += said.length;
-    return sseEvent({
-      ...envelope,
-      choices: [{ index, text: said, logprobs, finish_reason: finish }],
-      ...(includeUsage ? { usage: null } : {}),
-    });
+    return encode([{ index, text: said, logprobs, finish_reason: finish }]);
   };
-  const queue = yield* answerEvents(...asks);
-  return yield* sseResponse<AnswerEvent>(queue, (event) => {
+  const feed = (push: (event: AnswerEvent) => void) => answerEvents(asks, push);
+  return yield* sseResponse<AnswerEvent>(feed, (event) => {
     switch (event.type) {
       case "token":
         tokens[event.choice]!.push(logprobEntry(event.token));
-        return [];
+        return "";
       case "text":
-        return [chunk(event.choice, event.delta, null)];
+        return chunk(event.choice, event.delta, null);
       case "end": {
         const { answer, choice } = event;
         answers[choice] = answer;
-        const last = [chunk(choice, "", answer.completion.finishReason)];
-        if (includeUsage && answers.every((one) => one !== undefined)) {
-          const usages = answers.map((one) => one!.completion.usage);
-          last.push(
-            sseEvent({
-              ...envelope,
-              choices: [],
-              usage: sumUsage(asks, usages),
-            }),
-          );
+        const last = chunk(choice, "", answer.completion.finishReason);
+        if (!includeUsage || answers.some((one) => one === undefined)) {
+          return last;
         }
-        return last;
+        const usage = sumUsage(
+          asks,
+          answers.map((one) => one!.completion.usage),
+        );
+        return last + sseEvent({ ...envelope, choices: [], usage });
       }
     }
   });

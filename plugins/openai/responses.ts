@@ -3,6 +3,7 @@
  * @module
  */
 import { Effect, type Scope } from "effect";
+import type { HttpServerRequest } from "effect/http/HttpServerRequest";
 import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import type { Usage } from "../../nodes/mod.ts";
 import { answerAll, type AnswerEvent, answerEvents } from "./ask.ts";
@@ -227,7 +228,7 @@ export const answerResponses: (
 ) => Effect.Effect<
   ResponseBody | HttpServerResponse.HttpServerResponse,
   ApiError,
-  ModelPool | ServerParts | Scope.Scope
+  ModelPool | ServerParts | Scope.Scope | HttpServerRequest
 > = Effect.fnUntraced(function* (request: ResponsesRequest) {
   const prepared = yield* prepareChat(chatRequest(request));
   const body = bodyOf(request, prepared);
@@ -342,7 +343,8 @@ const stream = Effect.fnUntraced(function* (
     return say(parsed.text);
   };
   let opened = false;
-  const queue = yield* answerEvents(prepared.ask);
+  const feed = (push: (event: AnswerEvent) => void) =>
+    answerEvents([prepared.ask], push);
   const read = (event: AnswerEvent) => {
     switch (event.type) {
       case "token":
@@ -373,10 +375,10 @@ const stream = Effect.fnUntraced(function* (
       }
     }
   };
-  return yield* sseResponse<AnswerEvent>(queue, (event) => {
+  return yield* sseResponse<AnswerEvent>(feed, (event) => {
     const before = opened ? [] : start();
     opened = true;
-    return [...before, ...read(event)];
+    return [...before, ...read(event)].join("");
   }, {
     sentinel: false,
     failure: (error) =>

@@ -2,30 +2,37 @@
  * Server-sent events as OpenAI's API sends them: `data: JSON`, then `data: [DONE]`.
  * @module
  */
-import { type Cause, Effect, Queue, type Scope, Stream } from "effect";
+import { Cause, Effect, Exit, Option, Scope } from "effect";
+import * as HttpEffect from "effect/http/HttpEffect";
+import { HttpServerRequest } from "effect/http/HttpServerRequest";
 import * as HttpServerResponse from "effect/http/HttpServerResponse";
 import type { ApiError } from "./errors.ts";
-
-const encoder = new TextEncoder();
-const comment = encoder.encode(": keep-alive\n\n");
-const done = encoder.encode("data: [DONE]\n\n");
+import { Outlet } from "./outlet.ts";
 
 /** Milliseconds until the headers go out even though nothing has happened yet, and between comments. */
 const PATIENCE_MS = 10_000;
 
 /** One event. */
-export function sseEvent(
-  data: unknown,
-  event?: string,
-): Uint8Array<ArrayBuffer> {
+export function sseEvent(data: unknown, event?: string): string {
   const name = event === undefined ? "" : `event: ${event}\n`;
-  return encoder.encode(`${name}data: ${JSON.stringify(data)}\n\n`);
+  return `${name}data: ${JSON.stringify(data)}\n\n`;
 }
 
-/** Keeps a connection open while nothing happens. */
-export interface Ping {
-  /** The discriminator. */
-  readonly type: "ping";
+/**
+ * Writes events that differ in one property only, the last before `after`: what they have in common is
+ * encoded once.
+ */
+export function sseTemplate<K extends string>(
+  before: object,
+  name: K,
+  after: object = {},
+): (value: unknown) => string {
+  const head = `data: ${JSON.stringify(before).slice(0, -1)},${
+    JSON.stringify(name)
+  }:`;
+  const rest = JSON.stringify(after).slice(1);
+  const tail = `${rest === "}" ? "" : ","}${rest}\n\n`;
+  return (value) => head + JSON.stringify(value) + tail;
 }
 
 /** How a stream ends. */
@@ -33,70 +40,111 @@ export interface SseOptions {
   /** Whether `[DONE]` ends the stream. Default true. */
   readonly sentinel?: boolean;
   /** A failure as the last event. */
-  readonly failure?: (error: ApiError) => Uint8Array<ArrayBuffer>;
+  readonly failure?: (error: ApiError) => string;
 }
 
 /**
- * A streamed answer. A failure before the first event is the failure of the whole; a later one becomes the
- * last event. The response keeps the scope open, so that a client who leaves ends what feeds the queue.
+ * A streamed answer: `feed` says what happens, `write` how it reads. A failure before the first event is
+ * the failure of the whole; a later one becomes the last event. The response keeps the request's scope
+ * open, and a client who leaves ends the feed with it.
  */
-export const sseResponse: <A extends { readonly type: string }>(
-  queue: Queue.Queue<A | Ping, ApiError | Cause.Done>,
-  write: (event: A) => readonly Uint8Array<ArrayBuffer>[],
+export const sseResponse: <A>(
+  feed: (push: (event: A) => void) => Effect.Effect<void, ApiError>,
+  write: (event: A) => string,
   options?: SseOptions,
 ) => Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   ApiError,
-  Scope.Scope
-> = Effect.fnUntraced(function* <A extends { readonly type: string }>(
-  queue: Queue.Queue<A | Ping, ApiError | Cause.Done>,
-  write: (event: A) => readonly Uint8Array<ArrayBuffer>[],
+  Scope.Scope | HttpServerRequest
+> = Effect.fnUntraced(function* <A>(
+  feed: (push: (event: A) => void) => Effect.Effect<void, ApiError>,
+  write: (event: A) => string,
   {
     sentinel = true,
     failure = (error: ApiError) => sseEvent(error.body),
   }: SseOptions = {},
 ) {
-  yield* Queue.peek(queue).pipe(
-    Effect.timeoutOption(PATIENCE_MS),
-    Effect.catchTag("Done", () => Effect.void),
-  );
-  let quiet = true;
-  yield* Effect.sleep(PATIENCE_MS).pipe(
-    Effect.andThen(Effect.sync(() => {
-      if (quiet) Queue.offerUnsafe(queue, { type: "ping" });
-      quiet = true;
-    })),
-    Effect.forever,
-    Effect.forkScoped,
-  );
-  const lines = (event: A | Ping) =>
-    event.type === "ping" ? [comment] : write(event as A);
-  const body = Stream.fromQueue(queue).pipe(
-    Stream.mapArray((events) => {
-      quiet = false;
-      // What came together goes out together.
-      return [joinBytes(events.flatMap(lines))];
+  const { source } = yield* HttpServerRequest;
+  const scope = (yield* Effect.scope) as Scope.Closeable;
+  const outlet = new Outlet();
+  let begun: Exit.Exit<void, ApiError> | undefined;
+  let onBegun = (): void => {};
+  const begin = (exit: Exit.Exit<void, ApiError>): void => {
+    begun = exit;
+    onBegun();
+  };
+  const running = yield* Effect.forkIn(
+    feed((event) => {
+      try {
+        outlet.say(write(event));
+      } catch (defect) {
+        outlet.fail(defect);
+      }
+      if (begun === undefined) begin(Exit.void);
     }),
-    Stream.concat(sentinel ? Stream.make(done) : Stream.empty),
-    Stream.catch((error) => Stream.make(failure(error))),
+    scope,
   );
-  return HttpServerResponse.stream(body, {
-    contentType: "text/event-stream; charset=utf-8",
-    headers: { "cache-control": "no-cache", "x-accel-buffering": "no" },
+  running.addObserver((exit) => {
+    if (begun === undefined && Exit.isFailure(exit)) return begin(exit);
+    if (Exit.isSuccess(exit)) {
+      if (sentinel) outlet.say("data: [DONE]\n\n");
+      outlet.end();
+    } else {
+      const error = Cause.findErrorOption(exit.cause);
+      if (Option.isNone(error)) outlet.fail(Cause.squash(exit.cause));
+      else {
+        outlet.say(failure(error.value));
+        outlet.end();
+      }
+    }
+    if (begun === undefined) begin(Exit.void);
+  });
+  yield* Effect.callback<void, ApiError>((resume) => {
+    if (begun !== undefined) return resume(begun);
+    const timer = setTimeout(() => begin(Exit.void), PATIENCE_MS);
+    onBegun = () => {
+      clearTimeout(timer);
+      resume(begun!);
+    };
+    return Effect.sync(() => clearTimeout(timer));
+  });
+  return yield* Effect.sync(() => {
+    // From here on the scope ends with the body, or with the client.
+    HttpEffect.scopeDisableClose(scope);
+    const { signal } = source as Request;
+    const left = (): void => outlet.leave();
+    signal.addEventListener("abort", left, { once: true });
+    const quiet = watchSilence(outlet);
+    outlet.open((exit) => {
+      quiet();
+      signal.removeEventListener("abort", left);
+      Effect.runFork(Scope.close(scope, exit));
+    });
+    if (signal.aborted) left();
+    return HttpServerResponse.raw(outlet.body, {
+      contentType: "text/event-stream; charset=utf-8",
+      headers: { "cache-control": "no-cache", "x-accel-buffering": "no" },
+    });
   });
 });
 
-function joinBytes(
-  parts: readonly Uint8Array<ArrayBuffer>[],
-): Uint8Array<ArrayBuffer> {
-  if (parts.length === 1) return parts[0]!;
-  const bytes = new Uint8Array(
-    parts.reduce((sum, part) => sum + part.length, 0),
-  );
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+/** Outlets that are open, and the clock that they share. */
+const open = new Set<Outlet>();
+let clock: ReturnType<typeof setInterval> | undefined;
+
+/** Has something said when nothing was for a while, so that nobody between takes the connection for dead. */
+function watchSilence(outlet: Outlet): () => void {
+  open.add(outlet);
+  clock ??= setInterval(() => {
+    for (const outlet of open) {
+      if (!outlet.spoken) outlet.say(": keep-alive\n\n");
+      outlet.spoken = false;
+    }
+  }, PATIENCE_MS);
+  return () => {
+    open.delete(outlet);
+    if (open.size > 0) return;
+    clearInterval(clock);
+    clock = undefined;
+  };
 }

@@ -4,7 +4,6 @@ import type { Handlers } from "../../dashboard/state.ts";
 export const handler: Handlers = {
   async GET(ctx) {
     const query = latencyQuery(ctx.url.searchParams);
-    const { report } = await latencyReport(ctx.state.services, query);
-    return Response.json(report);
+    return Response.json(await latencyReport(ctx.state.services, query));
   },
 };

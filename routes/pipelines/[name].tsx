@@ -18,6 +18,10 @@ interface Data {
   readonly name: string;
   readonly description: string;
   readonly graph: DrawnGraph;
+  readonly inner: readonly {
+    readonly name: string;
+    readonly graph: DrawnGraph;
+  }[];
   readonly form: PipelineForm;
   readonly document: string;
   readonly error?: string;
@@ -41,6 +45,10 @@ function dataOf(
     name: pipeline.name,
     description: pipeline.description,
     graph: layOut(document),
+    inner: Object.entries(document.pipelines ?? {}).map(([name, inner]) => ({
+      name,
+      graph: layOut(inner),
+    })),
     form: pipelineForm(pipeline, document, registry, given),
     document: JSON.stringify(document, undefined, 2),
   };
@@ -115,7 +123,7 @@ export default function PipelinePage(
       </div>
     );
   }
-  const { name, description, graph, form, document, error } = data;
+  const { name, description, graph, inner, form, document, error } = data;
   const refused = form.inputs.some(({ refusal }) => refusal !== undefined);
   return (
     <>
@@ -125,6 +133,9 @@ export default function PipelinePage(
       </div>
       <div class="stack">
         <Drawing name={name} graph={graph} />
+        {inner.map(({ name, graph }) => (
+          <Drawing key={name} name={name} graph={graph} inside />
+        ))}
         <form
           class="panel"
           method="post"
@@ -166,12 +177,18 @@ export default function PipelinePage(
 }
 
 function Drawing(
-  { name, graph }: { readonly name: string; readonly graph: DrawnGraph },
+  { name, graph, inside }: {
+    readonly name: string;
+    readonly graph: DrawnGraph;
+    readonly inside?: boolean;
+  },
 ): JSX.Element {
   return (
     <section class="panel" aria-labelledby={`graph-${name}`}>
       <header>
-        <h2 id={`graph-${name}`}>Graph</h2>
+        <h2 id={`graph-${name}`}>
+          {inside ? `Inside: ${name}` : "Graph"}
+        </h2>
       </header>
       <div
         class="body scroll"

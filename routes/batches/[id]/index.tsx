@@ -5,15 +5,13 @@ import {
   itemAddress,
   itemQuery,
   itemStates,
-  readBatch,
-  type ShownBatch,
 } from "../../../dashboard/batches.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
-import { BatchGrid } from "../../../islands/BatchGrid.tsx";
+import { BatchGrid, type BatchView } from "../../../islands/BatchGrid.tsx";
 import type { BatchSummary, ItemQuery } from "../../../plugins/sqlite/mod.ts";
 
 interface Data {
-  readonly shown: ShownBatch;
+  readonly view: BatchView | undefined;
   readonly alike: readonly {
     readonly batch: BatchSummary;
     readonly shared: number;
@@ -28,15 +26,18 @@ export const handler: Handlers<Data> = {
     const { id } = ctx.params;
     const query = itemQuery(ctx.url.searchParams);
     const now = Date.now();
-    const shown = await readBatch(ctx.state.services, id!, query);
-    const { batch } = shown.head;
-    if (batch === null) {
+    const batch = await run(store.batches.get(id!));
+    if (batch === undefined) {
       ctx.state.title = "No such batch · Tessera";
-      return { data: { shown, alike: [], query, now }, status: 404 };
+      return {
+        data: { view: undefined, alike: [], query, now },
+        status: 404,
+      };
     }
     ctx.state.title = `${batch.name} · Tessera`;
+    const page = await run(store.batches.items(id!, query));
     const alike = await run(store.batches.alike(id!));
-    return { data: { shown, alike, query, now } };
+    return { data: { view: { batch, page }, alike, query, now } };
   },
 };
 
@@ -44,9 +45,8 @@ export const handler: Handlers<Data> = {
 export default function Batch(
   { data, state, url }: PageProps<Data>,
 ): JSX.Element {
-  const { shown, alike, query, now } = data;
-  const { batch } = shown.head;
-  if (batch === null) {
+  const { view, alike, query, now } = data;
+  if (view === undefined) {
     return (
       <div class="empty">
         <h1>There is no such batch</h1>
@@ -56,6 +56,7 @@ export default function Batch(
       </div>
     );
   }
+  const { batch } = view;
   const base = `/batches/${encodeURIComponent(batch.batchId)}`;
   const address = itemAddress(query);
   return (
@@ -137,8 +138,7 @@ export default function Batch(
       </div>
       <BatchGrid
         key={url.search}
-        id={batch.batchId}
-        shown={shown}
+        view={view}
         now={now}
         query={itemAddress(query, query.after)}
       />
