@@ -39,6 +39,7 @@ export {
   type QuantizeProgress,
   type QuantizeResult,
   type QuantizeSettings,
+  type Role,
   type RopeScaling,
   type Scheme,
   type TensorEntry,

@@ -16,7 +16,10 @@ import { languageGraph } from "../plugins/internvl/graphs/language.ts";
 import { projectorGraph } from "../plugins/internvl/graphs/projector.ts";
 import { type Part, partSizes } from "../plugins/internvl/graphs/tensors.ts";
 import { visionGraph } from "../plugins/internvl/graphs/vision.ts";
-import { graphSource } from "../plugins/internvl/graphs/weights.ts";
+import {
+  type GraphSettings,
+  graphSource,
+} from "../plugins/internvl/graphs/weights.ts";
 import { openTokenizer } from "../plugins/internvl/tokenizer/load.ts";
 import type { Tokenizer } from "../plugins/internvl/tokenizer/tokenizer.ts";
 import {
@@ -34,7 +37,7 @@ export interface Fixture {
   /** Elements by part. */
   readonly parameters: Readonly<Record<Part, number>>;
   /** The graph of a part. */
-  readonly graph: (part: Part) => ModelSource;
+  readonly graph: (part: Part, settings?: GraphSettings) => ModelSource;
 }
 
 /** Opens a checkpoint folder; nothing native yet. */
@@ -60,7 +63,7 @@ export const openFixture: (
         projector: sizes.projector.parameters,
         language: sizes.language.parameters,
       },
-      graph: (part) => graphs[part](source, {}),
+      graph: (part, settings) => graphs[part](source, settings),
     };
   },
 );
@@ -69,10 +72,11 @@ export const openFixture: (
 export function loadPart(
   fixture: Fixture,
   part: Part,
+  settings?: GraphSettings,
 ): Effect.Effect<Session, BackendError, Backend | Scope.Scope> {
   return Effect.flatMap(
     Backend,
-    (backend) => backend.load(fixture.graph(part), { name: part }),
+    (backend) => backend.load(fixture.graph(part, settings), { name: part }),
   );
 }
 
@@ -80,7 +84,7 @@ export function loadPart(
 export function endless(
   { config, tokenizer }: Fixture,
   session: Session,
-  settings: EngineSettings = {},
+  settings: EngineSettings & { readonly prefill?: Session } = {},
 ): Effect.Effect<LanguageModel, never, Scope.Scope> {
   return makeLanguageModel({
     session,

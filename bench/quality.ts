@@ -9,6 +9,8 @@ import {
   ImageSourceList,
   InternVL,
   LanguageModel,
+  type LogitsProcessor,
+  LogitsProcessors,
   pipeline,
   type Prompt,
   promptTemplate,
@@ -98,25 +100,38 @@ async function expect(
     const { prompt, tokens } = question === undefined
       ? none
       : (await model.run(look, { images: [...images], question })).outputs;
-    const generate = (ids: Int32Array<ArrayBuffer>, maxNewTokens: number) =>
+    const generate = (
+      ids: Int32Array<ArrayBuffer>,
+      maxNewTokens: number,
+      processors: readonly LogitsProcessor[] = [],
+    ) =>
       model.effect(
         Effect.flatMap(LanguageModel, (language) =>
           language.generate({
             prompt: { ...prompt, ids },
             visual: tokens,
             settings: { maxNewTokens },
-          })),
+          })).pipe(Effect.provideService(LogitsProcessors, processors)),
       );
     if (question !== undefined) {
       answers.push((await generate(prompt.ids, answerTokens)).text);
     }
     // Random ids need something before them.
     const first = question === undefined ? 1 : 0;
-    for (let step = first; step < ids.length; step++) {
-      const so = new Int32Array(prompt.ids.length + step);
-      so.set(prompt.ids);
-      so.set(ids.subarray(0, step), prompt.ids.length);
-      logits.push((await generate(so, 1)).firstLogits.data);
+    const before = Int32Array.of(...prompt.ids, ...ids.subarray(0, first));
+    const rest = ids.subarray(first);
+    const found = logits.length;
+    const guide: LogitsProcessor = {
+      name: "guide",
+      process: (step) => {
+        logits.push(step.logits.slice());
+        step.logits.fill(-Infinity);
+        step.logits[rest[step.ids.length]!] = 0;
+      },
+    };
+    await generate(before, rest.length, [guide]);
+    if (logits.length !== found + rest.length) {
+      throw new Error("a lead ended before its last token");
     }
   }
   return { logits, answers };
@@ -267,6 +282,10 @@ export const otherVariants: readonly Variant[] = [
     name: "int4, embedding int4",
     options: { weights: "int4", embedding: "int4", vision: "float" },
   },
+  ...(["int4", "int8"] as const).map((weights): Variant => ({
+    name: `${weights}, prefill w8a8`,
+    options: { weights, prefill: "w8a8", vision: "float" },
+  })),
   ...(["w8a8", "int8", "int4"] as const).map((vision): Variant => ({
     name: `int8, vision ${vision}`,
     options: { weights: "int8", vision },

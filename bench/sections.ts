@@ -297,7 +297,7 @@ const llama: Section = {
     "Language model of Mini-InternVL-Chat-2B-V1-5, 4 bits, against llama.cpp",
   measure: async (place, rounds) => {
     const figures = await benchLlama(place, rounds);
-    const { decode, prefill, bandwidth, threads } = figures;
+    const { decode, prefill, prefillBytes, bandwidth, threads } = figures;
     const cell = (value: number | undefined) =>
       value === undefined ? "-" : show(value);
     const times = (value: number | undefined) =>
@@ -318,6 +318,13 @@ const llama: Section = {
           show(prefill.ours),
           cell(prefill.llama),
           times(prefill.ratio),
+          "",
+        ],
+        [
+          `the same by a second set of weights, w8a8`,
+          show(prefillBytes.ours),
+          cell(prefillBytes.llama),
+          times(prefillBytes.ratio),
           "",
         ],
         [
@@ -417,7 +424,8 @@ const chat: Section = {
       text: table([
         ["", "ms", "as fast as PyTorch"],
         againstTorch("float32", figures.float32),
-        againstTorch("int4 and w8a8", figures.quantized),
+        againstTorch("int4, tower w8a8", figures.quantized),
+        againstTorch("int4, prompt and tower w8a8", figures.twoSets),
         againstTorch("the reference, eager, float32", figures.torchFloat32),
         [
           `${tiles} tiles, a prompt of ${

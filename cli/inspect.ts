@@ -251,13 +251,13 @@ export const inspectCheckpoint: (
           dtype,
           kvCache,
         });
-        const { weights, embeddingTable, cache, activations, total } = estimate;
+        const { weights, cache, activations, total } = estimate;
         return {
           devices: dtype === "float32" ? ["cpu"] : ["cuda", "webgpu"],
           dtype,
           cache_dtype: kvCache,
           weights: weights.vision + weights.projector + weights.language +
-            embeddingTable,
+            estimate.embeddingTable + estimate.prefill,
           cache_per_token: plugin.cacheBytesPerToken(language, kvCache),
           cache,
           activations,

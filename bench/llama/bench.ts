@@ -7,6 +7,7 @@
  * @module
  */
 import { Effect } from "effect";
+import type { LanguageModel } from "../../nodes/services.ts";
 import type { LanguageConfig } from "../../plugins/internvl/config.ts";
 import { openCheckpoint } from "../../plugins/internvl/checkpoint.ts";
 import {
@@ -58,6 +59,8 @@ export interface LlamaBench {
   readonly decode: readonly DecodeAt[];
   /** Prompt tokens. */
   readonly prefill: Pair & { readonly length: number };
+  /** Ours by the second set of weights, w8a8; theirs as before. */
+  readonly prefillBytes: Pair;
 }
 
 const CONTEXTS = [4096, 2048, 256];
@@ -84,6 +87,7 @@ export async function benchLlama(
     quantization: {
       vision: { type: "float" },
       language: int4,
+      prefill: { type: "w8a8" },
       head: int4,
       embedding: int4,
     },
@@ -123,7 +127,9 @@ interface Sides {
 
 function measure(
   { dir, language, weights, peer, rounds, longest }: Sides,
-): Promise<Pick<LlamaBench, "bandwidth" | "decode" | "prefill">> {
+): Promise<
+  Pick<LlamaBench, "bandwidth" | "decode" | "prefill" | "prefillBytes">
+> {
   const program = Effect.gen(function* () {
     const fixture = yield* openFixture(dir);
     const session = yield* loadPart(fixture, "language");
@@ -172,8 +178,11 @@ function measure(
       });
     }
 
-    const model = yield* endless(fixture, session);
-    const prefill = (seed: number) =>
+    const int4 = yield* endless(fixture, session);
+    const bytes = yield* endless(fixture, session, {
+      prefill: yield* loadPart(fixture, "language", { prefill: true }),
+    });
+    const prefill = (model: LanguageModel, seed: number) =>
       Effect.suspend(() => {
         const start = performance.now();
         return Effect.map(
@@ -186,14 +195,15 @@ function measure(
           () => performance.now() - start,
         );
       });
-    const ours: number[] = [], llama: number[] = [];
+    const ours: number[] = [], ourBytes: number[] = [], llama: number[] = [];
     for (let round = 0; round < Math.max(2, Math.ceil(rounds / 2)); round++) {
       if (peer !== undefined) {
         llama.push(
           yield* Effect.promise(() => peer.ask<number>({ prefill: PROMPT })),
         );
       } else llama.push(NaN);
-      ours.push(yield* prefill(round + 1));
+      ours.push(yield* prefill(int4, round + 1));
+      ourBytes.push(yield* prefill(bytes, round + 1));
     }
     const perSecond = (ms: number) => PROMPT * 1000 / ms;
     return {
@@ -203,6 +213,7 @@ function measure(
         length: PROMPT,
         ...pair(ours.map(perSecond), llama.map(perSecond)),
       },
+      prefillBytes: pair(ourBytes.map(perSecond), llama.map(perSecond)),
     };
   });
   return Effect.runPromise(

@@ -45,6 +45,8 @@ export interface ChatBench extends AgainstTorch {
   readonly tokens: number;
   readonly float32: Speed;
   readonly quantized: Speed;
+  /** The same with a second set of weights for the prompt. */
+  readonly twoSets: Speed;
   readonly torchFloat32?: Speed;
 }
 
@@ -134,12 +136,15 @@ export async function benchChat(
   const dir = await scratch.synthetic();
   const picture = await scratch.picture();
   const small = scratch.path("synthetic-int4");
+  const both = scratch.path("synthetic-int4-w8a8");
+  await Effect.runPromise(quantize(dir, small, { weights: "int4" }));
   await Effect.runPromise(
-    quantize(dir, small, { weights: "int4", blockSize: 64, vision: "w8a8" }),
+    quantize(dir, both, { weights: "int4", prefill: "w8a8" }),
   );
   // Nothing is kept from one chat to the next: no features, and no beginning of a prompt is the same.
   await using float = await InternVL.load(dir, { cacheBytes: 0 });
   await using quantized = await InternVL.load(small, { cacheBytes: 0 });
+  await using twoSets = await InternVL.load(both, { cacheBytes: 0 });
   await using torch = await openTorch(dir, threads);
   let round = 0;
   let usage = { promptTokens: 0, imageTokens: 0 };
@@ -163,6 +168,7 @@ export async function benchChat(
   const sides: [string, Effect.Effect<number, unknown>][] = [
     ["float32", ours(float)],
     ["quantized", ours(quantized)],
+    ["twoSets", ours(twoSets)],
   ];
   if (torch !== undefined) {
     const command = {
@@ -184,6 +190,7 @@ export async function benchChat(
     tokens: TOKENS,
     float32: speed(times, "float32")!,
     quantized: speed(times, "quantized")!,
+    twoSets: speed(times, "twoSets")!,
     torchFloat32: speed(times, "torchFloat32"),
   };
 }

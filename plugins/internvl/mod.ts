@@ -140,30 +140,37 @@ const load: (
     });
     const vision = yield* session("vision", visionGraph);
     const projector = yield* session("projector", projectorGraph);
-    const language = yield* languageSession(
-      kvCache !== "int8" ? { kvCache } : {
-        // The first session is gone before the second comes: there may not be room for both.
-        kvScales: yield* Effect.scoped(Effect.gen(function* () {
-          const samples = yield* calibrationSamples({
-            config,
-            renderer,
-            encoder: makeVisionEncoder(vision, config),
-            projector: makeProjector(projector, config),
-          });
-          const session = yield* languageSession({ calibrate: true });
-          return yield* calibrate(session, config.language, samples);
-        })).pipe(
-          Effect.catchTag("PromptError", ({ message }) =>
-            Effect.fail(
-              new BackendError({
-                message: `no scales for an int8 cache can be found: ${message}`,
-              }),
-            )),
-        ),
-      },
-    );
-    const encoder = makeVisionEncoder(vision, config);
+    const cache: GraphSettings = kvCache !== "int8" ? { kvCache } : {
+      // The first session is gone before the second comes: there may not be room for both.
+      kvScales: yield* Effect.scoped(Effect.gen(function* () {
+        const samples = yield* calibrationSamples({
+          config,
+          renderer,
+          encoder: makeVisionEncoder(vision, config),
+          projector: makeProjector(projector, config),
+        });
+        const session = yield* languageSession({ calibrate: true });
+        return yield* calibrate(session, config.language, samples);
+      })).pipe(
+        Effect.catchTag("PromptError", ({ message }) =>
+          Effect.fail(
+            new BackendError({
+              message: `no scales for an int8 cache can be found: ${message}`,
+            }),
+          )),
+      ),
+    };
+    const language = yield* languageSession(cache);
     const { quantization } = config;
+    // Prompts' own weights are bytes, which are multiplied in float32 on a CPU; N-API cannot share the cache.
+    const prefill = quantization?.prefill !== undefined &&
+        device === "cpu" && dtype === "float32" && backend.binding === "ffi"
+      ? yield* session("prefill", languageGraph, ids.language, {
+        ...cache,
+        prefill: true,
+      })
+      : undefined;
+    const encoder = makeVisionEncoder(vision, config);
     return Context.empty().pipe(
       Context.add(ModelInfo, info),
       Context.add(VisionEncoder, encoder),
@@ -181,6 +188,7 @@ const load: (
         yield* makeLanguageModel({
           ...options.engine,
           session: language,
+          ...(prefill === undefined ? {} : { prefill }),
           config: config.language,
           dtype,
           contextLength: info.contextLength,

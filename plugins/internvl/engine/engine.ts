@@ -10,6 +10,7 @@
 import { BackendError } from "../../../nodes/errors.ts";
 import type { EngineStats } from "../../../nodes/services.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
+import type { Session } from "../../onnx/mod.ts";
 import type { Job } from "./job.ts";
 import { bytesPerToken, KvPool, type PoolParts } from "./pool.ts";
 import { nextPrompt, Sequence } from "./sequence.ts";
@@ -66,11 +67,18 @@ export class Engine {
     tokensAccepted: 0,
   };
 
-  /** An engine with nothing to do; it allocates when the first job comes. */
-  constructor(parts: PoolParts, options: EngineOptions) {
+  /** Whether prompts have weights of their own, so that a token's keys and values are not a prompt's. */
+  readonly #apart: boolean;
+
+  /**
+   * An engine with nothing to do; it allocates when the first job comes. `prefill` computes prompts, if that
+   * is not `parts.session`, in the same memory.
+   */
+  constructor(parts: PoolParts, options: EngineOptions, prefill?: Session) {
     this.#options = options;
     this.#pool = new KvPool(parts);
-    this.#steps = new Steps(parts.session, parts.config);
+    this.#steps = new Steps(parts.session, parts.config, prefill);
+    this.#apart = prefill !== undefined;
     this.#tokens = Math.floor(
       options.kvCacheBytes / bytesPerToken(parts.config, parts.kvCache),
     );
@@ -353,11 +361,16 @@ export class Engine {
       feeds[slot!.index - first] = { id: next, position: slot!.length };
     }
     const begun = performance.now();
+    const restore = this.#apart
+      ? this.#keepFirsts(
+        feeds.flatMap(({ position }, i) => position === 0 ? [first + i] : []),
+      )
+      : undefined;
     const logits = await this.#steps.decode(
       window,
       feeds,
       rows.map((row) => row - first),
-    );
+    ).finally(restore);
     lone?.plain(performance.now() - begun);
     this.#counts.decode++;
     this.#counts.tokensDecoded += sequences.length;
@@ -368,6 +381,18 @@ export class Engine {
       if (this.#options.reuseAnswers) slot.shared = slot.length;
       if (!sequence.cancelled) this.#take(sequence, logits[i]);
     }
+  }
+
+  /**
+   * Idle rows compute the first token of what they hold once more (see `idleRow`), which changes it where
+   * prompts have weights of their own: a way to put it back.
+   */
+  #keepFirsts(slots: readonly number[]): () => void {
+    const held = slots.filter((slot) => this.#table.slots[slot].length > 0)
+      .map((slot) => [slot, this.#pool.first(slot)] as const);
+    return () => {
+      for (const [slot, kept] of held) this.#pool.putFirst(slot, kept);
+    };
   }
 
   /** What may follow a sequence's next token; nothing where that is not worth a try. */

@@ -4,138 +4,26 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { Cause, Deferred, Effect, Exit, Fiber, type Scope } from "effect";
+import { Cause, Deferred, Effect, Exit, Fiber } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
-import type {
-  GenerationRequest,
-  LanguageModel,
-} from "../../../nodes/services.ts";
-import { type HostTensor, hostTensor } from "../../../nodes/tensor.ts";
-import type { Prompt } from "../../../nodes/values.ts";
+import type { GenerationRequest } from "../../../nodes/services.ts";
+import type { HostTensor } from "../../../nodes/tensor.ts";
+import { liveHandles } from "../../onnx/mod.ts";
 import {
-  type Backend,
-  ffiBackend,
-  liveHandles,
-  type Session,
-} from "../../onnx/mod.ts";
-import { makeLanguageModel } from "../generate/model.ts";
-import { openModel } from "../graphs/testing.ts";
-import { randomCheckpoint } from "../graphs/testing_checkpoint.ts";
-import { random, withFolder } from "../testing.ts";
-import { calibrate } from "./calibrate.ts";
-import type { CacheType, EngineSettings } from "./options.ts";
+  alone,
+  faulty,
+  idsOf,
+  kinds,
+  overSessions,
+  picture,
+  prompt,
+  request,
+  text,
+  withSession,
+  type Wrap,
+} from "./engine_kit.ts";
 
-const checkpoint = randomCheckpoint();
-const { language } = checkpoint.config;
-const silent = { push: () => "", end: () => "" };
-
-/** Ids that depend on the seed alone. */
-function text(seed: number, length: number): number[] {
-  const next = random(seed);
-  return Array.from({ length }, () => 3 + Math.floor(next() * 290));
-}
-
-function prompt(
-  ids: readonly number[],
-  images: Prompt["images"] = [],
-): Prompt {
-  return { text: "", question: "", ids: Int32Array.from(ids), images };
-}
-
-function picture(seed: number, tokens: number): HostTensor<"float32"> {
-  const next = random(seed);
-  const size = tokens * language.hiddenSize;
-  return hostTensor(
-    "float32",
-    [1, tokens, language.hiddenSize],
-    Float32Array.from({ length: size }, () => next() - 0.5),
-  );
-}
-
-const request = (
-  ids: readonly number[],
-  maxNewTokens = 12,
-): GenerationRequest => ({
-  prompt: prompt(ids),
-  visual: [],
-  settings: { maxNewTokens },
-});
-
-type Open = (
-  settings?: EngineSettings,
-  session?: (session: Session) => Session,
-) => Effect.Effect<LanguageModel, never, Scope.Scope>;
-
-/** Scales of an int8 cache, from random ids and visual tokens. */
-const scalesOf = (dir: string) =>
-  Effect.scoped(Effect.gen(function* () {
-    const { language: session } = yield* openModel(dir, { calibrate: true });
-    const embeds = picture(5, 20);
-    const visual = {
-      embeds: hostTensor("float32", embeds.shape.slice(1), embeds.data),
-      rows: hostTensor(
-        "int64",
-        [20, 1],
-        BigInt64Array.from({ length: 20 }, (_, i) => BigInt(i)),
-      ),
-    };
-    return yield* calibrate(session, language, [
-      { ids: Int32Array.from(text(1, 100)), visual },
-    ]);
-  }));
-
-/** Runs a test with a way to make models over one session. */
-function withSession(
-  name: string,
-  body: (
-    open: Open,
-  ) => Effect.Effect<void, unknown, Scope.Scope | Backend>,
-  kvCache: CacheType = "float32",
-): void {
-  Deno.test(`engine, ${kvCache} cache: ${name}`, () =>
-    withFolder(checkpoint.files, (dir) =>
-      Effect.runPromise(
-        Effect.scoped(
-          Effect.gen(function* () {
-            const { language: session } = yield* openModel(
-              dir,
-              kvCache === "int8"
-                ? { kvScales: yield* scalesOf(dir) }
-                : { kvCache },
-            );
-            yield* body((settings = {}, wrap = (session) => session) =>
-              makeLanguageModel({
-                session: wrap(session),
-                config: language,
-                endIds: [],
-                detokenizer: () => silent,
-                kvCache,
-                ...settings,
-              })
-            );
-          }),
-        ).pipe(Effect.provide(ffiBackend)),
-      )));
-}
-
-/** Ids of each answer, every one computed by a model that has seen no other. */
-const alone = Effect.fnUntraced(function* (
-  open: Open,
-  requests: readonly GenerationRequest[],
-) {
-  const answers: number[][] = [];
-  for (const request of requests) {
-    const { ids } = yield* Effect.scoped(
-      Effect.flatMap(open(), (model) => model.generate(request)),
-    );
-    answers.push([...ids]);
-  }
-  return answers;
-});
-
-const idsOf = ({ ids }: { readonly ids: Int32Array }) => [...ids];
-
-for (const kvCache of ["float32", "float16", "int8"] as const) {
+for (const kind of kinds) {
   withSession(
     "sequences together are what they are alone",
     (open) =>
@@ -174,11 +62,11 @@ for (const kvCache of ["float32", "float16", "int8"] as const) {
           }
         }
       }),
-    kvCache,
+    kind,
   );
 }
 
-for (const kvCache of ["float32", "float16", "int8"] as const) {
+for (const kind of kinds) {
   withSession(
     "a prompt's beginning is computed once, and the answers are the same",
     (open) =>
@@ -224,11 +112,11 @@ for (const kvCache of ["float32", "float16", "int8"] as const) {
         // The last token of an answer was never fed.
         assert.equal(usage.cachedTokens, first.length + answer.ids.length - 1);
       }),
-    kvCache,
+    kind,
   );
 }
 
-for (const kvCache of ["float32", "float16", "int8"] as const) {
+for (const kind of kinds) {
   withSession(
     "pictures are part of what a beginning is",
     (open) =>
@@ -257,9 +145,67 @@ for (const kvCache of ["float32", "float16", "int8"] as const) {
           [0, 40, 0, 40, 40],
         );
       }),
-    kvCache,
+    kind,
   );
 }
+
+for (const kind of kinds) {
+  withSession(
+    "a beginning that lay between rows at work is as it was",
+    (open) =>
+      Effect.gen(function* () {
+        const short = text(31, 20);
+        const next = [...short, ...text(32, 5)];
+        const other = yield* open();
+        yield* other.generate(request(short));
+        const expected = yield* other.generate(request(next));
+        const model = yield* open({ slots: 3, kvCacheBytes: 1 << 20 });
+        // The one in the middle ends first, and lies idle for the steps of the others.
+        yield* Effect.all([
+          model.generate(request(text(33, 20), 40)),
+          model.generate(request(short, 3)),
+          model.generate(request(text(34, 20), 40)),
+        ], { concurrency: "unbounded" });
+        const answer = yield* model.generate(request(next));
+        assert.equal(answer.usage.cachedTokens, short.length);
+        // Greedy ids hide small differences; the logits have the same bits.
+        assert.deepEqual(answer.firstLogits.data, expected.firstLogits.data);
+        assert.deepEqual(answer.ids, expected.ids);
+      }),
+    kind,
+  );
+}
+
+Deno.test("with weights of its own, a prompt is computed by one session, tokens and guesses by the other", async () => {
+  const runs: Record<string, string[]> = { language: [], prefill: [] };
+  const watched: Wrap = (session) => ({
+    ...session,
+    run: (feeds, options) => {
+      const rows = (feeds.logit_rows as HostTensor).data.length;
+      runs[session.name]!.push(`${feeds.input_ids!.shape.join()}: ${rows}`);
+      return session.run(feeds, options);
+    },
+  });
+  await overSessions(
+    (open) =>
+      Effect.gen(function* () {
+        const model = yield* open(
+          { chunk: 16, steady: false, speculate: { tokens: 2 } },
+          watched,
+        );
+        // One token less than a chunk more would leave one alone.
+        yield* model.generate(request(text(1, 33), 2));
+        assert.deepEqual(runs.prefill, ["1,16: 1", "1,15: 1", "1,2: 1"]);
+        assert.deepEqual(runs.language, ["1,1: 1"]);
+        // What says everything twice is guessed.
+        const twice = text(2, 12);
+        yield* model.generate(request([...twice, ...twice], 60));
+        assert.equal(runs.prefill.length, 5);
+        assert.ok(runs.language.includes("1,3: 3"), runs.language.join(" "));
+      }),
+    kinds.find(({ quantized }) => quantized?.weights === "int8"),
+  );
+});
 
 withSession(
   "a full queue refuses at once; priority goes first; a deadline ends a request",
@@ -305,23 +251,6 @@ withSession(
       assert.ok(large._tag === "CapacityError" && large.kind === "memory");
     }),
 );
-
-/** A session whose runs can be made to wait or to fail, by the ids they are fed. */
-function faulty(
-  fault: (ids: readonly number[], rows: number) =>
-    | Effect.Effect<void, BackendError>
-    | undefined,
-): (session: Session) => Session {
-  return (session) => ({
-    ...session,
-    run: (feeds, options) => {
-      const { data, shape } = feeds.input_ids as HostTensor<"int64">;
-      const wrong = fault([...data].map(Number), shape[0]);
-      const run = session.run(feeds, options);
-      return wrong === undefined ? run : Effect.andThen(wrong, run);
-    },
-  });
-}
 
 withSession(
   "a native failure fails the request whose fault it is",

@@ -135,6 +135,29 @@ export class KvPool {
     }
   }
 
+  /** Keys and values of a slot's first token, as {@link putFirst} takes them back. */
+  first(slot: number): readonly HostArrays[KvType][] {
+    return this.#firsts(slot).map((numbers) => numbers.slice());
+  }
+
+  /** Puts keys and values of a slot's first token back. */
+  putFirst(slot: number, kept: readonly HostArrays[KvType][]): void {
+    this.#firsts(slot).forEach((numbers, i) =>
+      (numbers as Float32Array).set(kept[i] as Float32Array)
+    );
+  }
+
+  /** Where a slot's first token is, head by head. */
+  #firsts(slot: number): readonly HostArrays[KvType][] {
+    const { kvHeads, headDim } = this.#parts.config;
+    return this.#tensors.flatMap(({ tensor }) =>
+      Array.from({ length: kvHeads }, (_, h) => {
+        const at = (slot * kvHeads + h) * this.capacity * headDim;
+        return tensor.host!.subarray(at, at + headDim);
+      })
+    );
+  }
+
   /** Exchanges the first `length` tokens of two slots. */
   async swap(a: number, b: number, length: number): Promise<void> {
     const { kvHeads, headDim } = this.#parts.config;

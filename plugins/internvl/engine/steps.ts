@@ -39,6 +39,7 @@ interface DecodeFeeds {
 /** See the module. One run at a time. */
 export class Steps {
   readonly #session: Session;
+  readonly #prefill: Session;
   readonly #vocabulary: number;
   readonly #none: VisualFeeds;
   readonly #scope = Scope.makeUnsafe();
@@ -49,9 +50,14 @@ export class Steps {
   #decode: DecodeFeeds | undefined;
   #running: Fiber.Fiber<unknown, unknown> | undefined;
 
-  /** Runs of a session. */
-  constructor(session: Session, config: LanguageConfig) {
+  /** Runs of a session, and of the one that computes prompts, if that is another. */
+  constructor(
+    session: Session,
+    config: LanguageConfig,
+    prefill: Session = session,
+  ) {
     this.#session = session;
+    this.#prefill = prefill;
     this.#vocabulary = config.vocabSize;
     this.#none = noVisual(config.hiddenSize);
   }
@@ -71,7 +77,12 @@ export class Steps {
       ids.length - 1,
     ]);
     const options = await this.#options(window, 1);
-    return this.#read(await this.#run({ ...feeds, ...rotary }, options), 1)[0];
+    const outputs = await this.#run(
+      this.#prefill,
+      { ...feeds, ...rotary },
+      options,
+    );
+    return this.#read(outputs, 1)[0];
   }
 
   /** Computes tokens of one sequence, `ids[0]` at `position`; logits of all, valid until the next run. */
@@ -84,7 +95,10 @@ export class Steps {
       ...ids.keys(),
     ]);
     const options = await this.#options(window, ids.length);
-    return this.#read(await this.#run(feeds, options), ids.length);
+    return this.#read(
+      await this.#run(this.#session, feeds, options),
+      ids.length,
+    );
   }
 
   /**
@@ -111,7 +125,7 @@ export class Steps {
     }
     step.total[0] = most + 1;
     return this.#read(
-      await this.#run(step.feeds, step.options),
+      await this.#run(this.#session, step.feeds, step.options),
       wanted.length,
     );
   }
@@ -208,11 +222,12 @@ export class Steps {
 
   /** A fiber for each run: one that lived as long as the engine would keep something of every run. */
   #run(
+    session: Session,
     feeds: Readonly<Record<string, Tensor>>,
     options: RunOptions,
   ): Promise<Readonly<Record<string, Tensor>>> {
     return new Promise((resolve, reject) => {
-      const fiber = Effect.runFork(this.#session.run(feeds, options));
+      const fiber = Effect.runFork(session.run(feeds, options));
       this.#running = fiber;
       fiber.addObserver((exit) => {
         this.#running = undefined;

@@ -37,6 +37,11 @@ import { visualRows } from "./visual.ts";
 export interface LanguageModelParts extends EngineSettings {
   /** A session of `languageGraph`, built for the same {@link EngineSettings.kvCache}. */
   readonly session: Session;
+  /**
+   * A session of the same graph with the second set of weights, which computes prompts; default: `session`
+   * does. Must be able to use the memory that `session` allocates.
+   */
+  readonly prefill?: Session;
   /** The configuration the graph was built from. */
   readonly config: LanguageConfig;
   /** Type the graph computes in; default `"float32"`. */
@@ -87,7 +92,7 @@ export const makeLanguageModel: (
     );
     const engine = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        new Engine({ session, config, kvCache, rotary }, options)
+        new Engine({ session, config, kvCache, rotary }, options, parts.prefill)
       ),
       (engine) => Effect.promise(() => engine.close()),
     );

@@ -77,7 +77,7 @@ export function languageGraph(
   const config = source.config.language;
   const width = config.hiddenSize;
   const graph = new GraphBuilder({ name: "language" });
-  const weights = new Weights(graph, source, dtype);
+  const weights = new Weights(graph, source, dtype, settings.prefill);
   const e: Emitter = { graph, weights };
   const prefix = "language_model.model";
 

@@ -30,9 +30,10 @@ export interface Emitter {
 export function linear(
   e: Emitter,
   x: GraphValue,
-  weight: string,
+  matrix: string,
   bias?: string,
 ): GraphValue {
+  const weight = e.weights.nameOf(matrix);
   const scheme = e.weights.scheme(weight);
   switch (scheme.type) {
     case "float":

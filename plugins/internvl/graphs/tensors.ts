@@ -11,7 +11,13 @@ import {
   tileSize,
   visionLayersUsed,
 } from "../config.ts";
-import { schemeOf, storedTensors } from "../quantize/scheme.ts";
+import {
+  inPrefill,
+  prefillName,
+  roleOf,
+  schemeOf,
+  storedTensors,
+} from "../quantize/scheme.ts";
 import type { TensorEntry, WeightDType } from "../safetensors.ts";
 import type { ComputeType, KvType } from "./types.ts";
 
@@ -29,16 +35,19 @@ export function expectedTensors(
   config: InternVLConfig,
   part: Part,
 ): readonly ExpectedTensor[] {
-  return partTensors(config, part).flatMap((tensor) =>
-    tensor.matrix
-      ? storedTensors(
-        tensor.name,
-        tensor.shape[0]!,
-        tensor.shape[1]!,
-        schemeOf(config.quantization, tensor.name),
-      )
-      : [tensor]
-  );
+  const { quantization } = config;
+  return partTensors(config, part).flatMap((tensor) => {
+    const { name, shape: [rows, columns], matrix } = tensor;
+    if (!matrix) return [tensor];
+    const stored = (name: string) =>
+      storedTensors(name, rows!, columns!, schemeOf(quantization, name));
+    if (!inPrefill(quantization, name)) return stored(name);
+    const again = stored(prefillName(name));
+    return [
+      ...stored(name),
+      ...again.map((tensor) => ({ ...tensor, prefill: true, parameters: 0 })),
+    ];
+  });
 }
 
 /** A tensor of the model itself, however it is stored. */
@@ -225,6 +234,11 @@ export interface MemoryEstimate {
   readonly weights: Readonly<Record<Part, number>>;
   /** The embedding table: mapped from its file on the CPU, in the type it is stored in. */
   readonly embeddingTable: number;
+  /**
+   * The second set of the decoder's weights, for prompts, and what is held twice beside it, the output head
+   * above all. 0 where there is none, and in 16 bits, where it is not loaded.
+   */
+  readonly prefill: number;
   /** Key-value cache for `contextLength` tokens. */
   readonly cache: number;
   /** Scratch memory of the largest run: one tile group, or one chunk of a prompt. */
@@ -258,9 +272,13 @@ export function memoryEstimate(
   const dtype = question.dtype ?? "float32";
   const width = bytesPerElement[dtype];
   let embeddingTable = 0;
+  let prefill = 0;
+  const twice = config.quantization?.prefill !== undefined &&
+    dtype === "float32";
   const loaded = (part: Part) => {
     let bytes = 0;
-    for (const { name, dtypes } of expectedTensors(config, part)) {
+    for (const expected of expectedTensors(config, part)) {
+      const { name, dtypes } = expected;
       const entry = tensors.get(name);
       if (entry === undefined) continue;
       const table = name.startsWith("language_model.model.tok_embeddings.");
@@ -270,7 +288,11 @@ export function memoryEstimate(
       // Packed numbers stay packed, but no 16-bit graph multiplies the bytes of w8a8.
       const packed = dtypes !== undefined && (entry.dtype === "uint8" ||
         entry.dtype === "int8" && dtype === "float32");
-      bytes += packed ? entry.length : elementCount(entry.shape) * width;
+      const size = packed ? entry.length : elementCount(entry.shape) * width;
+      if (!expected.prefill) bytes += size;
+      const shared = dtypes !== undefined && roleOf(name) === "language";
+      const again = part === "language" && (expected.prefill || !shared);
+      if (twice && again) prefill += size;
     }
     return bytes;
   };
@@ -290,9 +312,10 @@ export function memoryEstimate(
   return {
     weights,
     embeddingTable,
+    prefill,
     cache,
     activations,
     total: weights.vision + weights.projector + weights.language +
-      embeddingTable + cache + activations,
+      embeddingTable + prefill + cache + activations,
   };
 }

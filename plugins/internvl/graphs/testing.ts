@@ -114,13 +114,15 @@ export function normalise(tiles: HostTensor): HostTensor<"float32"> {
   return hostTensor("float32", [count, 3, edge, edge], pixels);
 }
 
-/** A checkpoint with its three sessions. */
+/** A checkpoint with its sessions. */
 export interface OpenModel {
   readonly checkpoint: Checkpoint;
   readonly source: GraphSource;
   readonly vision: Session;
   readonly projector: Session;
   readonly language: Session;
+  /** Of the second set of weights, if there is one. */
+  readonly prefill: Session | undefined;
 }
 
 /** Opens a checkpoint folder and loads its graphs into the current scope. */
@@ -137,15 +139,20 @@ export const openModel: (
   yield* expectTensors(checkpoint, allExpectedTensors(checkpoint.config));
   const source = yield* graphSource(checkpoint);
   const load = (
-    name: "vision" | "projector" | "language",
+    name: "vision" | "projector" | "language" | "prefill",
     graph: typeof visionGraph,
-  ) => backend.load(graph(source, settings), { name, threads: 1 });
+    more?: GraphSettings,
+  ) =>
+    backend.load(graph(source, { ...settings, ...more }), { name, threads: 1 });
   return {
     checkpoint,
     source,
     vision: yield* load("vision", visionGraph),
     projector: yield* load("projector", projectorGraph),
     language: yield* load("language", languageGraph),
+    prefill: checkpoint.config.quantization?.prefill === undefined
+      ? undefined
+      : yield* load("prefill", languageGraph, { prefill: true }),
   };
 });
 

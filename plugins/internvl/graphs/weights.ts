@@ -12,7 +12,12 @@ import { CheckpointError } from "../../../nodes/errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import type { InternVLConfig } from "../config.ts";
 import type { ComputeType } from "./types.ts";
-import { type Scheme, schemeOf } from "../quantize/scheme.ts";
+import {
+  inPrefill,
+  prefillName,
+  type Scheme,
+  schemeOf,
+} from "../quantize/scheme.ts";
 import type { TensorEntry } from "../safetensors.ts";
 import { parts, partTensors } from "./tensors.ts";
 
@@ -43,6 +48,11 @@ export interface GraphSettings {
   readonly kvCache?: ComputeType;
   /** Keys and values are kept in int8 with these scales, whatever `kvCache` says. */
   readonly kvScales?: KvScales;
+  /**
+   * The decoder's layers compute with the checkpoint's second set of weights, which it must have. Only the
+   * language model has one.
+   */
+  readonly prefill?: boolean;
   /** Each layer's packed queries, keys and values are outputs `qkv.N`, before the rotation. */
   readonly calibrate?: boolean;
 }
@@ -128,11 +138,26 @@ export class Weights {
   /** Type of the computation. */
   readonly dtype: ComputeType;
 
-  /** Weights of `source`, declared in `graph`. */
-  constructor(graph: GraphBuilder, source: GraphSource, dtype: ComputeType) {
+  readonly #prefill: boolean;
+
+  /** Weights of `source`, declared in `graph`; with `prefill` the second set of those that have one. */
+  constructor(
+    graph: GraphBuilder,
+    source: GraphSource,
+    dtype: ComputeType,
+    prefill = false,
+  ) {
     this.#graph = graph;
     this.#source = source;
     this.dtype = dtype;
+    this.#prefill = prefill;
+  }
+
+  /** The name that a matrix of the model is to be read by. */
+  nameOf(weight: string): string {
+    return this.#prefill && inPrefill(this.#source.config.quantization, weight)
+      ? prefillName(weight)
+      : weight;
   }
 
   /** How a weight matrix is stored. */

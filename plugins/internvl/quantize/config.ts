@@ -4,7 +4,7 @@
  */
 import { Result, Schema } from "effect";
 import { isRecord, oneLine, quoted } from "../files.ts";
-import { type Quantization, type Role, roles, type Scheme } from "./scheme.ts";
+import { byRole, type Quantization, type Scheme } from "./scheme.ts";
 
 /** What `quant_method` says in folders we write. */
 const METHOD = "tessera";
@@ -25,6 +25,7 @@ const LayersFile = Schema.Union([FloatFile, BlocksFile, W8A8File]);
 const QuantizationFile = Schema.Struct({
   vision: LayersFile,
   language: LayersFile,
+  prefill: Schema.optional(W8A8File),
   head: TableFile,
   embedding: TableFile,
 });
@@ -49,7 +50,7 @@ export function decodeQuantization(value: unknown): Quantization | string {
   if (Result.isFailure(decoded)) {
     return `${where}: ${oneLine(decoded.failure.message)}`;
   }
-  const read = (scheme: typeof QuantizationFile.Type[Role]): Scheme =>
+  const read = (scheme: typeof LayersFile.Type): Scheme =>
     scheme.type === "blocks"
       ? {
         type: "blocks",
@@ -58,10 +59,14 @@ export function decodeQuantization(value: unknown): Quantization | string {
         symmetric: scheme.symmetric,
       }
       : scheme;
-  const { vision, language, head, embedding } = decoded.success;
+  const { vision, language, prefill, head, embedding } = decoded.success;
+  if (prefill !== undefined && language.type !== "blocks") {
+    return `${where}: prefill is a second set of weights beside int4 or int8; language is ${language.type}`;
+  }
   return {
     vision: read(vision),
     language: read(language),
+    ...(prefill === undefined ? {} : { prefill: read(prefill) }),
     head: read(head),
     embedding: read(embedding),
   };
@@ -83,8 +88,6 @@ export function encodeQuantization(
   return {
     quant_method: METHOD,
     version: VERSION,
-    ...Object.fromEntries(
-      roles.map((role) => [role, write(quantization[role])]),
-    ),
+    ...byRole(quantization, (_, scheme) => write(scheme)),
   };
 }

@@ -20,10 +20,15 @@ Deno.test("what is written is read again", () => {
           head,
           embedding: schemes[2]!,
         };
-        const json = JSON.parse(
-          JSON.stringify(encodeQuantization(quantization)),
-        );
-        assert.deepEqual(decodeQuantization(json), quantization);
+        const again = (quantization: Quantization) =>
+          decodeQuantization(
+            JSON.parse(JSON.stringify(encodeQuantization(quantization))),
+          );
+        assert.deepEqual(again(quantization), quantization);
+        // A second set for prompts, beside blocks only.
+        const both: Quantization = { ...quantization, prefill: schemes[1]! };
+        if (language.type === "blocks") assert.deepEqual(again(both), both);
+        else assert.match(String(again(both)), /prefill .* beside int4 or/);
       }
     }
   }
@@ -51,6 +56,7 @@ Deno.test("anything else is a one-line text or a quantization, never a crash", (
   const good = JSON.stringify(encodeQuantization({
     vision: schemes[1]!,
     language: schemes[2]!,
+    prefill: schemes[1]!,
     head: schemes[3]!,
     embedding: schemes[0]!,
   }));
@@ -72,7 +78,11 @@ Deno.test("anything else is a one-line text or a quantization, never a crash", (
     }
     read++;
     for (const role of roles) {
-      const scheme: Scheme = found[role];
+      const scheme: Scheme | undefined = found[role];
+      if (scheme === undefined) {
+        assert.equal(role, "prefill");
+        continue;
+      }
       assert.ok(["float", "blocks", "w8a8"].includes(scheme.type));
       if (scheme.type === "blocks") {
         assert.ok([4, 8].includes(scheme.bits));

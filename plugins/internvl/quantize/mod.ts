@@ -24,7 +24,7 @@ import {
 import { type QuantizeOptions, resolveQuantization } from "./options.ts";
 import { planShards, type Shard } from "./plan.ts";
 import { type QuantizedRole, type QuantizeProgress, Tally } from "./report.ts";
-import type { Quantization, Role } from "./scheme.ts";
+import type { ByRole, Quantization } from "./scheme.ts";
 import { startThreads } from "./threads.ts";
 import { fillShard } from "./write.ts";
 
@@ -51,7 +51,7 @@ export interface QuantizeResult {
   /** Bytes of all weights after. */
   readonly bytes: number;
   /** What became of each group. */
-  readonly roles: Readonly<Record<Role, QuantizedRole>>;
+  readonly roles: ByRole<QuantizedRole>;
   /** Identity of the new checkpoint. */
   readonly digest: string;
 }
@@ -140,7 +140,7 @@ export const quantize: (
     .update(JSON.stringify(shards.map(({ file, size }) => [file, size])))
     .update(JSON.stringify(encodeQuantization(quantization)))
     .digest("hex");
-  const tally = new Tally(shards, settings.onProgress);
+  const tally = new Tally(shards, quantization, settings.onProgress);
   yield* Effect.scoped(Effect.gen(function* () {
     const folder = yield* openOutput(out, identity, settings);
     yield* writeShards(dir, out, shards, folder, threads, tally);
@@ -152,7 +152,7 @@ export const quantize: (
     dir: out,
     quantization,
     files: made.files,
-    bytesBefore: tally.total,
+    bytesBefore: tally.bytesBefore,
     bytes: made.totalBytes,
     roles: tally.report(),
     digest: made.digest,
@@ -296,6 +296,7 @@ export type { QuantizeOptions } from "./options.ts";
 export type { FolderOptions } from "./folder.ts";
 export type {
   BlockScheme,
+  ByRole,
   FloatScheme,
   Quantization,
   Role,

@@ -10,6 +10,8 @@ import { qkvOrder } from "../graphs/language.ts";
 import { type ModelTensor, parts, partTensors } from "../graphs/tensors.ts";
 import type { TensorEntry, WeightDType } from "../safetensors.ts";
 import {
+  inPrefill,
+  prefillName,
   type Quantization,
   type Role,
   roleOf,
@@ -80,17 +82,21 @@ function planTasks(
   const order = quantization.language.type === "float"
     ? undefined
     : qkvOrder(config.language);
-  return parts.flatMap((part) => partTensors(config, part)).map((tensor) => {
-    const source = tensors.get(tensor.name)!;
-    return planTask(
-      tensor,
-      source,
-      tensor.matrix
-        ? schemeOf(quantization, tensor.name)
-        : { type: "float" } as const,
-      /\.wqkv\.(weight|bias)$/.test(tensor.name) ? order : undefined,
-    );
-  });
+  return parts.flatMap((part) => partTensors(config, part)).flatMap(
+    (tensor) => {
+      const { name, matrix } = tensor;
+      const plan = (name: string) =>
+        planTask(
+          { ...tensor, name },
+          tensors.get(tensor.name)!,
+          matrix ? schemeOf(quantization, name) : { type: "float" } as const,
+          /\.wqkv\.(weight|bias)$/.test(tensor.name) ? order : undefined,
+        );
+      return matrix && inPrefill(quantization, name)
+        ? [plan(name), plan(prefillName(name))]
+        : [plan(name)];
+    },
+  );
 }
 
 function planTask(

@@ -7,7 +7,12 @@ import { Backend, ffiBackend } from "../../onnx/mod.ts";
 import { expectTensors, openCheckpoint } from "../checkpoint.ts";
 import { tileSize } from "../config.ts";
 import { makeProjector, makeVisionEncoder } from "../graphs/encoder.ts";
-import { allExpectedTensors } from "../graphs/tensors.ts";
+import {
+  allExpectedTensors,
+  memoryEstimate,
+  partSizes,
+} from "../graphs/tensors.ts";
+import type { ComputeType } from "../graphs/types.ts";
 import { floats, openModel, relativeError } from "../graphs/testing.ts";
 import {
   type RandomCheckpoint,
@@ -52,6 +57,7 @@ const variants: readonly [string, Omit<QuantizeSettings, "weights">][] = [
   ["int8", { vision: "float", head: "float", embedding: "float" }],
   ["int8", { vision: "w8a8", symmetric: false, blockSize: 128 }],
   ["w8a8", { vision: "w8a8" }],
+  ["int4", { prefill: "w8a8", head: "int8", embedding: "int8" }],
 ];
 
 /** Random weights whose vocabulary is that of nano's tokenizer, and widths that fill no block. */
@@ -111,7 +117,8 @@ for (const [name, source] of [["random", plain], ["tied", tied]] as const) {
             const error = relativeError(firstLogits.data, logits);
             assert.ok(error < 0.06, `${error} from the stored numbers`);
             const lost = relativeError(firstLogits.data, plainLogits);
-            const limit = weights === "int4" ? 0.5 : 0.08;
+            const small = weights === "int4" && rest.prefill === undefined;
+            const limit = small ? 0.5 : 0.08;
             assert.ok(lost < limit, `${lost} lost of the original's`);
           }).pipe(Effect.provide(model)),
         );
@@ -243,6 +250,38 @@ Deno.test("the folder is a checkpoint with all that belongs to it", async () => 
   const other = fresh();
   await make(nano, other, { weights: "int4", shardBytes: 1 << 20, threads: 3 });
   assert.deepEqual(await contents(other), await contents(out));
+});
+
+Deno.test("a second set for prompts: written beside the first, read only by who asks, counted once", async () => {
+  const one = fresh();
+  const both = fresh();
+  const first = await make(nano, one, { weights: "int4" });
+  const second = await make(nano, both, { weights: "int4", prefill: "w8a8" });
+  assert.equal(second.bytesBefore, first.bytesBefore);
+  assert.equal(first.roles.prefill, undefined);
+  const { language, prefill } = second.roles;
+  assert.deepEqual(language, first.roles.language);
+  assert.equal(prefill!.parameters, language.parameters);
+  assert.equal(second.bytes, first.bytes + prefill!.bytes);
+  assert.ok(prefill!.relativeError! < language.relativeError! / 3);
+  const open = (dir: string) => Effect.runPromise(openCheckpoint(dir));
+  const [small, large] = [await open(one), await open(both)];
+  for (const name of small.tensors.keys()) assert.ok(large.tensors.has(name));
+  const sizes = (checkpoint: typeof small) =>
+    partSizes(checkpoint.config, checkpoint.tensors).language;
+  assert.equal(sizes(large).parameters, sizes(small).parameters);
+  assert.equal(sizes(large).bytes, sizes(small).bytes + prefill!.bytes);
+  const memory = (checkpoint: typeof small, dtype: ComputeType) =>
+    memoryEstimate(checkpoint.config, checkpoint.tensors, { dtype });
+  const [without, with8] = [memory(small, "float32"), memory(large, "float32")];
+  assert.equal(without.prefill, 0);
+  assert.deepEqual(with8.weights, without.weights);
+  assert.equal(with8.total, without.total + with8.prefill);
+  // Scales are float32 in memory, and head and norms are held twice.
+  assert.ok(with8.prefill > prefill!.bytes);
+  assert.ok(with8.prefill < prefill!.bytes + without.weights.language / 2);
+  // Of no use on a GPU, and not loaded there.
+  assert.equal(memory(large, "float16").total, memory(small, "float16").total);
 });
 
 Deno.test("killed in the midst, it is no checkpoint; resumed, it is the same as uninterrupted", async () => {
@@ -382,6 +421,8 @@ Deno.test("what cannot be done is refused before anything is written", async () 
     [nano, fresh(), { weights: "int3" }, /quantize: .*weights/s],
     [nano, fresh(), { blockSize: 48 }, /quantize: .*blockSize/s],
     [nano, fresh(), { vision: "w4a4" }, /quantize: .*vision/s],
+    [nano, fresh(), { prefill: "int8" }, /quantize: .*prefill/s],
+    [nano, fresh(), { weights: "w8a8", prefill: "w8a8" }, /so already/],
     [nano, fresh(), { threads: 0 }, /threads is 0/],
     [nano, fresh(), { shardBytes: 1.5 }, /shardBytes is 1.5/],
   ];
@@ -469,6 +510,8 @@ Deno.test("a damaged folder is refused with its file and tensor", async () => {
       { ...quantization, language: { ...quantization.language, bits: 8 } },
       /wqkv\.qweight has shape/,
     ],
+    [{ ...quantization, prefill: { type: "w8a8" } }, /missing.*prefill/],
+    [{ ...quantization, prefill: { type: "float" } }, /prefill/],
     [{ ...quantization, vision: { type: "float" } }, /missing.*qkv\.weight/],
     [
       { ...quantization, language: { type: "w8a8" } },

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Shard, Task } from "./plan.ts";
-import { type Role, roles } from "./scheme.ts";
+import { type ByRole, byRole, type Quantization, type Role } from "./scheme.ts";
 
 /** How far a quantization has come. */
 export interface QuantizeProgress {
@@ -44,6 +44,7 @@ export class Tally {
   readonly #shards: readonly Shard[];
   readonly #onProgress: (progress: QuantizeProgress) => void;
   readonly #total: number;
+  readonly #quantization: Quantization;
   readonly #losses: Map<Role, { lost: number; all: number; bytes: number }> =
     new Map<Role, { lost: number; all: number; bytes: number }>();
   #done = 0;
@@ -53,16 +54,21 @@ export class Tally {
   /** Nothing is done yet. */
   constructor(
     shards: readonly Shard[],
+    quantization: Quantization,
     onProgress: (progress: QuantizeProgress) => void = () => {},
   ) {
     this.#shards = shards;
+    this.#quantization = quantization;
     this.#onProgress = onProgress;
     this.#total = shards.reduce((sum, shard) => sum + sourceBytes(shard), 0);
   }
 
-  /** Bytes of the old checkpoint that are to be read. */
-  get total(): number {
-    return this.#total;
+  /** Bytes of the old checkpoint's tensors; one that is read twice counts once. */
+  get bytesBefore(): number {
+    const sources = new Set(
+      this.#shards.flatMap(({ tasks }) => tasks.map(({ source }) => source)),
+    );
+    return [...sources].reduce((sum, { length }) => sum + length, 0);
   }
 
   /** A shard was there already. */
@@ -96,7 +102,7 @@ export class Tally {
   };
 
   /** What became of each group. */
-  report(): Readonly<Record<Role, QuantizedRole>> {
+  report(): ByRole<QuantizedRole> {
     const tasks = this.#shards.flatMap((shard) => shard.tasks);
     const of = (role: Role): QuantizedRole => {
       let parameters = 0;
@@ -118,9 +124,7 @@ export class Tally {
           : { relativeError: Math.sqrt(loss.lost / loss.all) }),
       };
     };
-    return Object.fromEntries(
-      roles.map((role) => [role, of(role)]),
-    ) as Record<Role, QuantizedRole>;
+    return byRole(this.#quantization, of);
   }
 
   #tell(): void {

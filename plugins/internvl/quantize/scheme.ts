@@ -36,25 +36,53 @@ export interface W8A8Scheme {
 export type Scheme = FloatScheme | BlockScheme | W8A8Scheme;
 
 /** The groups of matrices that may be stored each in its own way. */
-export type Role = "vision" | "language" | "head" | "embedding";
+export type Role = "vision" | "language" | "prefill" | "head" | "embedding";
+
+/** Something for every group; a second set of weights for prompts need not be there. */
+export type ByRole<A> =
+  & { readonly [R in Exclude<Role, "prefill">]: A }
+  & { readonly prefill?: A };
 
 /**
- * How a checkpoint is quantized, by group: the vision tower with the projector, the decoder's layers,
- * the output head, the embedding table. Norms, biases and the patch embedding are never quantized.
+ * How a checkpoint is quantized, by group: the vision tower with the projector, the decoder's layers, the
+ * same layers once more for prompts, the output head, the embedding table. Norms, biases and the patch
+ * embedding are never quantized.
  */
-export type Quantization = { readonly [R in Role]: Scheme };
+export type Quantization = ByRole<Scheme>;
 
 /** All groups. */
 export const roles: readonly Role[] = [
   "vision",
   "language",
+  "prefill",
   "head",
   "embedding",
 ];
 
+/** Something for every group that is there. */
+export function byRole<A>(
+  quantization: Quantization,
+  of: (role: Role, scheme: Scheme) => A,
+): ByRole<A> {
+  return Object.fromEntries(
+    roles.flatMap((role) => {
+      const scheme = quantization[role];
+      return scheme === undefined ? [] : [[role, of(role, scheme)]];
+    }),
+  ) as ByRole<A>;
+}
+
+const prefillSuffix = ".prefill.weight";
+
+/** What a matrix of the decoder's layers is called in the second set, as if it were one of the model's. */
+export function prefillName(weight: string): string {
+  return weight.replace(/\.weight$/, prefillSuffix);
+}
+
 /** Which group a matrix belongs to, by its name in the original checkpoint. */
 export function roleOf(weight: string): Role {
   if (!weight.startsWith("language_model.")) return "vision";
+  if (weight.endsWith(prefillSuffix)) return "prefill";
   if (weight === "language_model.output.weight") return "head";
   return weight.endsWith("tok_embeddings.weight") ? "embedding" : "language";
 }
@@ -72,7 +100,15 @@ export function schemeOf(
   quantization: Quantization | undefined,
   weight: string,
 ): Scheme {
-  return quantization === undefined ? float : quantization[roleOf(weight)];
+  return quantization?.[roleOf(weight)] ?? float;
+}
+
+/** Whether a matrix is stored a second time, for prompts. */
+export function inPrefill(
+  quantization: Quantization | undefined,
+  weight: string,
+): boolean {
+  return quantization?.prefill !== undefined && roleOf(weight) === "language";
 }
 
 /** Largest number of a `w8a8` weight. */
@@ -91,6 +127,8 @@ export interface StoredTensor {
   readonly parameters?: number;
   /** How a number is stored, where the element type does not tell. */
   readonly stored?: "int4" | "int8";
+  /** Whether it belongs to the second set of weights, for prompts; its numbers count for none. */
+  readonly prefill?: boolean;
 }
 
 /** Names of the tensors that take the place of `x.weight`. */

@@ -7,7 +7,12 @@ import { Effect } from "effect";
 import type { Checkpoint } from "../checkpoint.ts";
 import type { InternVLConfig } from "../config.ts";
 import { parts, partTensors } from "../graphs/tensors.ts";
-import { type BlockScheme, schemeOf } from "./scheme.ts";
+import {
+  type BlockScheme,
+  inPrefill,
+  prefillName,
+  schemeOf,
+} from "./scheme.ts";
 
 /** IEEE half precision, from its bits. */
 export function halfToNumber(bits: number): number {
@@ -93,7 +98,7 @@ export async function readMatrix(
         scheme,
       );
   }
-  return name.endsWith(".wqkv.weight")
+  return /\.wqkv(\.prefill)?\.weight$/.test(name)
     ? asStored(matrix, columns, config)
     : matrix;
 }
@@ -120,7 +125,10 @@ function asStored(
   return result;
 }
 
-/** All matrices of a checkpoint by their original names, as float32. */
+/**
+ * All matrices of a checkpoint by their original names, as float32; those that a prompt is computed with
+ * where there are two.
+ */
 export async function readMatrices(
   checkpoint: Checkpoint,
 ): Promise<Map<string, Float32Array<ArrayBuffer>>> {
@@ -132,7 +140,10 @@ export async function readMatrices(
   ) {
     if (!matrix) continue;
     const [rows, columns] = shape as readonly [number, number];
-    const numbers = await readMatrix(checkpoint, name, rows, columns);
+    const stored = inPrefill(checkpoint.config.quantization, name)
+      ? prefillName(name)
+      : name;
+    const numbers = await readMatrix(checkpoint, stored, rows, columns);
     result.set(name, new Float32Array(numbers));
   }
   return result;
