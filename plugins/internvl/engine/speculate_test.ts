@@ -100,9 +100,10 @@ Deno.test("guesses change no token, no text, no order, however tokens are chosen
     const requests: GenerationRequest[] = [];
     for (const settings of variants) {
       for (let i = 0; i < 6; i++) {
+        // Pieces of text, which stand between the control and the chat tokens.
         const words = Array.from(
           { length: 4 + 3 * i },
-          () => 3 + Math.floor(next() * 850),
+          () => 3 + Math.floor(next() * (end - 3)),
         );
         // Every other prompt says everything twice.
         const ids = Int32Array.from(i % 2 === 0 ? words : [...words, ...words]);

@@ -60,10 +60,14 @@ const variants: readonly [string, Omit<QuantizeSettings, "weights">][] = [
   ["int4", { prefill: "w8a8", head: "int8", embedding: "int8" }],
 ];
 
+const { vocab_size: vocabSize }: { vocab_size: number } = JSON.parse(
+  Deno.readTextFileSync(`${nano}/config.json`),
+).llm_config;
+
 /** Random weights whose vocabulary is that of nano's tokenizer, and widths that fill no block. */
 function wordyCheckpoint(language: object, seed: number): RandomCheckpoint {
   const made = randomCheckpoint({
-    language: { vocab_size: 1209, ...language },
+    language: { vocab_size: vocabSize, ...language },
   }, seed);
   const files: Record<string, string | Uint8Array> = { ...made.files };
   for (
@@ -98,7 +102,7 @@ for (const [name, source] of [["random", plain], ["tied", tied]] as const) {
         const next = random(4);
         const ids = Int32Array.from(
           { length: 12 },
-          () => Math.floor(next() * 1209),
+          () => Math.floor(next() * vocabSize),
         );
         const logits = referenceLogits({ ...source, numbers }, ids);
         const plainLogits = referenceLogits(source, ids);
