@@ -94,6 +94,8 @@ const IR_VERSION = 8;
  *
  * @example
  * ```ts
+ * import { GraphBuilder } from "./graph.ts";
+ *
  * const g = new GraphBuilder({ name: "double" });
  * const x = g.input("x", "float32", ["n"]);
  * const y = g.node("Mul", [x, g.constant("float32", [], Float32Array.of(2))]);
