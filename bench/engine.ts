@@ -5,6 +5,7 @@
  */
 import { Effect, Layer } from "effect";
 import { chatPipeline } from "../nodes/mod.ts";
+import type { LanguageModel } from "../nodes/services.ts";
 import type { History } from "../nodes/values.ts";
 import {
   layerMemoCache,
@@ -15,7 +16,13 @@ import {
 import { internvl } from "../plugins/internvl/mod.ts";
 import { imageProcessor } from "../plugins/media/image_processor.ts";
 import { ffiBackend } from "../plugins/onnx/mod.ts";
-import { anyPrompt, endless, loadPart, openFixture } from "./fixture.ts";
+import {
+  anyPrompt,
+  endless,
+  type Fixture,
+  loadPart,
+  openFixture,
+} from "./fixture.ts";
 import { Heartbeat, type Stall } from "./heartbeat.ts";
 import { median, pairedRatio } from "./stats.ts";
 
@@ -45,7 +52,78 @@ export interface RoundsBench {
   readonly tokens: readonly [prompt: number, cached: number];
 }
 
+/** Eight at once of a model in 4 bits with a second set of weights, by the one and by the other. */
+export interface WideBench {
+  /** Generated tokens a second of one request. */
+  readonly one: number;
+  /** Of eight at once, all together, in 4 bits. */
+  readonly eight: number;
+  /** The latter over the former, in turns. */
+  readonly gain: number;
+  /** Of eight at once by the second set (`wideFrom`). */
+  readonly wide: number;
+  /** The latter over one, in turns. */
+  readonly wideGain: number;
+}
+
 const AT_ONCE = 8;
+
+/** Milliseconds a token of `count` answers at once, of `steps` tokens each. */
+function answersOf(fixture: Fixture, steps: number) {
+  let serial = 0;
+  return Effect.fnUntraced(function* (model: LanguageModel, count: number) {
+    const answer = Effect.suspend(() => {
+      const prompt = anyPrompt(fixture, 32);
+      // Each its own: nothing to reuse.
+      prompt.ids[0] = 3 + serial++ % 1000;
+      return model.generate({
+        prompt,
+        visual: [],
+        settings: { maxNewTokens: steps },
+      });
+    });
+    const start = performance.now();
+    yield* Effect.all(Array.from({ length: count }, () => answer), {
+      concurrency: "unbounded",
+    });
+    return (performance.now() - start) / (count * steps);
+  });
+}
+
+/** Measures a checkpoint with two sets of weights. */
+export async function benchWide(
+  dir: string,
+  rounds: number,
+  steps: number,
+): Promise<WideBench> {
+  const program = Effect.gen(function* () {
+    const fixture = yield* openFixture(dir);
+    const session = yield* loadPart(fixture, "language");
+    const prefill = yield* loadPart(fixture, "language", { prefill: true });
+    const plain = yield* endless(fixture, session, { prefill });
+    const wide = yield* endless(fixture, session, { prefill, wideFrom: 4 });
+    const timed = answersOf(fixture, steps);
+    const sides = [[plain, 1], [plain, AT_ONCE], [wide, AT_ONCE]] as const;
+    const times: [number[], number[], number[]] = [[], [], []];
+    for (let round = -1; round < rounds; round++) {
+      for (const [i, [model, count]] of sides.entries()) {
+        const ms = yield* timed(model, count);
+        if (round >= 0) times[i]!.push(ms);
+      }
+    }
+    const [one, eight, eightWide] = times;
+    return {
+      one: 1000 / median(one),
+      eight: 1000 / median(eight),
+      gain: pairedRatio(one, eight),
+      wide: 1000 / median(eightWide),
+      wideGain: pairedRatio(one, eightWide),
+    };
+  });
+  return await Effect.runPromise(
+    Effect.scoped(program).pipe(Effect.provide(ffiBackend)),
+  );
+}
 
 /** Measures a checkpoint's language model; `steps` tokens an answer. */
 export async function benchEngine(
@@ -57,25 +135,8 @@ export async function benchEngine(
     const fixture = yield* openFixture(dir);
     const session = yield* loadPart(fixture, "language");
     const model = yield* endless(fixture, session);
-    let serial = 0;
-    const answer = Effect.suspend(() => {
-      const prompt = anyPrompt(fixture, 32);
-      // Each its own: nothing to reuse.
-      prompt.ids[0] = 3 + serial++ % 1000;
-      return model.generate({
-        prompt,
-        visual: [],
-        settings: { maxNewTokens: steps },
-      });
-    });
-    const timed = (count: number) =>
-      Effect.gen(function* () {
-        const start = performance.now();
-        yield* Effect.all(Array.from({ length: count }, () => answer), {
-          concurrency: "unbounded",
-        });
-        return (performance.now() - start) / (count * steps);
-      });
+    const answers = answersOf(fixture, steps);
+    const timed = (count: number) => answers(model, count);
     yield* timed(1);
     yield* timed(AT_ONCE);
     const one: number[] = [];

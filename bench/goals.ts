@@ -4,13 +4,14 @@
  */
 import type { EngineBench, RoundsBench } from "./engine.ts";
 import type { HttpLoad } from "./http.ts";
-import type { LlamaBench } from "./llama/bench.ts";
+import type { LlamaBench, PrefillBench } from "./llama/bench.ts";
 import type { StepBench } from "./step.ts";
 import type { ChatBench, TowerBench } from "./torch/bench.ts";
 
 /** Figures of a run, by section; a section that was not measured or failed is missing. */
 export interface Figures {
   readonly llama?: LlamaBench;
+  readonly prefill?: PrefillBench;
   readonly tower?: TowerBench;
   readonly chat?: ChatBench;
   readonly step?: { readonly synthetic: StepBench };
@@ -38,7 +39,7 @@ const percents = (n: number) => `${n * 100} %`;
 
 /** Every goal, measured or not. */
 export function goals(figures: Figures): readonly Goal[] {
-  const { llama, tower, chat, step, engine, http } = figures;
+  const { llama, prefill, tower, chat, step, engine, http } = figures;
   const list: Goal[] = [];
   const least = (measure: string, goal: number, measured?: number) =>
     list.push({
@@ -80,7 +81,7 @@ export function goals(figures: Figures): readonly Goal[] {
   least(
     "prefill in 4 bits with a second set of weights, against llama.cpp",
     2,
-    llama?.prefillBytes.ratio,
+    prefill?.bytes.ratio,
   );
   least(
     "8 requests at once, tokens/s against one request",

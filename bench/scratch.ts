@@ -3,7 +3,9 @@
  * an interruption or an order to end included.
  * @module
  */
+import { Effect } from "effect";
 import { fileURLToPath } from "node:url";
+import { quantize } from "../plugins/internvl/mod.ts";
 import { mini2bConfig, type NoiseOptions, writeNoise } from "./checkpoint.ts";
 import { writePicture } from "./picture.ts";
 
@@ -13,6 +15,8 @@ export interface Scratch extends AsyncDisposable {
   readonly nano: string;
   /** The folder of the random checkpoint. */
   readonly synthetic: () => Promise<string>;
+  /** The same in 4 bits with a second set of weights for prompts, the tower in w8a8. */
+  readonly twoSets: () => Promise<string>;
   /** A random checkpoint of the shape of Mini-InternVL-Chat-2B-V1-5, stored as the options say. */
   readonly mini2b: (options: Omit<NoiseOptions, "config">) => Promise<string>;
   /** A place for a file or folder that is not shared. */
@@ -43,12 +47,19 @@ export function openScratch(): Scratch {
     let made: Promise<A> | undefined;
     return () => made ??= make();
   };
+  const synthetic = once(async () => {
+    const dir = `${inside()}/synthetic`;
+    await Deno.mkdir(dir);
+    await writeNoise(dir, nano);
+    return dir;
+  });
   return {
     nano,
-    synthetic: once(async () => {
-      const dir = `${inside()}/synthetic`;
-      await Deno.mkdir(dir);
-      await writeNoise(dir, nano);
+    synthetic,
+    twoSets: once(async () => {
+      const dir = `${inside()}/synthetic-int4-w8a8`;
+      const options = { weights: "int4", prefill: "w8a8" } as const;
+      await Effect.runPromise(quantize(await synthetic(), dir, options));
       return dir;
     }),
     mini2b: async (options) => {

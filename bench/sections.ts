@@ -3,13 +3,18 @@
  * @module
  */
 import { benchBindings } from "./bindings.ts";
-import { benchEngine, benchRounds, type EngineBench } from "./engine.ts";
+import {
+  benchEngine,
+  benchRounds,
+  benchWide,
+  type EngineBench,
+} from "./engine.ts";
 import { benchConstrain } from "./constrain.ts";
 import { type Figures, goals } from "./goals.ts";
 import { benchDashboard } from "./dashboard.ts";
 import { benchGraph } from "./graph.ts";
 import { benchHttp, type HttpLoad } from "./http.ts";
-import { benchLlama } from "./llama/bench.ts";
+import { benchLlama, benchPrefill } from "./llama/bench.ts";
 import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
 import { benchQuality } from "./quality.ts";
@@ -289,44 +294,39 @@ const bindings: Section = {
   },
 };
 
+const cell = (value: number | undefined) =>
+  value === undefined ? "-" : show(value);
+const times = (value: number | undefined) =>
+  value === undefined ? "-" : `${value.toFixed(2)}x`;
+const against = (
+  name: string,
+  pair: {
+    readonly ours: number;
+    readonly llama?: number;
+    readonly ratio?: number;
+  },
+) => [name, show(pair.ours), cell(pair.llama), times(pair.ratio)];
+
 const llama: Section = {
   name: "llama",
   about:
-    "2 B parameters in 4 bits against llama.cpp and against the memory's speed",
+    "tokens of 2 B parameters in 4 bits against llama.cpp and the memory's speed",
   title:
     "Language model of Mini-InternVL-Chat-2B-V1-5, 4 bits, against llama.cpp",
   measure: async (place, rounds) => {
     const figures = await benchLlama(place, rounds);
-    const { decode, prefill, prefillBytes, bandwidth, threads } = figures;
-    const cell = (value: number | undefined) =>
-      value === undefined ? "-" : show(value);
-    const times = (value: number | undefined) =>
-      value === undefined ? "-" : `${value.toFixed(2)}x`;
+    const { decode, bandwidth, threads } = figures;
     return {
       figures: { ...figures },
       text: table([
         ["tokens/s", "Tessera", "llama.cpp", "ratio", "of bandwidth"],
         ...decode.map((at) => [
-          `decode at a context of ${at.context.toLocaleString("en-US")}`,
-          show(at.ours),
-          cell(at.llama),
-          times(at.ratio),
+          ...against(
+            `decode at a context of ${at.context.toLocaleString("en-US")}`,
+            at,
+          ),
           percent(at.bandwidthShare),
         ]),
-        [
-          `prefill of ${prefill.length}`,
-          show(prefill.ours),
-          cell(prefill.llama),
-          times(prefill.ratio),
-          "",
-        ],
-        [
-          `the same by a second set of weights, w8a8`,
-          show(prefillBytes.ours),
-          cell(prefillBytes.llama),
-          times(prefillBytes.ratio),
-          "",
-        ],
         [
           `${threads} threads read ${
             show(bandwidth)
@@ -335,6 +335,30 @@ const llama: Section = {
           } GB`,
         ],
         [figures.problem ?? `llama.cpp: ${figures.system}`],
+      ]),
+    };
+  },
+};
+
+const prefill: Section = {
+  name: "prefill",
+  about:
+    "prompts of the same model against llama.cpp, with and without a second set of weights",
+  title: "Prompts of Mini-InternVL-Chat-2B-V1-5, 4 bits, against llama.cpp",
+  measure: async (place, rounds) => {
+    const figures = await benchPrefill(place, rounds);
+    const { length, int4, bytes } = figures;
+    return {
+      figures: { ...figures },
+      text: table([
+        [`tokens/s, prompt of ${length}`, "Tessera", "llama.cpp", "ratio"],
+        against("4 bits", int4),
+        against("4 bits, prompts by a second set in w8a8", bytes),
+        [
+          `${figures.threads} threads each; ${
+            figures.problem ?? `llama.cpp: ${figures.system}`
+          }`,
+        ],
       ]),
     };
   },
@@ -495,12 +519,13 @@ const engine: Section = {
   name: "engine",
   about:
     "eight requests at once, the second round of a chat, pauses under load",
-  title: "Engine (float32 on the CPU)",
+  title: "Engine on the CPU, float32 unless a row says otherwise",
   measure: async (place, rounds) => {
     const figures = await both(
       (dir, nano) => benchEngine(dir, rounds, nano ? 64 : 24),
       place,
     );
+    const wide = await benchWide(await place.twoSets(), rounds, 24);
     const chat = await benchRounds(
       await place.synthetic(),
       await place.picture(),
@@ -512,7 +537,7 @@ const engine: Section = {
       value(figures.synthetic),
     ];
     return {
-      figures: { ...figures, chat },
+      figures: { ...figures, wide, chat },
       text: table([
         ["", "nano", "synthetic"],
         row("one request, tokens/s", (b) => show(b.one)),
@@ -523,6 +548,15 @@ const engine: Section = {
           "longest time in one gap in which we computed, ms",
           (b) => b.busy.busyMs === undefined ? "-" : show(b.busy.busyMs),
         ),
+      ]) + "\n\n" + table([
+        ["synthetic in 4 bits, tokens/s together", "", "times as many"],
+        ["one request", show(wide.one), ""],
+        ["eight at once", show(wide.eight), show(wide.gain)],
+        [
+          "by the second set of weights (w8a8)",
+          show(wide.wide),
+          show(wide.wideGain),
+        ],
       ]) + "\n\n" + table([
         ["a picture of 7 tiles, synthetic", "first round", "second"],
         ["to the first token, ms", show(chat.first), show(chat.second)],
@@ -619,6 +653,7 @@ export const sections: readonly Section[] = [
   constrain,
   http,
   llama,
+  prefill,
   tower,
   chat,
   quality,

@@ -88,6 +88,13 @@ export const modelFlags = {
     "Guess up to N tokens from what was said before, while that saves time; default: off",
     { min: 1, max: 64 },
   ),
+  wideFrom: ranged(
+    Flag.Int("wide-from"),
+    "N",
+    "From N answers at once on, generate with the weights of --prefill too: faster together, and an " +
+      "answer then depends on how many there are; default: never",
+    { min: 1, max: 1024 },
+  ),
   backend: Flag.Literals("backend", ["ffi", "napi"]).pipe(
     Flag.withDescription(
       "Binding of ONNX Runtime; default: ffi where it can be opened",
@@ -117,6 +124,8 @@ export interface ModelFlags {
   readonly kvType: Option.Option<"float32" | "float16" | "int8">;
   /** `--speculate`. */
   readonly speculate: Option.Option<number>;
+  /** `--wide-from`. */
+  readonly wideFrom: Option.Option<number>;
   /** `--backend`. */
   readonly backend: Option.Option<"ffi" | "napi">;
   /** `--store`. */
@@ -132,6 +141,7 @@ export function modelChoice(flags: ModelFlags): ModelChoice {
     slots,
     kvCache: defined(flags.kvType),
     speculate: speculate === undefined ? undefined : { tokens: speculate },
+    wideFrom: defined(flags.wideFrom),
     kvCacheBytes: kvCache === undefined ? undefined : kvCache * 2 ** 20,
   });
   const options: LoadOptions = {

@@ -73,7 +73,8 @@ Deno.test("chat: every flag reaches the model", async () => {
         "--min-p", "0.05", "--repetition-penalty", "1.1", "--seed", "42",
         "--stop", "END", "--stop", "FIN", "--device", "cuda", "--threads", "3",
         "--backend", "napi", "--store", "memory", "--dump", `${folder}/dump`,
-        "--slots", "5", "--kv-cache", "64", "--speculate", "6", "--", "-why?",
+        "--slots", "5", "--kv-cache", "64", "--speculate", "6", "--wide-from", "4", "--",
+        "-why?",
       ],
       { model },
     );
@@ -86,6 +87,7 @@ Deno.test("chat: every flag reaches the model", async () => {
       slots: 5,
       kvCacheBytes: 64 * 2 ** 20,
       speculate: { tokens: 6 },
+      wideFrom: 4,
     });
     const { onEvent: _, signal: __, ...request } = model.requests[0]!;
     assert.deepEqual(request, {

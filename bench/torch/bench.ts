@@ -136,15 +136,13 @@ export async function benchChat(
   const dir = await scratch.synthetic();
   const picture = await scratch.picture();
   const small = scratch.path("synthetic-int4");
-  const both = scratch.path("synthetic-int4-w8a8");
   await Effect.runPromise(quantize(dir, small, { weights: "int4" }));
-  await Effect.runPromise(
-    quantize(dir, both, { weights: "int4", prefill: "w8a8" }),
-  );
   // Nothing is kept from one chat to the next: no features, and no beginning of a prompt is the same.
   await using float = await InternVL.load(dir, { cacheBytes: 0 });
   await using quantized = await InternVL.load(small, { cacheBytes: 0 });
-  await using twoSets = await InternVL.load(both, { cacheBytes: 0 });
+  await using twoSets = await InternVL.load(await scratch.twoSets(), {
+    cacheBytes: 0,
+  });
   await using torch = await openTorch(dir, threads);
   let round = 0;
   let usage = { promptTokens: 0, imageTokens: 0 };

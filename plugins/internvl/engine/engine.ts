@@ -33,6 +33,8 @@ export interface EngineOptions {
   readonly reuseAnswers: boolean;
   /** Rows of the smallest step. */
   readonly leastRows: 1 | 2;
+  /** Sequences from which on a step is computed as prompts are. */
+  readonly wideFrom: number;
   /** How tokens are guessed, if they are. */
   readonly speculate?: Speculate | undefined;
   /** Longest sequence. */
@@ -370,6 +372,7 @@ export class Engine {
       window,
       feeds,
       rows.map((row) => row - first),
+      sequences.length >= this.#options.wideFrom,
     ).finally(restore);
     lone?.plain(performance.now() - begun);
     this.#counts.decode++;

@@ -22,6 +22,7 @@ import {
   withSession,
   type Wrap,
 } from "./engine_kit.ts";
+import type { EngineSettings } from "./options.ts";
 
 for (const kind of kinds) {
   withSession(
@@ -175,6 +176,44 @@ for (const kind of kinds) {
     kind,
   );
 }
+
+Deno.test("where asked for, tokens of many sequences are computed by the session of the prompts", async () => {
+  const steps: string[] = [];
+  const watched: Wrap = (session) => ({
+    ...session,
+    run: (feeds, options) => {
+      const [rows, tokens] = feeds.input_ids!.shape;
+      if (tokens === 1) steps.push(`${session.name} ${rows}`);
+      return session.run(feeds, options);
+    },
+  });
+  await overSessions(
+    (open) =>
+      Effect.gen(function* () {
+        const answers = Effect.fnUntraced(
+          function* (settings: EngineSettings) {
+            steps.length = 0;
+            const model = yield* open(settings, watched);
+            yield* Effect.forEach(
+              [4, 7, 9],
+              (length) => model.generate(request(text(length, 10), length)),
+              { concurrency: "unbounded" },
+            );
+            return new Set(steps);
+          },
+        );
+        const alone = ["language 1", "language 2", "language 3"];
+        assert.deepEqual([...yield* answers({})].sort(), alone);
+        const found = yield* answers({ steady: false, wideFrom: 3 });
+        assert.ok(found.has("prefill 3") && found.has("language 2"));
+        assert.ok(!found.has("language 3"));
+        // Equal bits were promised.
+        const steady = yield* answers({ steady: true, wideFrom: 3 });
+        assert.deepEqual([...steady].sort(), alone);
+      }),
+    kinds.find(({ quantized }) => quantized?.weights === "int8"),
+  );
+});
 
 Deno.test("with weights of its own, a prompt is computed by one session, tokens and guesses by the other", async () => {
   const runs: Record<string, string[]> = { language: [], prefill: [] };

@@ -69,6 +69,13 @@ export interface EngineSettings {
    */
   readonly steady?: boolean;
   /**
+   * From so many sequences at once on, their tokens are computed with the second set of weights, the
+   * prompts', where a checkpoint has one (`tessera quantize --prefill w8a8`): bytes are faster than 4 bits
+   * from about four rows on. An answer then depends on how many others were computed at the time. Default:
+   * never; `steady` turns it off.
+   */
+  readonly wideFrom?: number;
+  /**
    * Guesses what follows from what the text says already, and computes up to `tokens` guesses together with
    * a token: an answer that repeats its prompt or itself comes in fewer steps. The guess is what followed
    * the last `ngram` tokens (default 3; at least 2 must agree) the last time. Only for greedy requests that
@@ -100,6 +107,9 @@ export function engineOptions(
     leastRows: settings.steady === true && settings.loneDiffers === true
       ? 2
       : 1,
+    wideFrom: settings.wideFrom === undefined || settings.steady === true
+      ? Infinity
+      : whole(settings.wideFrom, 1),
     speculate: settings.speculate === undefined || settings.steady === true
       ? undefined
       : {

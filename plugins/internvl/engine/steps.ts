@@ -102,13 +102,14 @@ export class Steps {
   }
 
   /**
-   * Computes one token of every row of a window; logits of the rows `wanted`, in their order, valid
-   * until the next run.
+   * Computes one token of every row of a window, with `wide` by the session that computes prompts; logits
+   * of the rows `wanted`, in their order, valid until the next run.
    */
   async decode(
     window: Window,
     rows: readonly DecodeRow[],
     wanted: readonly number[],
+    wide = false,
   ): Promise<readonly Float32Array[]> {
     const known = this.#decode;
     const step = known !== undefined && known.window === window &&
@@ -124,8 +125,9 @@ export class Steps {
       if (position > most) most = position;
     }
     step.total[0] = most + 1;
+    const session = wide ? this.#prefill : this.#session;
     return this.#read(
-      await this.#run(this.#session, step.feeds, step.options),
+      await this.#run(session, step.feeds, step.options),
       wanted.length,
     );
   }
