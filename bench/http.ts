@@ -13,6 +13,7 @@ import {
   PromptRenderer,
   run,
 } from "../mod.ts";
+import { startServer } from "../tests/process_kit.ts";
 import { median, quantile } from "./stats.ts";
 
 /** What clients saw at one number of requests at once. */
@@ -61,6 +62,9 @@ export interface Amount {
 
 const CONCURRENCY = [1, 4, 16, 64];
 
+/** Short requests that each side answers before anything is measured. */
+const WARM = 100;
+
 /** Three turns are measured for every number of requests at once; more only within this time. */
 const MOST_MS = 20_000;
 
@@ -69,45 +73,6 @@ const percentiles = (numbers: readonly number[]): Percentiles => ({
   p95: quantile(numbers, 0.95),
   p99: quantile(numbers, 0.99),
 });
-
-/** A server of a checkpoint in a process of its own. */
-async function startServer(dir: string) {
-  const root = new URL("../", import.meta.url);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-check",
-      "--no-prompt",
-      "--config",
-      new URL("deno.json", root).pathname,
-      ...["--allow-read", "--allow-env", "--allow-ffi", "--allow-sys"],
-      "--allow-net=127.0.0.1",
-      new URL("cli.ts", root).pathname,
-      ...["serve", "--model", `bench=${dir}`, "--port", "0", "--json"],
-      ...["--store", "none"],
-    ],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-    env: { TESSERA_CWD: "" },
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let out = "";
-  while (!out.includes("\n")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error("the server did not start");
-    out += value;
-  }
-  const { url } = JSON.parse(out) as { readonly url: string };
-  return {
-    url,
-    stop: async () => {
-      child.kill("SIGTERM");
-      await reader.cancel();
-      await child.status;
-    },
-  };
-}
 
 /** No two prompts have a beginning in common, so that nothing is kept from one to the next; all are as long. */
 const systemMessage = () =>
@@ -189,14 +154,15 @@ export async function benchHttp(
   rounds: number,
   amount: Amount,
 ): Promise<readonly HttpLoad[]> {
-  const server = await startServer(dir);
+  const server = await startServer(["--model", `bench=${dir}`]);
+  const { url } = server.line;
   try {
     await using model = await InternVL.load(dir);
     const settings = {
       maxNewTokens: amount.tokens,
       minNewTokens: amount.tokens,
     };
-    const generate = () =>
+    const generate = (most: typeof settings = settings) =>
       model.effect(Effect.gen(function* () {
         const renderer = yield* PromptRenderer;
         const language = yield* LanguageModel;
@@ -208,13 +174,13 @@ export async function benchHttp(
         const { usage } = yield* language.generate({
           prompt,
           visual: [],
-          settings,
+          settings: most,
           observer: { onText: () => {} },
         });
         return usage.completionTokens;
       }));
     const converse = conversePipeline();
-    const runOne = () =>
+    const runOne = (most: typeof settings = settings) =>
       model.effect(Effect.map(
         observe(
           run(converse, {
@@ -227,13 +193,23 @@ export async function benchHttp(
             images: [],
             small: [],
             videos: [],
-            settings,
+            settings: most,
           }),
           () => {},
         ),
         ({ outputs }) => outputs.completion.usage.completionTokens,
       ));
     const results: HttpLoad[] = [];
+    // A program that has just begun is compiled while it runs; a server runs for days.
+    const brief = { maxNewTokens: 2, minNewTokens: 2 };
+    const early = nothingSeen();
+    for (
+      const one of [
+        () => ask(url, 2, early),
+        () => runOne(brief),
+        () => generate(brief),
+      ]
+    ) await load(4, WARM, one);
     for (const concurrency of CONCURRENCY) {
       const count = Math.max(concurrency, amount.requests);
       const seen = nothingSeen();
@@ -248,9 +224,9 @@ export async function benchHttp(
         return tokens / seconds;
       };
       const sides = {
-        http: () => ask(server.url, amount.tokens, seen),
-        runs: runOne,
-        bare: generate,
+        http: () => ask(url, amount.tokens, seen),
+        runs: () => runOne(),
+        bare: () => generate(),
       };
       const rates = { http: [], runs: [], bare: [] } as {
         [side in keyof typeof sides]: number[];
@@ -260,9 +236,9 @@ export async function benchHttp(
       await load(
         concurrency,
         concurrency,
-        () => ask(server.url, 2, warm),
+        () => ask(url, 2, warm),
       );
-      await load(concurrency, concurrency, generate);
+      await load(concurrency, concurrency, () => generate(brief));
       const start = performance.now();
       for (let turn = 0; turn < rounds; turn++) {
         if (turn >= 3 && performance.now() - start > MOST_MS) break;
@@ -283,7 +259,7 @@ export async function benchHttp(
         turns: rates.http.length,
         firstMs: percentiles(seen.first),
         betweenMs: percentiles(seen.between),
-        errors: seen.errors + warm.errors,
+        errors: seen.errors + warm.errors + early.errors,
       });
       // Each is minutes away from the last on a slow machine.
       const { tokens, runs, bare, ratio, runsRatio, turns } = results.at(-1)!;
@@ -297,6 +273,7 @@ export async function benchHttp(
     }
     return results;
   } finally {
-    await server.stop();
+    server.child.kill("SIGTERM");
+    await server.end();
   }
 }

@@ -120,24 +120,38 @@ export function execute(
         if (stopping) fiber.interruptUnsafe();
       }),
     );
+  // A node that is mapped over nothing is done at once: it costs no fiber.
+  const ready = (index: number, into: number[]): void => {
+    const made = mappedOverNothing(nodes[index]!, inputs, results);
+    if (made === undefined) into.push(index);
+    else {
+      results[index] = made;
+      follow(index, into);
+    }
+  };
+  const follow = (index: number, into: number[]): void => {
+    for (const follower of nodes[index]!.followers) {
+      if (--waits[follower]! === 0) ready(follower, into);
+    }
+  };
   const worker = Effect.fnUntraced(function* (first: number) {
-    let index = first;
-    while (index >= 0) {
-      const node = nodes[index]!;
+    let index: number | undefined = first;
+    while (index !== undefined) {
+      const node: PlanNode = nodes[index]!;
       results[index] = yield* runNode(run, plan, node, inputs, results, prefix);
-      index = -1;
-      for (const follower of node.followers) {
-        if (--waits[follower]! > 0) continue;
-        if (index < 0) index = follower;
-        else yield* spawn(follower);
-      }
+      const next: number[] = [];
+      follow(index, next);
+      for (let i = 1; i < next.length; i++) yield* spawn(next[i]!);
+      index = next[0];
     }
   });
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
+      const first: number[] = [];
       for (let index = 0; index < nodes.length; index++) {
-        if (nodes[index]!.waits === 0) yield* spawn(index);
+        if (nodes[index]!.waits === 0) ready(index, first);
       }
+      for (const index of first) yield* spawn(index);
       close();
       yield* Effect.onInterrupt(restore(Deferred.await(done)), () => {
         stop();
@@ -166,6 +180,23 @@ function runNode(
   return node.node.each
     ? runEach(run, plan, node, given, path)
     : runOnce(run, plan, node, given, path);
+}
+
+/** The empty results of a node whose mapped lists are all empty; `undefined` for any other. */
+function mappedOverNothing(
+  node: PlanNode,
+  inputs: Data,
+  results: readonly Data[],
+): Data | undefined {
+  if (!node.node.each) return undefined;
+  for (const { mapped, source } of node.inputs) {
+    if (!mapped) continue;
+    const { value } = read(source!, inputs, results);
+    if ((value as readonly unknown[]).length > 0) return undefined;
+  }
+  const made: Record<string, Datum> = {};
+  for (const [name, port] of node.outputs) made[name] = gather(list(port), []);
+  return made;
 }
 
 /** Runs a mapped node once for every element, in order of the results, not of the work. */

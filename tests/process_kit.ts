@@ -33,3 +33,66 @@ export function tessera(
     env: { NO_COLOR: "1", TESSERA_CWD: "", ...options.env },
   });
 }
+
+/** A server as a process of its own. */
+export interface ServerProcess {
+  /** The line that `serve --json` prints when it takes requests. */
+  readonly line: {
+    readonly url: string;
+    readonly port: number;
+    readonly models: readonly string[];
+    readonly dashboard?: string;
+  };
+  /** The process. */
+  readonly child: Deno.ChildProcess;
+  /** Waits for its end: its exit code and what it said. */
+  readonly end: () => Promise<
+    { readonly code: number; readonly said: string }
+  >;
+}
+
+/**
+ * `tessera serve` with these flags, once it takes requests; nothing is recorded. `options` are Deno's own
+ * flags for it; `onSaid` sees what it says on stderr, as it says it.
+ */
+export async function startServer(
+  flags: readonly string[],
+  { options = [], onSaid = () => {} }: {
+    readonly options?: readonly string[];
+    readonly onSaid?: (text: string) => void;
+  } = {},
+): Promise<ServerProcess> {
+  const child = tessera(
+    ["serve", "--port", "0", "--store", "none", "--json", ...flags],
+    { permissions: ["--allow-net=127.0.0.1", ...options] },
+  ).spawn();
+  let said = "";
+  const listening = (async () => {
+    for await (
+      const part of child.stderr.pipeThrough(new TextDecoderStream())
+    ) {
+      said = (said + part).slice(-65_536);
+      onSaid(part);
+    }
+  })();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let out = "";
+  while (!out.includes("\n")) {
+    const { value, done } = await reader.read();
+    if (done) {
+      await listening;
+      throw new Error(`the server did not start: ${said}`);
+    }
+    out += value;
+  }
+  return {
+    line: JSON.parse(out),
+    child,
+    end: async () => {
+      await reader.cancel();
+      const { code } = await child.status;
+      await listening;
+      return { code, said };
+    },
+  };
+}

@@ -2,36 +2,13 @@
  * `tessera serve` as a process: what it prints, and how it ends.
  */
 import assert from "node:assert/strict";
-import { tessera } from "./process_kit.ts";
-
-/** Starts the command and reads the line that it prints. */
-async function start(...flags: readonly string[]) {
-  const child = tessera(
-    ["serve", "--port", "0", "--store", "none", "--json", ...flags],
-    { permissions: ["--allow-net=127.0.0.1"] },
-  ).spawn();
-  const errors = new Response(child.stderr).text();
-  const reader = child.stdout.getReader();
-  let out = "";
-  while (!out.includes("\n")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`it ended: ${await errors}`);
-    out += new TextDecoder().decode(value);
-  }
-  return {
-    line: JSON.parse(out),
-    child,
-    /** Its exit code and what it said. */
-    end: async () => {
-      await reader.cancel();
-      const { code } = await child.status;
-      return { code, said: await errors };
-    },
-  };
-}
+import { startServer } from "./process_kit.ts";
 
 Deno.test("the process: serve takes requests, lets a running one end on Ctrl-C, and leaves", async () => {
-  const { line, child, end } = await start("--api-key", "a-key-of-mine");
+  const { line, child, end } = await startServer([
+    "--api-key",
+    "a-key-of-mine",
+  ]);
   const { url, models } = line;
   assert.deepEqual(models, ["nano"]);
   const ask = (maxTokens: number, key: string) =>
@@ -65,7 +42,10 @@ Deno.test("the process: serve takes requests, lets a running one end on Ctrl-C, 
 });
 
 Deno.test("the process: --dashboard shows requests, and its chat page asks the server's model", async () => {
-  const { line, child, end } = await start("--dashboard", "--dashboard-port=0");
+  const { line, child, end } = await startServer([
+    "--dashboard",
+    "--dashboard-port=0",
+  ]);
   try {
     const dashboard = String(line.dashboard).replace(/\/$/, "");
     const reused = async () => {

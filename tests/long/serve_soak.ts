@@ -8,6 +8,7 @@
  */
 import assert from "node:assert/strict";
 import { parseArgs } from "node:util";
+import { startServer } from "../process_kit.ts";
 
 const { values } = parseArgs({
   args: Deno.args,
@@ -19,45 +20,20 @@ assert.ok(minutes > 0, "--minutes must be a number above 0");
 const root = new URL("../../", import.meta.url);
 const picture = Deno.readFileSync(new URL("examples/images/shapes.png", root))
   .toBase64();
-const child = new Deno.Command(Deno.execPath(), {
-  args: [
-    "run",
-    "--no-check",
-    "--no-prompt",
-    "--inspect=127.0.0.1:0",
-    "--config",
-    new URL("deno.json", root).pathname,
-    ...["--allow-read", "--allow-env", "--allow-ffi", "--allow-sys"],
-    "--allow-net=127.0.0.1",
-    new URL("cli.ts", root).pathname,
-    ...["serve", "--port", "0", "--json", "--store", "none"],
-    ...["--max-concurrent", "24"],
-  ],
-  stdin: "null",
-  stdout: "piped",
-  stderr: "piped",
-  env: { TESSERA_CWD: "" },
-}).spawn();
 const inspector = Promise.withResolvers<string>();
-(async () => {
-  let said = "";
-  for await (
-    const part of child.stderr.pipeThrough(new TextDecoderStream())
-  ) {
-    if (!/debugger/i.test(part)) console.error(part.trimEnd());
-    said = (said + part).slice(-1000);
-    const found = /ws:\/\/127\.0\.0\.1\S+/.exec(said);
-    if (found !== null) inspector.resolve(found[0]);
-  }
-})();
-const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-let out = "";
-while (!out.includes("\n")) {
-  const { value, done } = await reader.read();
-  if (done) throw new Error("the server did not start");
-  out += value;
-}
-const { url, port } = JSON.parse(out) as { url: string; port: number };
+let heard = "";
+const { line: { url, port }, child, end: ended } = await startServer(
+  ["--max-concurrent", "24"],
+  {
+    options: ["--inspect=127.0.0.1:0"],
+    onSaid: (part) => {
+      if (!/debugger/i.test(part)) console.error(part.trimEnd());
+      heard = (heard + part).slice(-1000);
+      const found = /ws:\/\/127\.0\.0\.1\S+/.exec(heard);
+      if (found !== null) inspector.resolve(found[0]);
+    },
+  },
+);
 const base = url.replace(/\/v1$/, "");
 
 /** One gauge or counter of the server. */
@@ -202,8 +178,7 @@ for (let tries = 0;; tries++) {
 }
 const last = await fixed();
 child.kill("SIGTERM");
-await reader.cancel();
-const { code } = await child.status;
+const { code } = await ended();
 
 const mib = (bytes: number) => Math.round(bytes / 2 ** 20);
 const mean = (list: readonly number[]) =>
