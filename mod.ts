@@ -73,6 +73,8 @@ export {
   type ValueInfo,
 } from "./plugins/onnx/mod.ts";
 export {
+  type AccessEntry,
+  accessWords,
   defaultServerLimits,
   ListenError,
   type Listening,
@@ -80,6 +82,7 @@ export {
   type MediaPolicy,
   type ModelPool,
   type ModelState,
+  type OnAccess,
   type ServedModel,
   type ServedServices,
   type ServerLimits,

@@ -9,6 +9,7 @@ import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import type {
   InternVL,
+  OnAccess,
   ServeModel,
   ServeOptions,
   ServerLimits,
@@ -130,8 +131,14 @@ export const servedFlags = {
   ),
 };
 
-/** Where a server listens. */
+/** Where a server listens, and what it says of requests. */
 export const listening = {
+  log: Flag.Literals("log", ["none", "words", "json"]).pipe(
+    Flag.withDescription(
+      "One line on stderr for each request that is over, without what it said; default: words",
+    ),
+    Flag.withDefault("words" as const),
+  ),
   port: Flag.Int("port").pipe(
     Flag.withAlias("p"),
     Flag.filter(
@@ -331,6 +338,24 @@ export const reloadOnHangUp = (
     (remove) => Effect.sync(remove),
   ));
 
+/** What probes ask every few seconds, which is not worth a line when it goes well. */
+const probed = new Set(["/health", "/ready", "/metrics"]);
+
+/** Writes the access log. */
+const accessLog = (
+  form: "words" | "json",
+  { warn }: Shell,
+  { accessWords }: Pick<typeof import("../mod.ts"), "accessWords">,
+): OnAccess =>
+(entry) => {
+  if (entry.status === 200 && probed.has(entry.path)) return;
+  warn(
+    form === "json"
+      ? `${JSON.stringify(entry)}\n`
+      : `tessera: ${oneLine(accessWords(entry))}\n`,
+  );
+};
+
 /** A dashboard over the store that the server records in; `load` gives the model of its chat page. */
 const beside = Effect.fnUntraced(function* (
   options: Omit<ServeFlags, "mcp">,
@@ -368,9 +393,8 @@ export const serveHttp = Effect.fnUntraced(function* (
 ): Effect.fn.Return<never, Fault, Shell | Scope.Scope> {
   const shell = yield* Shell;
   const served = yield* serverOptions(options, options.host);
-  const { InternVL, serving } = yield* Effect.promise(() =>
-    import("../mod.ts")
-  );
+  const sdk = yield* Effect.promise(() => import("../mod.ts"));
+  const { InternVL, serving } = sdk;
   // The dashboard is there before the models are: a port that is taken is found out first.
   const model = Promise.withResolvers<InternVL>();
   model.promise.catch(() => {});
@@ -380,6 +404,9 @@ export const serveHttp = Effect.fnUntraced(function* (
   const { port, hostname, models, reload } = yield* serving({
     ...served,
     ...more,
+    ...(options.log === "none"
+      ? {}
+      : { onAccess: accessLog(options.log, shell, sdk) }),
     ...(dashboard === undefined ? {} : { store: dashboard.store }),
     port: options.port,
     hostname: options.host,

@@ -161,6 +161,7 @@ const answerOne: (
         }),
     );
   const { completion } = result.outputs;
+  info.record?.answered(ask.model.id, completion.usage);
   yield* countAnswer(ask.model.id, completion, result.nodes);
   return { completion, runId: result.runId };
 });

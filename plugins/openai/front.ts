@@ -3,6 +3,7 @@
  * plain requests, so that nothing unbounded ever reaches a parser.
  * @module
  */
+import { AccessRecord, type OnAccess } from "./access.ts";
 import { ApiError, errorResponse } from "./errors.ts";
 import { readBody } from "./body.ts";
 import type { Keys } from "./keys.ts";
@@ -22,6 +23,8 @@ export interface FrontOptions {
   readonly hosts?: ReadonlySet<string>;
   /** Origins of pages that may ask; default none. `*` for any. */
   readonly origins?: readonly string[];
+  /** Is told of requests that are over. */
+  readonly onAccess?: OnAccess;
 }
 
 /** Answers a request once it has been let in. */
@@ -32,15 +35,16 @@ const open = new Set(["/health", "/ready", "/openapi.json", "/docs"]);
 
 /** Puts the front before the routes. */
 export function makeFront(
-  { keys, rate, parts, hosts, origins = [] }: FrontOptions,
+  { keys, rate, parts, hosts, origins = [], onAccess }: FrontOptions,
   inner: Inner,
 ): (request: Request, address: string) => Promise<Response> {
   const admit = async (
     request: Request,
     address: string,
     id: string,
+    pathname: string,
+    record: AccessRecord | undefined,
   ): Promise<Response> => {
-    const { pathname } = new URL(request.url);
     const host = hostOf(request);
     if (hosts !== undefined && !hosts.has(host)) {
       throw new ApiError({
@@ -65,6 +69,7 @@ export function makeFront(
           });
         }
         caller = found.id;
+        if (record !== undefined) record.caller = caller;
       }
       const wait = rate.take(caller);
       if (wait > 0) {
@@ -79,7 +84,12 @@ export function makeFront(
         });
       }
     }
-    const info = { id, endpoint: pathname, caller };
+    const info: RequestInfo = {
+      id,
+      endpoint: pathname,
+      caller,
+      ...(record === undefined ? {} : { record }),
+    };
     if (request.method !== "POST") {
       return await inner(request, info);
     }
@@ -102,6 +112,14 @@ export function makeFront(
   };
   return async (request, address) => {
     const id = idOf(request);
+    const pathname = URL.parse(request.url)?.pathname ?? "/";
+    const record = onAccess === undefined ? undefined : new AccessRecord({
+      request: id,
+      method: request.method,
+      path: pathname.slice(0, 200),
+    }, onAccess);
+    // Where keys are needed, an address is not who asks.
+    if (record !== undefined && !keys.required) record.caller = address;
     const origin = request.headers.get("origin");
     const shared = origin !== null &&
       (origins.includes("*") || origins.includes(origin));
@@ -121,6 +139,7 @@ export function makeFront(
         headers.set("access-control-expose-headers", "x-request-id");
         headers.append("vary", "origin");
       }
+      record?.responded(response.status);
       return response;
     };
     if (shared && request.method === "OPTIONS") {
@@ -138,7 +157,7 @@ export function makeFront(
       );
     }
     try {
-      const response = await admit(request, address, id);
+      const response = await admit(request, address, id, pathname, record);
       return finish(
         response.status === 404 && !isJson(response)
           ? errorResponse(nothingHere(request))

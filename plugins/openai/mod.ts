@@ -15,6 +15,7 @@ export {
   type ServedModel,
   type ServedServices,
 } from "./pool.ts";
+export { type AccessEntry, accessWords, type OnAccess } from "./access.ts";
 export {
   listen,
   ListenError,

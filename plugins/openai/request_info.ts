@@ -3,6 +3,7 @@
  * @module
  */
 import { Context } from "effect";
+import type { AccessRecord } from "./access.ts";
 
 /** Facts about a request. */
 export interface RequestInfo {
@@ -12,6 +13,8 @@ export interface RequestInfo {
   readonly endpoint: string;
   /** A name of the caller that may be logged. */
   readonly caller: string;
+  /** What the access log will say, where there is one. */
+  readonly record?: AccessRecord;
 }
 
 /** Facts about the request in whose fiber this is read. */

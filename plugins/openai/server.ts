@@ -8,6 +8,7 @@ import * as HttpRouter from "effect/http/HttpRouter";
 import * as HttpServer from "effect/http/HttpServer";
 import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import { Lanes, makeLanes } from "../../pipeline/mod.ts";
+import type { OnAccess } from "./access.ts";
 import { makeFront } from "./front.ts";
 import { makeKeys } from "./keys.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
@@ -30,6 +31,8 @@ export interface ServerOptions {
   readonly hosts?: readonly string[];
   /** Origins of pages that may ask; default none. */
   readonly origins?: readonly string[];
+  /** Is told of every request that is over; see {@link AccessEntry}. */
+  readonly onAccess?: OnAccess;
   /** Routes besides OpenAI's. */
   readonly more?: Layer.Layer<
     never,
@@ -124,6 +127,9 @@ const build: (
           ? {}
           : { hosts: new Set(options.hosts) }),
         ...(options.origins === undefined ? {} : { origins: options.origins }),
+        ...(options.onAccess === undefined
+          ? {}
+          : { onAccess: options.onAccess }),
       },
       (request, info) => inner(request, Context.make(RequestInfo, info)),
     );

@@ -8,6 +8,7 @@ import { HttpServerRequest } from "effect/http/HttpServerRequest";
 import * as HttpServerResponse from "effect/http/HttpServerResponse";
 import type { ApiError } from "./errors.ts";
 import { Outlet } from "./outlet.ts";
+import { RequestInfo } from "./request_info.ts";
 
 /** Milliseconds until the headers go out even though nothing has happened yet, and between comments. */
 const PATIENCE_MS = 10_000;
@@ -65,6 +66,7 @@ export const sseResponse: <A>(
   }: SseOptions = {},
 ) {
   const { source } = yield* HttpServerRequest;
+  const { record } = yield* RequestInfo;
   const scope = (yield* Effect.scope) as Scope.Closeable;
   const outlet = new Outlet();
   let begun: Exit.Exit<void, ApiError> | undefined;
@@ -115,8 +117,10 @@ export const sseResponse: <A>(
     const left = (): void => outlet.leave();
     signal.addEventListener("abort", left, { once: true });
     const quiet = watchSilence(outlet);
+    const over = record?.hold();
     outlet.open((exit) => {
       quiet();
+      over?.(Exit.isFailure(exit));
       signal.removeEventListener("abort", left);
       Effect.runFork(Scope.close(scope, exit));
     });
