@@ -2,7 +2,7 @@
  * A server on nano for tests, with the real client of OpenAI.
  * @module
  */
-import { Effect } from "effect";
+import { Context, Effect } from "effect";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
 import { type ServeOptions, type Serving, serving } from "../mod.ts";
@@ -32,37 +32,40 @@ export interface TestServer {
   ) => Promise<Response>;
 }
 
-/** Runs a test against a server of its own. */
+/** Runs a test against a server of its own; `around` is what surrounds it, such as logits processors. */
 export function withServer(
   options: Partial<ServeOptions>,
   test: (server: TestServer) => Promise<void>,
+  around: Context.Context<never> = Context.empty(),
 ): Promise<void> {
-  return Effect.runPromise(Effect.scoped(Effect.gen(function* () {
-    const server = yield* serving({
-      models: [{ dir: nano }],
-      ...options,
-      port: 0,
-    });
-    const url = `http://127.0.0.1:${server.port}`;
-    const client = new OpenAI({
-      baseURL: `${url}/v1`,
-      apiKey: options.apiKeys?.[0] ?? "none",
-      maxRetries: 0,
-    });
-    yield* Effect.promise(() =>
-      test({
-        serving: server,
-        url,
-        client,
-        post: (path, body, headers = {}) =>
-          fetch(url + path, {
-            method: "POST",
-            headers: { "content-type": "application/json", ...headers },
-            body: typeof body === "string" ? body : JSON.stringify(body),
-          }),
-      })
-    );
-  })));
+  return Effect.runPromise(
+    Effect.scoped(Effect.gen(function* () {
+      const server = yield* serving({
+        models: [{ dir: nano }],
+        ...options,
+        port: 0,
+      });
+      const url = `http://127.0.0.1:${server.port}`;
+      const client = new OpenAI({
+        baseURL: `${url}/v1`,
+        apiKey: options.apiKeys?.[0] ?? "none",
+        maxRetries: 0,
+      });
+      yield* Effect.promise(() =>
+        test({
+          serving: server,
+          url,
+          client,
+          post: (path, body, headers = {}) =>
+            fetch(url + path, {
+              method: "POST",
+              headers: { "content-type": "application/json", ...headers },
+              body: typeof body === "string" ? body : JSON.stringify(body),
+            }),
+        })
+      );
+    })).pipe(Effect.provideContext(around)),
+  );
 }
 
 /** Sequences that the first model's engine computes or keeps waiting. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Effect } from "effect";
 import OpenAI from "openai";
-import { makeMemoryStore } from "../mod.ts";
+import { LanguageModel, makeMemoryStore } from "../mod.ts";
 import { busy, nano, shapes, until, withServer } from "./serve_kit.ts";
 
 type Messages = OpenAI.ChatCompletionMessageParam[];
@@ -281,3 +281,36 @@ Deno.test("two names for one folder are two models; an unknown folder is named",
     { name: "CheckpointError" },
   );
 });
+
+Deno.test("several answers to one request compute its prompt once", () =>
+  withServer({}, async ({ client, serving: server }) => {
+    const counted = () =>
+      Effect.runPromise(Effect.gen(function* () {
+        const { context } = server.models.list()[0]!.loaded!;
+        const { stats } = yield* Effect.provideContext(LanguageModel, context);
+        return (yield* stats).prefix;
+      }));
+    for (const words of [3, 600]) {
+      const before = await counted();
+      const { usage, choices } = await client.chat.completions.create({
+        model: "nano",
+        messages: [{
+          role: "user",
+          content: `${words} ${"red circle ".repeat(words)}?`,
+        }],
+        n: 4,
+        seed: 1,
+        max_tokens: 3,
+      });
+      assert.equal(choices.length, 4);
+      const prompt = usage!.prompt_tokens;
+      const { tokensComputed, tokensReused } = await counted();
+      // Two tokens at the end are computed for each answer.
+      const computed = tokensComputed - before.tokensComputed;
+      assert.ok(computed <= prompt + 3 * 2, `${computed} of ${prompt}`);
+      assert.equal(
+        computed + tokensReused - before.tokensReused,
+        4 * prompt,
+      );
+    }
+  }));

@@ -168,10 +168,11 @@ function planOf(request: ChatRequest, limits: ServerParts["limits"]) {
   }
   const { tools, calls } = toolsOf(request);
   const format = constraintOf(request.response_format);
-  if (format !== undefined && calls !== "none") {
+  // Where a call is forced there are no words that the format could be for.
+  if (format !== undefined && calls === "marked") {
     throw unsupported(
       "response_format",
-      'response_format and tools together are not supported; leave one out, or give tool_choice: "none"',
+      'response_format is not supported where the model decides about tools; leave one out, or give tool_choice "required", "none" or a function',
     );
   }
   const { max_dynamic_patch: maxTiles, min_dynamic_patch: minTiles } =
@@ -389,7 +390,11 @@ function makeChoiceWriter(
       if (begun || parts.length === 0) return parts;
       begun = true;
       const first: ChunkPart = {
-        delta: { role: "assistant", content: "" },
+        // As OpenAI's API has it: an answer that begins with a call has no words.
+        delta: {
+          role: "assistant",
+          content: parts[0]!.delta.tool_calls === undefined ? "" : null,
+        },
         logprobs: null,
         finish_reason: null,
       };

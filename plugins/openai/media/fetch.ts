@@ -8,6 +8,7 @@ import { lookup } from "node:dns/promises";
 import http, { type IncomingMessage } from "node:http";
 import https from "node:https";
 import { isIP } from "node:net";
+import { rootCertificates } from "node:tls";
 import { oneLine } from "../errors.ts";
 import { isPublicAddress } from "./address.ts";
 
@@ -17,6 +18,8 @@ export interface FetchPolicy {
   readonly schemes?: readonly ("http" | "https")[];
   /** Hosts that may have any address (`host` or `host:port`), for a network that is trusted. */
   readonly trustedHosts?: readonly string[];
+  /** Certificates (PEM) of authorities that are trusted besides the public ones, for `https:`. */
+  readonly authorities?: readonly string[];
   /** Bytes at most. */
   readonly maxBytes: number;
   /** Milliseconds for all of it. */
@@ -60,7 +63,7 @@ export async function fetchFile(
       }
       const target = await check(url, policy);
       stop.throwIfAborted();
-      const answer = await request(url, target, stop);
+      const answer = await request(url, target, policy.authorities, stop);
       if (answer.next !== undefined) {
         url = parse(answer.next, url);
         continue;
@@ -138,11 +141,15 @@ interface Answer {
 function request(
   url: URL,
   target: Target,
+  authorities: readonly string[] | undefined,
   signal: AbortSignal,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sending = (url.protocol === "https:" ? https : http).request(url, {
       agent: false,
+      ...(authorities === undefined
+        ? {}
+        : { ca: [...rootCertificates, ...authorities] }),
       // The connection goes to the address that was checked, whatever the name means by now.
       lookup: (_host, options, found) =>
         options.all
@@ -155,7 +162,14 @@ function request(
       },
       signal,
     });
-    sending.on("error", reject);
+    sending.on("error", (error) =>
+      reject(
+        /certificate|UnknownIssuer/i.test(error.message)
+          ? new FetchError(
+            `the host's certificate is not trusted: ${oneLine(error.message)}`,
+          )
+          : error,
+      ));
     sending.on("response", (response) => {
       const status = response.statusCode ?? 0;
       const { location } = response.headers;

@@ -11,6 +11,7 @@ const policy: FetchPolicy = {
 async function host(
   answer: (path: string, request: Request) => Response | Promise<Response>,
   use: (base: string, seen: string[]) => Promise<void>,
+  tls: { readonly cert: string; readonly key: string } | object = {},
 ): Promise<void> {
   const seen: string[] = [];
   const stop = new AbortController();
@@ -19,6 +20,7 @@ async function host(
     hostname: "127.0.0.1",
     signal: stop.signal,
     onListen: () => {},
+    ...tls,
   }, (request) => {
     const { pathname } = new URL(request.url);
     seen.push(pathname);
@@ -172,4 +174,36 @@ Deno.test("an abort stops the fetching and rejects with its reason", async () =>
       reason,
     );
   });
+});
+
+// Made for these tests, valid for a hundred years; the authority's key is gone.
+const file = (name: string) =>
+  Deno.readTextFileSync(new URL(`../testing/${name}`, import.meta.url));
+
+Deno.test("over TLS the certificate must be the host's, and of an authority that is trusted", async () => {
+  await host(() => new Response("a picture"), async (base, seen) => {
+    const port = base.split(":")[1];
+    const local = {
+      ...policy,
+      trustedHosts: ["pictures.test", "other.test"],
+      resolve: () => Promise.resolve([{ address: "127.0.0.1", family: 4 }]),
+    };
+    const untrusted = /host's certificate is not trusted/;
+    const authorities = [file("ca.pem")];
+    const pictures = `https://pictures.test:${port}/x`;
+    await refused(pictures, untrusted, local);
+    await refused(`https://other.test:${port}/x`, untrusted, {
+      ...local,
+      authorities,
+    });
+    await refused(pictures, /public internet/, {
+      authorities,
+      resolve: local.resolve,
+    });
+    // Nothing was asked of a host that nobody vouches for.
+    assert.deepEqual(seen, []);
+    const bytes = await fetchFile(pictures, { ...local, authorities });
+    assert.equal(new TextDecoder().decode(bytes), "a picture");
+    assert.deepEqual(seen, ["/x"]);
+  }, { cert: file("host.pem"), key: file("host.key") });
 });

@@ -18,6 +18,8 @@ export interface MediaPolicy {
   readonly schemes?: readonly ("http" | "https")[];
   /** Hosts that may have private addresses. */
   readonly trustedHosts?: readonly string[];
+  /** Certificates (PEM) of authorities that are trusted besides the public ones, for `https:`. */
+  readonly authorities?: readonly string[];
   /** Folders whose files `file:` URLs may name. Default none. */
   readonly folders?: readonly string[];
 }
@@ -136,13 +138,14 @@ function bytesOf(
       }
       return new Uint8Array(await readFile(path, { signal }));
     }
-    const { schemes, trustedHosts } = policy;
+    const { schemes, trustedHosts, authorities } = policy;
     const fetching: FetchPolicy = {
       maxBytes,
       timeoutMs: limits.fetchTimeoutMs,
       maxRedirects: limits.maxRedirects,
       ...(schemes === undefined ? {} : { schemes }),
       ...(trustedHosts === undefined ? {} : { trustedHosts }),
+      ...(authorities === undefined ? {} : { authorities }),
     };
     return await fetchFile(url, fetching, signal);
   });
