@@ -23,7 +23,7 @@ const picture = Deno.readFileSync(new URL("examples/images/shapes.png", root))
 const inspector = Promise.withResolvers<string>();
 let heard = "";
 const { line: { url, port }, child, end: ended } = await startServer(
-  ["--max-concurrent", "24"],
+  ["--max-concurrent", "24", "--log", "none"],
   {
     options: ["--inspect=127.0.0.1:0"],
     onSaid: (part) => {
