@@ -44,6 +44,11 @@ export const json: Flag.Flag<boolean> = Flag.Boolean("json").pipe(
   Flag.withDefault(false),
 );
 
+function parseDeviceId(value: string): NonNullable<LoadOptions["deviceId"]> {
+  const [vision, language] = value.split(",").map(Number) as [number, number?];
+  return language === undefined ? vision : { vision, language };
+}
+
 /** Which model, where it computes, where runs are recorded. */
 export const modelFlags = {
   model: path("model").pipe(
@@ -57,6 +62,18 @@ export const modelFlags = {
   device: Flag.Literals("device", ["cpu", "cuda", "webgpu"]).pipe(
     Flag.withDescription("Where the model computes; default: cpu"),
     Flag.withDefault("cpu" as const),
+  ),
+  deviceId: Flag.String("device-id").pipe(
+    Flag.filter(
+      (value) => /^\d{1,4}(,\d{1,4})?$/.test(value),
+      () => "Expected an index of a GPU such as 1, or two such as 0,1",
+    ),
+    Flag.map(parseDeviceId),
+    Flag.withMetavar("N[,N]"),
+    Flag.withDescription(
+      "Index of the GPU; two, such as 0,1, for the vision half and the language half; default: 0",
+    ),
+    Flag.optional,
   ),
   threads: ranged(
     Flag.Int("threads"),
@@ -114,6 +131,8 @@ export interface ModelFlags {
   readonly model: Option.Option<string>;
   /** `--device`. */
   readonly device: "cpu" | "cuda" | "webgpu";
+  /** `--device-id`. */
+  readonly deviceId: Option.Option<NonNullable<LoadOptions["deviceId"]>>;
   /** `--threads`. */
   readonly threads: Option.Option<number>;
   /** `--slots`. */
@@ -147,6 +166,7 @@ export function modelChoice(flags: ModelFlags): ModelChoice {
   const options: LoadOptions = {
     device: flags.device,
     ...compact({
+      deviceId: defined(flags.deviceId),
       engine: Object.keys(engine).length === 0 ? undefined : engine,
       threads: defined(flags.threads),
       backend: defined(flags.backend),

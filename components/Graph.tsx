@@ -4,10 +4,10 @@ import type { NodeState, NodeStates } from "./graph_state.ts";
 
 /** A node with its place, in pixels. */
 export interface DrawnNode {
-  /** Unique in the drawing; a node's name in the graph. */
+  /** Unique in the drawing; a node's name in the graph, `answer/load` inside a pipeline. */
   readonly id: string;
-  /** Whether it is a node, or an input or an output of the pipeline. */
-  readonly role: "node" | "input" | "output";
+  /** Whether it is a node, a pipeline around nodes of its own, or an input or an output. */
+  readonly role: "node" | "group" | "input" | "output";
   /** Its kind; empty for inputs and outputs. */
   readonly kind: string;
   /** First line. */
@@ -48,6 +48,9 @@ export interface DrawnGraph {
   readonly edges: readonly DrawnEdge[];
 }
 
+const isNode = ({ role }: DrawnNode): boolean =>
+  role === "node" || role === "group";
+
 const words = {
   running: "running",
   succeeded: "done",
@@ -72,6 +75,25 @@ export function Graph(
     readonly onSelect?: (node: DrawnNode, event: MouseEvent) => void;
   },
 ): JSX.Element {
+  const draw = (node: DrawnNode): JSX.Element => {
+    const chosen = node.id === selected;
+    const box = <Box node={node} state={states?.[node.id]} selected={chosen} />;
+    if (hrefOf === undefined || !isNode(node)) {
+      return <g key={node.id}>{box}</g>;
+    }
+    return (
+      <a
+        key={node.id}
+        href={hrefOf(node)}
+        aria-current={chosen ? "true" : undefined}
+        onClick={onSelect === undefined
+          ? undefined
+          : (event: MouseEvent) => onSelect(node, event)}
+      >
+        {box}
+      </a>
+    );
+  };
   return (
     <svg
       class="graph"
@@ -80,7 +102,7 @@ export function Graph(
       viewBox={`0 0 ${graph.width} ${graph.height}`}
       role={hrefOf === undefined ? "img" : "group"}
       aria-label={`Graph of ${name}: ${
-        graph.nodes.filter(({ role }) => role === "node").map((node) => {
+        graph.nodes.filter(isNode).map((node) => {
           const state = states?.[node.id];
           return state === undefined
             ? node.title
@@ -101,6 +123,7 @@ export function Graph(
           <path d="M0 0.5L8 4L0 7.5z" class="tip" />
         </marker>
       </defs>
+      {graph.nodes.filter(({ role }) => role === "group").map(draw)}
       {graph.edges.map(({ from, to, ports, path }) => (
         <path
           key={`${from} ${to}`}
@@ -111,30 +134,7 @@ export function Graph(
           <title>{ports.join(", ")}</title>
         </path>
       ))}
-      {graph.nodes.map((node) => {
-        const box = (
-          <Box
-            node={node}
-            state={states?.[node.id]}
-            selected={node.id === selected}
-          />
-        );
-        if (hrefOf === undefined || node.role !== "node") {
-          return <g key={node.id}>{box}</g>;
-        }
-        return (
-          <a
-            key={node.id}
-            href={hrefOf(node)}
-            aria-current={node.id === selected ? "true" : undefined}
-            onClick={onSelect === undefined
-              ? undefined
-              : (event: MouseEvent) => onSelect(node, event)}
-          >
-            {box}
-          </a>
-        );
-      })}
+      {graph.nodes.filter(({ role }) => role !== "group").map(draw)}
     </svg>
   );
 }
@@ -156,6 +156,16 @@ function Box(
     ...(selected ? ["selected"] : []),
   ];
   const { done = 0, total = 0 } = state?.progress ?? {};
+  if (role === "group") {
+    return (
+      <g class={classes.join(" ")}>
+        <rect x={x} y={y} width={width} height={height} rx="8" />
+        <text x={x + 10} y={y + 17}>
+          {title} <tspan class="detail" dx="6">{detail}</tspan>
+        </text>
+      </g>
+    );
+  }
   return (
     <g class={classes.join(" ")}>
       <rect

@@ -5,7 +5,7 @@ import { stageClass } from "./stages.ts";
 
 const width = 1000;
 
-/** When each node ran, one row each: waiting, work, and the parts of the work. */
+/** When each node ran, one row each: waiting, work, and the parts of the work; what is inside a pipeline is set in. */
 export function Timeline(
   { nodes, total, selected, hrefOf, onSelect }: {
     readonly nodes: readonly NodeView[];
@@ -43,7 +43,12 @@ export function Timeline(
               aria-current={node.node === selected ? "true" : undefined}
               onClick={(event) => onSelect(node.node, event)}
             >
-              <span class="clip name">{node.node}</span>
+              <span
+                class={`clip name in-${Math.min(3, depthOf(node.node))}`}
+                title={node.node}
+              >
+                {node.node.slice(node.node.lastIndexOf("/") + 1)}
+              </span>
               <Bar node={node} span={span} total={total} />
               <span class={`num ${node.status}`}>{timeOf(node)}</span>
             </a>
@@ -53,6 +58,8 @@ export function Timeline(
     </div>
   );
 }
+
+const depthOf = (path: string): number => path.split("/").length - 1;
 
 function timeOf(node: NodeView): string {
   if (node.status === "cached") return "cached";

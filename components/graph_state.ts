@@ -22,7 +22,7 @@ export interface NodeState {
   readonly progress?: { readonly done: number; readonly total?: number };
 }
 
-/** Nodes by their names in the graph. */
+/** Nodes by their names in the graph; those inside a pipeline by the names on the way there: `answer/load`. */
 export type NodeStates = { readonly [node: string]: NodeState };
 
 const fresh: NodeState = {
@@ -34,11 +34,11 @@ const fresh: NodeState = {
   failed: 0,
 };
 
-/** The node of the graph that a path belongs to: `answer` of `answer[1]/load[0]`. */
-export const nodeOf = (path: string): string => /^[^/[]*/.exec(path)![0];
+/** The node of the graph that a path belongs to: `answer/load` of `answer[1]/load[0]`. */
+export const nodeOf = (path: string): string => path.replace(/\[\d+\]/g, "");
 
 /**
- * The states after one more event. Events of nodes inside a node are left to that node's own.
+ * The states after one more event.
  *
  * ```ts
  * import { withEvent } from "./graph_state.ts";
@@ -63,7 +63,6 @@ export function withEvent(states: NodeStates, event: RunEvent): NodeStates {
     ]);
     return { ...states, ...Object.fromEntries(closed) };
   }
-  if (event.node.includes("/")) return states;
   const name = nodeOf(event.node);
   const before = states[name] ?? fresh;
   const after = next(before, event);

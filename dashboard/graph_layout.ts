@@ -4,7 +4,11 @@
  */
 import dagre from "@dagrejs/dagre";
 import type { DrawnEdge, DrawnGraph, DrawnNode } from "../components/Graph.tsx";
-import type { GraphDocument, SourceDocument } from "../pipeline/mod.ts";
+import type {
+  GraphDocument,
+  PipelineDocument,
+  SourceDocument,
+} from "../pipeline/mod.ts";
 
 /** How a pipeline is drawn. */
 export interface LayoutOptions {
@@ -14,6 +18,9 @@ export interface LayoutOptions {
   readonly ends?: boolean;
 }
 
+/** Nodes of pipelines inside that are drawn; beyond them, a pipeline is one box. */
+const mostInside = 300;
+
 const height = 42;
 const narrowest = 76;
 const character = 7.2;
@@ -22,8 +29,14 @@ const character = 7.2;
 const inputId = (name: string): string => `→${name}`;
 const outputId = (name: string): string => `${name}→`;
 
+/** Around the drawing of a pipeline inside, and the room for its name. */
+const border = 10;
+const heading = 26;
+
+type Text = Omit<DrawnNode, "x" | "y" | "width" | "height">;
+
 /**
- * Lays out a pipeline.
+ * Lays out a pipeline; a pipeline inside is a frame around its own nodes, whose names begin with its own.
  *
  * ```ts
  * import { layOut } from "./graph_layout.ts";
@@ -36,9 +49,40 @@ const outputId = (name: string): string => `${name}→`;
  * ```
  */
 export function layOut(
-  document: GraphDocument,
-  { direction = "right", ends = true }: LayoutOptions = {},
+  document: GraphDocument & Pick<PipelineDocument, "pipelines">,
+  options: LayoutOptions = {},
 ): DrawnGraph {
+  const { pipelines = {} } = document;
+  const laid = place(document, { pipelines, left: mostInside, ...options });
+  return {
+    ...laid,
+    edges: laid.edges.map(({ points, ...edge }) => ({
+      ...edge,
+      path: curve(points),
+    })),
+  };
+}
+
+interface Inside extends LayoutOptions {
+  readonly pipelines: NonNullable<PipelineDocument["pipelines"]>;
+  /** Nodes that may still be drawn. */
+  left: number;
+}
+
+/** A drawing whose edges are still points, so that it can be moved. */
+interface Placed extends Omit<DrawnGraph, "edges"> {
+  readonly edges: readonly (Omit<DrawnEdge, "path"> & {
+    readonly points: readonly Point[];
+  })[];
+}
+
+interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+function place(document: GraphDocument, options: Inside): Placed {
+  const { pipelines, direction = "right", ends = true } = options;
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({
     rankdir: direction === "right" ? "LR" : "TB",
@@ -48,12 +92,20 @@ export function layOut(
     marginy: 8,
   });
   graph.setDefaultEdgeLabel(() => ({}));
-  const texts = new Map<
-    string,
-    Omit<DrawnNode, "x" | "y" | "width" | "height">
-  >();
-  const add = (node: Omit<DrawnNode, "x" | "y" | "width" | "height">): void => {
+  const texts = new Map<string, Text>();
+  const inside = new Map<string, Placed>();
+  const add = (node: Text): void => {
     texts.set(node.id, node);
+    const inner = inside.get(node.id);
+    if (inner !== undefined) {
+      // The name, and how it stands beside it.
+      const letters = node.title.length + 20;
+      graph.setNode(node.id, {
+        width: Math.max(letters * character, inner.width + 2 * border),
+        height: inner.height + heading + border,
+      });
+      return;
+    }
     const letters = Math.max(node.title.length, node.detail.length * 0.9);
     graph.setNode(node.id, {
       width: Math.max(narrowest, Math.round(letters * character) + 22),
@@ -72,9 +124,17 @@ export function layOut(
     });
   }
   for (const { id, kind, each } of document.nodes) {
+    const named = Object.hasOwn(pipelines, kind) ? pipelines[kind] : undefined;
+    const inner = named !== undefined && named.nodes.length <= options.left
+      ? named
+      : undefined;
+    if (inner !== undefined) {
+      options.left -= inner.nodes.length;
+      inside.set(id, place(inner, options));
+    }
     add({
       id,
-      role: "node",
+      role: inner === undefined ? "node" : "group",
       kind,
       title: id,
       detail: `${kind === id ? "" : kind}${each ? " × n" : ""}`.trim(),
@@ -119,28 +179,49 @@ export function layOut(
   }
   for (const { from, to } of edges.values()) graph.setEdge(from, to);
   dagre.layout(graph);
-  const round = (value: number) => Math.round(value * 10) / 10;
-  const nodes = Array.from(texts.values(), (node): DrawnNode => {
-    const { x, y, width, height } = graph.node(node.id) as {
+  const nodes: DrawnNode[] = [];
+  const drawn: Placed["edges"][number][] = [];
+  for (const text of texts.values()) {
+    const { x, y, width, height } = graph.node(text.id) as {
       x: number;
       y: number;
       width: number;
       height: number;
     };
-    return {
-      ...node,
+    const node: DrawnNode = {
+      ...text,
       x: round(x - width / 2),
       y: round(y - height / 2),
       width,
       height,
     };
-  });
-  const drawn = Array.from(edges.values(), ({ from, to, ports }): DrawnEdge => {
-    const { points } = graph.edge(from, to) as {
-      points: { x: number; y: number }[];
+    nodes.push(node);
+    const inner = inside.get(node.id);
+    if (inner === undefined) continue;
+    const by = {
+      x: round(node.x + (width - inner.width) / 2),
+      y: node.y + heading,
     };
-    return { from, to, ports, path: curve(points, round) };
-  });
+    nodes.push(...inner.nodes.map((one) => ({
+      ...one,
+      id: `${node.id}/${one.id}`,
+      x: round(one.x + by.x),
+      y: round(one.y + by.y),
+    })));
+    drawn.push(...inner.edges.map((edge) => ({
+      ...edge,
+      from: `${node.id}/${edge.from}`,
+      to: `${node.id}/${edge.to}`,
+      points: edge.points.map((point) => ({
+        x: point.x + by.x,
+        y: point.y + by.y,
+      })),
+    })));
+  }
+  for (const { from, to, ports } of edges.values()) {
+    const { points } = graph.edge(from, to) as { points: Point[] };
+    drawn.push({ from, to, ports, points });
+  }
   const { width = 0, height: tall = 0 } = graph.graph() as {
     width?: number;
     height?: number;
@@ -153,11 +234,10 @@ export function layOut(
   };
 }
 
+const round = (value: number): number => Math.round(value * 10) / 10;
+
 /** A smooth path through the points of an edge. */
-function curve(
-  points: readonly { readonly x: number; readonly y: number }[],
-  round: (value: number) => number,
-): string {
+function curve(points: readonly Point[]): string {
   const [first, ...rest] = points;
   if (first === undefined) return "";
   let path = `M${round(first.x)} ${round(first.y)}`;

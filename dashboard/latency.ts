@@ -8,7 +8,8 @@ import {
   type LatencyWindow,
   latencyWindows,
 } from "../plugins/sqlite/mod.ts";
-import type { Services } from "./services.ts";
+import type { Source } from "./snapshot.ts";
+import type { StoreAccess } from "./store_access.ts";
 
 /** What an address asks for. */
 export function latencyQuery(params: URLSearchParams): LatencyQuery {
@@ -34,7 +35,25 @@ export function latencyAddress(query: LatencyQuery): string {
   }).toString();
 }
 
-/** A report is good for so long: many viewers are one reader. */
+/** Least milliseconds between two reports on a page, and until its points move on. */
+const paces = {
+  hour: { pace: 2000, step: 60_000 },
+  day: { pace: 10_000, step: 60_000 },
+  week: { pace: 30_000, step: 600_000 },
+};
+
+/** The report as it changes. */
+export function liveLatency(
+  { store, run }: StoreAccess,
+  query: LatencyQuery,
+): Source {
+  return {
+    ...paces[query.window],
+    read: async () => ({ head: await run(store.latency(query)), parts: [] }),
+  };
+}
+
+/** A report is good for so long: many who load the page are one reader. */
 const freshMs = 2000;
 const most = 100;
 
@@ -43,24 +62,26 @@ interface Kept {
   readonly report: Promise<LatencyReport>;
 }
 
-const kept = new WeakMap<Services, Map<string, Kept>>();
+const kept = new WeakMap<StoreAccess, Map<string, Kept>>();
 
-/** The report, read at most every two seconds. */
-export function latencyReport(
-  services: Services,
+/** The report, read at most every two seconds, and when that was. */
+export async function latencyReport(
+  access: StoreAccess,
   query: LatencyQuery,
-): Promise<LatencyReport> {
-  let reports = kept.get(services);
-  if (reports === undefined) kept.set(services, reports = new Map());
+): Promise<{ readonly at: number; readonly report: LatencyReport }> {
+  let reports = kept.get(access);
+  if (reports === undefined) kept.set(access, reports = new Map());
   const key = latencyAddress(query);
-  const known = reports.get(key);
   const now = Date.now();
-  if (known !== undefined && now - known.at < freshMs) return known.report;
-  const report = services.run(services.store.latency(query));
-  // A failure is not kept.
-  report.catch(() => reports.delete(key));
-  reports.delete(key);
-  reports.set(key, { at: now, report });
-  if (reports.size > most) reports.delete(reports.keys().next().value!);
-  return report;
+  let found = reports.get(key);
+  if (found === undefined || now - found.at >= freshMs) {
+    const report = access.run(access.store.latency(query));
+    // A failure is not kept.
+    report.catch(() => reports.delete(key));
+    found = { at: now, report };
+    reports.delete(key);
+    reports.set(key, found);
+    if (reports.size > most) reports.delete(reports.keys().next().value!);
+  }
+  return { at: found.at, report: await found.report };
 }

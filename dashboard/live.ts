@@ -3,7 +3,8 @@
  * goes on where it stopped.
  * @module
  */
-import type { Services } from "./services.ts";
+import { Snapshot, type Source } from "./snapshot.ts";
+import type { StoreAccess } from "./store_access.ts";
 import { rowOf } from "./view.ts";
 
 /** What is sent to everybody who watches a thing. */
@@ -31,14 +32,11 @@ interface Viewer {
 
 const encoder = new TextEncoder();
 
-/** A server-sent event. Its data is one line, because JSON has no line breaks of its own. */
-export function frame(id: number, data: unknown, event?: string): Uint8Array {
-  return encoder.encode(
-    `${event === undefined ? "" : `event: ${event}\n`}id: ${id}\ndata: ${
-      JSON.stringify(data)
-    }\n\n`,
-  );
-}
+/** A server-sent event. JSON has no line breaks of its own. */
+const frame = (id: number, json: string): Frame => ({
+  id,
+  bytes: encoder.encode(`id: ${id}\ndata: ${json}\n\n`),
+});
 
 /** Something watched. */
 class Channel {
@@ -48,6 +46,8 @@ class Channel {
   #position = -1;
   #pumping = false;
   #dirty = false;
+  /** Those who watch, and those who are being brought up to date. */
+  watchers = 0;
 
   constructor(read: (after: number) => Promise<Batch>, pause: number) {
     this.#read = read;
@@ -130,68 +130,116 @@ const mostWaiting = 1 << 22;
 /** Between two signs of life, in milliseconds. */
 const beat = 15_000;
 
+/** Snapshots that are kept for those who come back, so that they need not be sent all of it again. */
+const mostSnapshots = 30;
+
+/** How often what changes by the clock is looked at, in milliseconds. */
+const tick = 5000;
+
 /** Streams what happens to the runs of a store. */
 export class Live {
-  readonly #services: Pick<Services, "store" | "run">;
-  readonly #runs = new Map<string, Channel>();
-  readonly #list: Channel;
+  readonly #access: StoreAccess;
+  readonly #channels = new Map<string, Channel>();
+  readonly #snapshots = new Map<string, Snapshot>();
   #watching: (() => void) | undefined;
   #viewers = 0;
 
-  constructor(services: Pick<Services, "store" | "run">) {
-    this.#services = services;
-    // A table need not move more often than people can see.
-    this.#list = new Channel((after) => this.#changes(after), 50);
+  constructor(access: StoreAccess) {
+    this.#access = access;
   }
 
   /** Changes of all runs, from a mark or from now. */
   async list(after: number | undefined): Promise<Response> {
-    const { store, run } = this.#services;
+    const { store, run } = this.#access;
     const from = after ?? (await run(store.changes())).mark;
-    return this.#stream(this.#list, from, () => {});
+    // A table need not move more often than people can see.
+    return this.#stream(
+      "runs",
+      () => new Channel((after) => this.#changes(after), 50),
+      from,
+    );
   }
 
   /** The events of one run after a number; −1 for all. */
   one(runId: string, after: number): Response {
-    let channel = this.#runs.get(runId);
-    if (channel === undefined) {
-      channel = new Channel((seq) => this.#events(runId, seq), 0);
-      this.#runs.set(runId, channel);
+    return this.#stream(
+      `run ${runId}`,
+      () => new Channel((seq) => this.#events(runId, seq), 0),
+      after,
+    );
+  }
+
+  /**
+   * What is different in something that is read whole, since the moment when somebody read it; −1 for
+   * all of it. Those who give the same name share its source.
+   */
+  shown(name: string, source: () => Source, moment: number): Response {
+    return this.#stream(`shown ${name}`, () => {
+      const snapshot = this.#snapshot(name, source);
+      return new Channel(async (after) => {
+        const { json, moment } = await snapshot.since(after);
+        return {
+          frames: json === undefined ? [] : [frame(moment, json)],
+          next: moment,
+          ended: false,
+        };
+      }, 0);
+    }, moment);
+  }
+
+  #snapshot(name: string, source: () => Source): Snapshot {
+    const found = this.#snapshots.get(name) ??
+      new Snapshot(this.#access, source());
+    this.#snapshots.delete(name);
+    this.#snapshots.set(name, found);
+    for (const oldest of this.#snapshots.keys()) {
+      if (this.#snapshots.size <= mostSnapshots) break;
+      this.#snapshots.delete(oldest);
     }
-    const own = channel;
-    return this.#stream(own, after, () => {
-      if (!own.watched) this.#runs.delete(runId);
-    });
+    return found;
   }
 
   async #changes(after: number): Promise<Batch> {
-    const { store, run } = this.#services;
+    const { store, run } = this.#access;
     const { mark, runs, removed } = await run(store.changes(after));
+    const data = { runs: runs.map(rowOf), removed };
     return {
-      frames: mark === after ? [] : [{
-        id: mark,
-        bytes: frame(mark, { runs: runs.map(rowOf), removed }),
-      }],
+      frames: mark === after ? [] : [frame(mark, JSON.stringify(data))],
       next: mark,
       ended: false,
     };
   }
 
   async #events(runId: string, seq: number): Promise<Batch> {
-    const { store, run } = this.#services;
+    const { store, run } = this.#access;
     const events = await run(store.eventsAfter(runId, seq));
     const last = events.at(-1);
+    // Who says that he saw what never was begins anew, and does not make the others wait for it.
+    const seen = last !== undefined || seq < 0 ||
+      (await run(store.eventsAfter(runId, seq - 1))).length > 0;
     return {
-      frames: events.map((event) => ({
-        id: event.seq,
-        bytes: frame(event.seq, event),
-      })),
-      next: last?.seq ?? seq,
+      frames: events.map((event) => frame(event.seq, JSON.stringify(event))),
+      next: last?.seq ?? (seen ? seq : -1),
       ended: last?._tag === "RunFinished",
     };
   }
 
-  #stream(channel: Channel, after: number, gone: () => void): Response {
+  #watch(): () => void {
+    const poke = (): void => {
+      for (const channel of this.#channels.values()) channel.poke();
+    };
+    const unwatch = this.#access.store.watch(poke);
+    const timer = setInterval(poke, tick);
+    return () => {
+      unwatch();
+      clearInterval(timer);
+    };
+  }
+
+  #stream(name: string, make: () => Channel, after: number): Response {
+    const channel = this.#channels.get(name) ?? make();
+    this.#channels.set(name, channel);
+    channel.watchers++;
     let timer: ReturnType<typeof setInterval> | undefined;
     let left = false;
     let viewer: Viewer;
@@ -200,7 +248,8 @@ export class Live {
       left = true;
       clearInterval(timer);
       channel.leave(viewer);
-      gone();
+      channel.watchers--;
+      if (channel.watchers === 0) this.#channels.delete(name);
       this.#viewers--;
       if (this.#viewers === 0) {
         this.#watching?.();
@@ -222,7 +271,7 @@ export class Live {
         };
         viewer = { at: after, send, end };
         this.#viewers++;
-        this.#watching ??= this.#services.store.watch(() => this.#poke());
+        this.#watching ??= this.#watch();
         send(encoder.encode("retry: 1000\n\n"));
         timer = setInterval(() => send(encoder.encode(":\n\n")), beat);
         channel.join(viewer, () => left).catch(end);
@@ -236,17 +285,12 @@ export class Live {
       },
     });
   }
-
-  #poke(): void {
-    this.#list.poke();
-    for (const channel of this.#runs.values()) channel.poke();
-  }
 }
 
 /** Where a stream goes on: after what the browser saw last, or what the page had. */
 export function resumeAt(req: Request): number | undefined {
   const given = req.headers.get("last-event-id") ??
-    new URL(req.url).searchParams.get("after");
+    new URL(req.url).searchParams.get("seen");
   const at = given === null || given === "" ? NaN : Number(given);
   return Number.isSafeInteger(at) && at >= -1 ? at : undefined;
 }

@@ -20,6 +20,7 @@ Deno.test("pipelines: a form makes a run; no path comes from it; what is wrong i
       (model) => Effect.promise(async () => await model[Symbol.asyncDispose]()),
     );
     const { base, services } = yield* makeSite({
+      store,
       load: () => Promise.resolve(model),
     });
     yield* Effect.promise(async () => {
@@ -83,6 +84,12 @@ Deno.test("pipelines: a form makes a run; no path comes from it; what is wrong i
       assert.equal(batch.status, 303, batch.text);
       const batchId = batch.to!.slice("/runs/".length);
       assert.equal((await settled(batchId)).status, "succeeded");
+      // The nodes inside are drawn with their states, and can be looked into.
+      const inside = await (await fetch(
+        `${base}/runs/${batchId}?node=${encodeURIComponent("answer/decode")}`,
+      )).text();
+      assert.match(inside, /aria-label="Graph of batch-chat: [^"]*decode done/);
+      assert.match(inside, /data-node="answer\[0\]\/decode"/);
       const { items } = await services.run(store.batches.items(batchId));
       assert.deepEqual(items.map(({ question }) => question), [
         "What is it?",
@@ -130,7 +137,14 @@ browserTest("pipelines", {}, async ({ open }) => {
   await checkAccessible(page);
   await page.getByRole("link", { name: "batch-chat", exact: true }).click();
   await page.waitForURL(/batch-chat/);
-  assert.equal(await page.locator("svg.graph").count(), 2);
+  assert.equal(
+    await page.locator(".graph .box.group", { hasText: "answer" }).count(),
+    1,
+  );
+  assert.equal(
+    await page.locator(".graph .box", { hasText: "vision-encode" }).count(),
+    2, // of pictures, and of frames
+  );
   await checkAccessible(page);
   for (const look of [{ dark: true }, { width: 380 }, { scriptless: true }]) {
     for (const path of ["/pipelines", "/pipelines/chat"]) {

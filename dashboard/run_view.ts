@@ -194,6 +194,39 @@ export interface NodeDocument {
   readonly inputs?: { readonly [port: string]: SourceView };
 }
 
+/** The graph of a run, as its document describes it. */
+export interface RunDocument {
+  /** Its nodes. */
+  readonly nodes: readonly NodeDocument[];
+  /** Pipelines that nodes have as their kinds. */
+  readonly pipelines?: {
+    readonly [name: string]: { readonly nodes: readonly NodeDocument[] };
+  };
+}
+
+/** A path without the index of its last element: `answer[1]/load` of `answer[1]/load[0]`. */
+export const mappedOf = (path: string): string => path.replace(/\[\d+\]$/, "");
+
+/** The pipeline's path and the node's own name: `answer[1]/` and `load[0]`. */
+function split(path: string): readonly [scope: string, own: string] {
+  const at = path.lastIndexOf("/") + 1;
+  return [path.slice(0, at), path.slice(at)];
+}
+
+/** What a document says of a node, also of one inside a pipeline. */
+export function documentOf(
+  path: string,
+  { nodes, pipelines = {} }: RunDocument,
+): NodeDocument | undefined {
+  let inside = nodes;
+  let found: NodeDocument | undefined;
+  for (const name of path.split("/")) {
+    found = inside.find(({ id }) => id === mappedOf(name));
+    inside = pipelines[found?.kind ?? ""]?.nodes ?? [];
+  }
+  return found;
+}
+
 /** An input of a node: where it comes from, and what came. */
 export interface InputView {
   /** The port. */
@@ -213,12 +246,20 @@ const indexOf = (path: string): number | undefined => {
 /** The inputs of a node, each with the preview of what made it. */
 export function inputsOf(
   path: string,
-  documents: readonly NodeDocument[],
+  document: RunDocument,
   view: RunView,
   given: { readonly [name: string]: Preview },
 ): InputView[] {
-  const own = documents.find(({ id }) => id === path.replace(/\[\d+\]$/, ""));
+  const own = documentOf(path, document);
   const index = indexOf(path);
+  const [scope] = split(path);
+  // What a pipeline inside was given is what its node was given.
+  const inputs: { readonly [name: string]: Preview | undefined } = scope === ""
+    ? given
+    : Object.fromEntries(
+      inputsOf(scope.slice(0, -1), document, view, given)
+        .map(({ port, preview }) => [port, preview]),
+    );
   const resolve = (source: SourceView): Omit<InputView, "port"> => {
     if ("constant" in source) {
       return { from: "constant", preview: source.constant as Preview };
@@ -231,7 +272,7 @@ export function inputsOf(
       };
     }
     if ("input" in source) {
-      const preview = given[source.input];
+      const preview = inputs[source.input];
       return {
         from: `input ${source.input}`,
         preview: index !== undefined && Array.isArray(preview) && own?.each
@@ -240,8 +281,8 @@ export function inputsOf(
       };
     }
     const makers = view.nodes.filter(({ node }) =>
-      node === source.node || node.startsWith(`${source.node}[`)
-    ).filter(({ node }) => !node.includes("/"));
+      mappedOf(node) === `${scope}${source.node}`
+    );
     const same = index === undefined || !own?.each
       ? undefined
       : makers.find(({ node }) => indexOf(node) === index);
@@ -259,4 +300,15 @@ export function inputsOf(
     port,
     ...resolve(source),
   }));
+}
+
+/** Nodes as a tree: what is inside a pipeline comes after it. */
+export function asTree(nodes: readonly NodeView[]): NodeView[] {
+  const inside = Map.groupBy(nodes, ({ node }) => split(node)[0]);
+  const under = (scope: string): NodeView[] =>
+    (inside.get(scope) ?? []).flatMap((node) => [
+      node,
+      ...(node.composite ? under(`${node.node}/`) : []),
+    ]);
+  return under("");
 }

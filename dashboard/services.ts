@@ -9,14 +9,11 @@ import type { InternVL } from "../sdk/mod.ts";
 import { Live } from "./live.ts";
 import { Chats } from "./chat/chats.ts";
 import { Uploads } from "./chat/uploads.ts";
+import type { StoreAccess } from "./store_access.ts";
 import { type Access, type AccessOptions, makeAccess } from "./access.ts";
 
 /** What stands behind the pages. */
-export interface Services {
-  /** The runs, and figures about them. */
-  readonly store: SqliteStore;
-  /** Runs an effect; rejects with its first failure. */
-  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>;
+export interface Services extends StoreAccess {
   /** Who may come in. */
   readonly access: Access;
   /** Streams of what happens. */

@@ -47,7 +47,12 @@ const cut = (text: string): string =>
 export function questionOf(inputs: RunSummary["inputs"]): string {
   const first = (value: unknown): string => {
     if (typeof value === "string") return value;
-    if (Array.isArray(value)) return first(value[0]);
+    if (Array.isArray(value)) {
+      const found = first(value[0]);
+      return found === "" || value.length === 1
+        ? found
+        : `${found} (and ${value.length - 1} more)`;
+    }
     const { question } = (value ?? {}) as { readonly question?: unknown };
     return typeof question === "string" ? question : "";
   };
@@ -60,9 +65,17 @@ export function questionOf(inputs: RunSummary["inputs"]): string {
 
 /** The answer among the previews of a run's outputs. */
 export function answerOf(outputs: RunSummary["outputs"]): string {
-  for (const value of Object.values(outputs ?? {})) {
+  const textOf = (value: unknown): string | undefined => {
+    if (Array.isArray(value)) {
+      const texts = value.map(textOf).filter((text) => text !== undefined);
+      return texts.length === 0 ? undefined : texts.join("\n\n");
+    }
     const { text } = (value ?? {}) as { readonly text?: unknown };
-    if (typeof text === "string") return text;
+    return typeof text === "string" ? text : undefined;
+  };
+  for (const value of Object.values(outputs ?? {})) {
+    const text = textOf(value);
+    if (text !== undefined) return text;
   }
   for (const value of Object.values(outputs ?? {})) {
     if (typeof value === "string") return value;

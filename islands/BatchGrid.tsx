@@ -1,62 +1,38 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
 import { BatchProgress, batchState } from "../components/BatchProgress.tsx";
 import { count, duration } from "../components/format.ts";
 import { Picture } from "../components/Picture.tsx";
 import { StateBadge } from "../components/StateBadge.tsx";
-import type {
-  BatchItem,
-  BatchSummary,
-  ItemPage,
-} from "../plugins/sqlite/mod.ts";
+import type { ShownBatch } from "../dashboard/batches.ts";
+import { useShown } from "../dashboard/client/shown.ts";
+import type { BatchItem } from "../plugins/sqlite/mod.ts";
 
-/** A batch and a page of its questions. */
-export interface BatchView {
-  /** The batch. */
-  readonly batch: BatchSummary;
-  /** The questions. */
-  readonly page: ItemPage;
-}
-
-/** The questions of a batch as a grid, kept up to date while it runs. */
+/** The questions of a batch as a grid, kept up to date. */
 export function BatchGrid(
-  { view: first, query, now: firstNow }: {
-    readonly view: BatchView;
+  { id, shown: first, query, now: firstNow }: {
+    readonly id: string;
+    readonly shown: ShownBatch;
     /** The part of the address that chose the questions. */
     readonly query: string;
     readonly now: number;
   },
 ): JSX.Element {
-  const [view, setView] = useState(first);
-  const [now, setNow] = useState(firstNow);
-  const [live, setLive] = useState(false);
-  const running = useRef(true);
-  const { batch, page } = view;
-  running.current = batch.status === "running";
-  const base = `/batches/${encodeURIComponent(batch.batchId)}`;
-  useEffect(() => {
-    setLive(true);
-    const stop = new AbortController();
-    const timer = setInterval(async () => {
-      if (document.hidden || !running.current) return;
-      try {
-        const response = await fetch(`${base}/data?${query}`, {
-          signal: stop.signal,
-        });
-        if (!response.ok) return;
-        setView(await response.json());
-        setNow(Date.now());
-      } catch {
-        // The server is away; the next time may do.
-      }
-    }, 1000);
-    return () => {
-      stop.abort();
-      clearInterval(timer);
-    };
-  }, [base, query]);
+  const base = `/batches/${encodeURIComponent(id)}`;
+  const { shown, now, live } = useShown(
+    `${base}/live?${query}`,
+    first,
+    firstNow,
+  );
+  const { batch, after } = shown.head;
+  if (batch === null) {
+    return (
+      <p class="panel empty" role="status" data-hydrated={live}>
+        This batch has been deleted. <a href="/batches">All batches</a>
+      </p>
+    );
+  }
   const more = new URLSearchParams(query);
-  if (page.after !== undefined) more.set("after", String(page.after));
+  if (after !== undefined) more.set("after", String(after));
   return (
     <div data-hydrated={live}>
       <div class="row batch-line" aria-live="polite">
@@ -68,14 +44,14 @@ export function BatchGrid(
           {batch.meanMs === null ? "–" : duration(batch.meanMs)} a question
         </span>
       </div>
-      {page.items.length === 0
+      {shown.parts.length === 0
         ? <p class="panel empty">No question is like that.</p>
         : (
           <ul class="cards">
-            {page.items.map((item) => <Card key={item.item} item={item} />)}
+            {shown.parts.map(([key, item]) => <Card key={key} item={item} />)}
           </ul>
         )}
-      {page.after !== undefined && (
+      {after !== undefined && (
         <p class="row pager">
           <a class="button" href={`${base}?${more}`} rel="next">
             Next questions

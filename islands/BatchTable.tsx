@@ -1,5 +1,4 @@
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
 import {
   BatchProgress,
   batchState,
@@ -7,39 +6,18 @@ import {
 } from "../components/BatchProgress.tsx";
 import { clip, clock, count, day, duration } from "../components/format.ts";
 import { StateBadge } from "../components/StateBadge.tsx";
-import type { BatchSummary } from "../plugins/sqlite/mod.ts";
+import type { ShownBatches } from "../dashboard/batches.ts";
+import { useShown } from "../dashboard/client/shown.ts";
 
 /** The table of batches, kept up to date. */
 export function BatchTable(
-  { batches: first, now: firstNow }: {
-    readonly batches: readonly BatchSummary[];
+  { shown: first, now: firstNow }: {
+    readonly shown: ShownBatches;
     readonly now: number;
   },
 ): JSX.Element {
-  const [{ batches, now }, setShown] = useState({
-    batches: first,
-    now: firstNow,
-  });
-  const [live, setLive] = useState(false);
-  useEffect(() => {
-    setLive(true);
-    const stop = new AbortController();
-    const timer = setInterval(async () => {
-      if (document.hidden) return;
-      try {
-        const response = await fetch("/batches/data", { signal: stop.signal });
-        if (response.ok) {
-          setShown({ batches: await response.json(), now: Date.now() });
-        }
-      } catch {
-        // The server is away; the next time may do.
-      }
-    }, 2000);
-    return () => {
-      stop.abort();
-      clearInterval(timer);
-    };
-  }, []);
+  const { shown, now, live } = useShown("/batches/live", first, firstNow);
+  const batches = shown.parts.map(([, batch]) => batch);
   if (batches.length === 0) {
     return (
       <div class="panel empty" data-hydrated={live}>

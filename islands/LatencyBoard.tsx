@@ -1,8 +1,9 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { LineChart } from "../components/LineChart.tsx";
 import { count, duration } from "../components/format.ts";
 import { quantity } from "../components/quantity.ts";
+import { useShown } from "../dashboard/client/shown.ts";
 import { Chart, type ChartSpec } from "../components/Chart.tsx";
 import type {
   Distribution,
@@ -10,45 +11,25 @@ import type {
   StageReport,
 } from "../plugins/sqlite/mod.ts";
 
-/** How often a report is asked for again. */
-const every = { hour: 5_000, day: 30_000, week: 60_000 };
-
 /** What the page shows, kept up to date. */
 export function LatencyBoard(
-  { report: first, query, stage: firstStage }: {
+  { report: first, query, stage: firstStage, now }: {
     readonly report: LatencyReport;
     /** The part of the address that chose the report. */
     readonly query: string;
     /** The stage that was chosen; empty for whole runs. */
     readonly stage: string;
+    /** When the report was asked for. */
+    readonly now: number;
   },
 ): JSX.Element {
-  const [report, setReport] = useState(first);
+  const { shown, live } = useShown(
+    `/latency/live?${query}`,
+    { head: first, parts: [] },
+    now,
+  );
+  const report = shown.head;
   const [stage, setStage] = useState(firstStage);
-  const [live, setLive] = useState(false);
-  const asking = useRef(false);
-  useEffect(() => {
-    setLive(true);
-    const stop = new AbortController();
-    const timer = setInterval(async () => {
-      if (document.hidden || asking.current) return;
-      asking.current = true;
-      try {
-        const response = await fetch(`/latency/data?${query}`, {
-          signal: stop.signal,
-        });
-        if (response.ok) setReport(await response.json());
-      } catch {
-        // The server is away; the next time may do.
-      } finally {
-        asking.current = false;
-      }
-    }, every[first.window]);
-    return () => {
-      stop.abort();
-      clearInterval(timer);
-    };
-  }, [query]);
   const chosen = report.stages.find((one) => one.stage === stage);
   const select = (event: MouseEvent, name: string) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;

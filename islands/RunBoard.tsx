@@ -11,10 +11,13 @@ import { Timeline } from "../components/Timeline.tsx";
 import { follow } from "../dashboard/client/live.ts";
 import {
   afterEvents,
+  asTree,
+  documentOf,
   inputsOf,
+  mappedOf,
   mostNodes,
-  type NodeDocument,
   type NodeView,
+  type RunDocument,
   type RunView,
 } from "../dashboard/run_view.ts";
 import { answerOf, shownState } from "../dashboard/view.ts";
@@ -30,8 +33,8 @@ export interface RunBoardProps {
   readonly view: RunView;
   /** Its graph; nothing where it has no document. */
   readonly graph?: DrawnGraph;
-  /** The nodes of its document. */
-  readonly documents: readonly NodeDocument[];
+  /** The same as its document says it. */
+  readonly document: RunDocument;
   /** Previews of its inputs. */
   readonly inputs: { readonly [name: string]: Json };
   /** Path of the node that is looked at. */
@@ -44,7 +47,7 @@ export interface RunBoardProps {
 
 /** A run: its answer, its graph, its times and its values, while it goes on and after. */
 export function RunBoard(props: RunBoardProps): JSX.Element {
-  const { id, pipeline, graph, documents, inputs } = props;
+  const { id, pipeline, graph, document: drawn, inputs } = props;
   const [view, setView] = useState(props.view);
   const [selected, setSelected] = useState(props.selected);
   const [now, setNow] = useState(props.now);
@@ -89,7 +92,8 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
   );
   const total = view.ms ??
     Math.max(0, (state === "lost" ? view.updatedAt : now) - view.startedAt);
-  const streamed = Object.values(view.streams);
+  const nodes = useMemo(() => asTree(view.nodes), [view.nodes]);
+  const streamed = nodes.flatMap(({ node }) => view.streams[node] ?? []);
   const answer = answerOf(view.outputs) || streamed.join("\n\n");
   const href = (path: string) => `?node=${encodeURIComponent(path)}`;
   const select = (path: string, event: MouseEvent): void => {
@@ -108,7 +112,7 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
     ],
     [view.nodes],
   );
-  const chosen = pick(view.nodes, selected);
+  const chosen = pick(nodes, selected);
   const tokens = tokensOf(view.nodes);
   return (
     <div class="stack" data-hydrated={live} data-status={view.status}>
@@ -171,7 +175,7 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
           </header>
           <div class="body">
             <Timeline
-              nodes={view.nodes}
+              nodes={nodes}
               total={total}
               selected={chosen?.node}
               hrefOf={href}
@@ -187,7 +191,7 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
         <Details
           node={chosen}
           view={view}
-          documents={documents}
+          document={drawn}
           inputs={inputs}
           href={href}
           select={select}
@@ -197,14 +201,14 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
   );
 }
 
-/** The node of a path, or the first element of a mapped one. */
+/** The node of a path, or the first element of a mapped one: `answer[0]/load[0]` for `answer/load`. */
 function pick(
   nodes: readonly NodeView[],
   path: string | undefined,
 ): NodeView | undefined {
   if (path === undefined) return undefined;
   return nodes.find(({ node }) => node === path) ??
-    nodes.find(({ node }) => node.startsWith(`${path}[`));
+    nodes.find(({ node }) => nodeOf(node) === path);
 }
 
 /** Generated tokens, of answers that are done and of those that are being made. */
@@ -235,10 +239,10 @@ function Fact(
   );
 }
 
-function Details({ node, view, documents, inputs, href, select }: {
+function Details({ node, view, document, inputs, href, select }: {
   readonly node: NodeView | undefined;
   readonly view: RunView;
-  readonly documents: readonly NodeDocument[];
+  readonly document: RunDocument;
   readonly inputs: { readonly [name: string]: Json };
   readonly href: (path: string) => string;
   readonly select: (path: string, event: MouseEvent) => void;
@@ -261,13 +265,10 @@ function Details({ node, view, documents, inputs, href, select }: {
       </section>
     );
   }
-  const base = node.node.replace(/\[\d+\]$/, "");
-  const siblings = view.nodes.filter((one) =>
-    one.node.startsWith(`${base}[`) &&
-    !one.node.slice(base.length).includes("/")
-  );
-  const given = inputsOf(node.node, documents, view, inputs);
-  const params = documents.find(({ id }) => id === base)?.params;
+  const base = mappedOf(node.node);
+  const siblings = view.nodes.filter(({ node }) => mappedOf(node) === base);
+  const given = inputsOf(node.node, document, view, inputs);
+  const params = documentOf(node.node, document)?.params;
   const picture =
     given.map(({ preview }) => pictureIn(preview)).find((one) =>
       one !== undefined

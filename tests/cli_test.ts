@@ -71,7 +71,7 @@ Deno.test("chat: every flag reaches the model", async () => {
         "--num-patches", "7, 5", "--system", "Be brief.", "--max-new-tokens", "9",
         "--do-sample", "--temperature", "0.5", "--top-k", "0", "--top-p", "0.9",
         "--min-p", "0.05", "--repetition-penalty", "1.1", "--seed", "42",
-        "--stop", "END", "--stop", "FIN", "--device", "cuda", "--threads", "3",
+        "--stop", "END", "--stop", "FIN", "--device", "cuda", "--device-id", "0,1", "--threads", "3",
         "--backend", "napi", "--store", "memory", "--dump", `${folder}/dump`,
         "--slots", "5", "--kv-cache", "64", "--speculate", "6", "--wide-from", "4", "--",
         "-why?",
@@ -81,6 +81,7 @@ Deno.test("chat: every flag reaches the model", async () => {
     assert.equal(outcome.code, 0, outcome.err);
     const [load] = outcome.loads;
     assert.equal(load!.device, "cuda");
+    assert.deepEqual(load!.deviceId, { vision: 0, language: 1 });
     assert.equal(load!.threads, 3);
     assert.equal(load!.backend, "napi");
     assert.deepEqual(load!.engine, {
@@ -207,6 +208,10 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
     [
       ["chat", "--device", "tpu", "Q"],
       /--device "tpu": expected cpu, cuda, webgpu$/,
+    ],
+    [
+      ["chat", "--device-id", "a", "Q"],
+      /--device-id "?a"?: expected an index of a GPU/,
     ],
     [["chat", "--image"], /--image has no value$/],
     [["chat", "--image", "", "Q"], /--image has no value$/],

@@ -19,7 +19,8 @@ export function follow(
   };
   const open = (): void => {
     if (done || source !== undefined || document.hidden) return;
-    source = new EventSource(`${path}?after=${last}`);
+    const more = path.includes("?") ? "&" : "?";
+    source = new EventSource(`${path}${more}seen=${last}`);
     source.onmessage = (event) => {
       last = Number(event.lastEventId);
       // Who has seen the end wants no more.

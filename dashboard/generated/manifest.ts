@@ -4,13 +4,13 @@ import * as r1 from "../../routes/_500.tsx";
 import * as r2 from "../../routes/_app.tsx";
 import * as r3 from "../../routes/_layout.tsx";
 import * as r4 from "../../routes/_middleware.ts";
-import * as r5 from "../../routes/batches/[id]/data.ts";
-import * as r6 from "../../routes/batches/[id]/delete.ts";
-import * as r7 from "../../routes/batches/[id]/export.ts";
-import * as r8 from "../../routes/batches/[id]/index.tsx";
+import * as r5 from "../../routes/batches/[id]/delete.ts";
+import * as r6 from "../../routes/batches/[id]/export.ts";
+import * as r7 from "../../routes/batches/[id]/index.tsx";
+import * as r8 from "../../routes/batches/[id]/live.ts";
 import * as r9 from "../../routes/batches/compare.tsx";
-import * as r10 from "../../routes/batches/data.ts";
-import * as r11 from "../../routes/batches/index.tsx";
+import * as r10 from "../../routes/batches/index.tsx";
+import * as r11 from "../../routes/batches/live.ts";
 import * as r12 from "../../routes/chat/[id]/ask.ts";
 import * as r13 from "../../routes/chat/[id]/events.ts";
 import * as r14 from "../../routes/chat/[id]/index.tsx";
@@ -23,14 +23,15 @@ import * as r20 from "../../routes/export.ts";
 import * as r21 from "../../routes/index.tsx";
 import * as r22 from "../../routes/latency/data.ts";
 import * as r23 from "../../routes/latency/index.tsx";
-import * as r24 from "../../routes/live.ts";
-import * as r25 from "../../routes/pipelines/[name].tsx";
-import * as r26 from "../../routes/pipelines/index.tsx";
-import * as r27 from "../../routes/runs/[id]/icon.ts";
-import * as r28 from "../../routes/runs/[id]/index.tsx";
-import * as r29 from "../../routes/runs/[id]/live.ts";
-import * as r30 from "../../routes/runs/actions.ts";
-import * as r31 from "../../routes/sign-in.tsx";
+import * as r24 from "../../routes/latency/live.ts";
+import * as r25 from "../../routes/live.ts";
+import * as r26 from "../../routes/pipelines/[name].tsx";
+import * as r27 from "../../routes/pipelines/index.tsx";
+import * as r28 from "../../routes/runs/[id]/icon.ts";
+import * as r29 from "../../routes/runs/[id]/index.tsx";
+import * as r30 from "../../routes/runs/[id]/live.ts";
+import * as r31 from "../../routes/runs/actions.ts";
+import * as r32 from "../../routes/sign-in.tsx";
 import * as i0 from "../../islands/BatchGrid.tsx";
 import * as i1 from "../../islands/BatchTable.tsx";
 import * as i2 from "../../islands/ChatBoard.tsx";
@@ -46,13 +47,13 @@ export const routes: RouteFiles = {
   "_app.tsx": r2,
   "_layout.tsx": r3,
   "_middleware.ts": r4,
-  "batches/[id]/data.ts": r5,
-  "batches/[id]/delete.ts": r6,
-  "batches/[id]/export.ts": r7,
-  "batches/[id]/index.tsx": r8,
+  "batches/[id]/delete.ts": r5,
+  "batches/[id]/export.ts": r6,
+  "batches/[id]/index.tsx": r7,
+  "batches/[id]/live.ts": r8,
   "batches/compare.tsx": r9,
-  "batches/data.ts": r10,
-  "batches/index.tsx": r11,
+  "batches/index.tsx": r10,
+  "batches/live.ts": r11,
   "chat/[id]/ask.ts": r12,
   "chat/[id]/events.ts": r13,
   "chat/[id]/index.tsx": r14,
@@ -65,14 +66,15 @@ export const routes: RouteFiles = {
   "index.tsx": r21,
   "latency/data.ts": r22,
   "latency/index.tsx": r23,
-  "live.ts": r24,
-  "pipelines/[name].tsx": r25,
-  "pipelines/index.tsx": r26,
-  "runs/[id]/icon.ts": r27,
-  "runs/[id]/index.tsx": r28,
-  "runs/[id]/live.ts": r29,
-  "runs/actions.ts": r30,
-  "sign-in.tsx": r31,
+  "latency/live.ts": r24,
+  "live.ts": r25,
+  "pipelines/[name].tsx": r26,
+  "pipelines/index.tsx": r27,
+  "runs/[id]/icon.ts": r28,
+  "runs/[id]/index.tsx": r29,
+  "runs/[id]/live.ts": r30,
+  "runs/actions.ts": r31,
+  "sign-in.tsx": r32,
 };
 
 export const islands: IslandFiles = {

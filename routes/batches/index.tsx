@@ -1,19 +1,19 @@
 import type { JSX } from "preact";
+import { readBatches, type ShownBatches } from "../../dashboard/batches.ts";
 import type { Handlers, PageProps } from "../../dashboard/state.ts";
 import { BatchTable } from "../../islands/BatchTable.tsx";
-import type { BatchSummary } from "../../plugins/sqlite/mod.ts";
 
 interface Data {
-  readonly batches: readonly BatchSummary[];
+  readonly shown: ShownBatches;
   readonly now: number;
 }
 
 export const handler: Handlers<Data> = {
   async GET(ctx) {
     ctx.state.title = "Batches · Tessera";
-    const { store, run } = ctx.state.services;
-    const batches = await run(store.batches.list());
-    return { data: { batches, now: Date.now() } };
+    // Before the reading, because the page's stream goes on from here.
+    const now = Date.now();
+    return { data: { shown: await readBatches(ctx.state.services), now } };
   },
 };
 

@@ -4,6 +4,7 @@ import type { Handlers } from "../../dashboard/state.ts";
 export const handler: Handlers = {
   async GET(ctx) {
     const query = latencyQuery(ctx.url.searchParams);
-    return Response.json(await latencyReport(ctx.state.services, query));
+    const { report } = await latencyReport(ctx.state.services, query);
+    return Response.json(report);
   },
 };

@@ -16,15 +16,16 @@ interface Data {
   readonly query: LatencyQuery;
   readonly stage: string;
   readonly report: LatencyReport;
+  readonly now: number;
 }
 
 export const handler: Handlers<Data> = {
   async GET(ctx) {
     ctx.state.title = "Latency · Tessera";
     const query = latencyQuery(ctx.url.searchParams);
-    const report = await latencyReport(ctx.state.services, query);
+    const { report, at } = await latencyReport(ctx.state.services, query);
     const stage = ctx.url.searchParams.get("stage") ?? "";
-    return { data: { query, report, stage } };
+    return { data: { query, report, stage, now: at } };
   },
 };
 
@@ -32,7 +33,7 @@ const words = { hour: "Last hour", day: "Last day", week: "Last week" };
 
 /** Latency, throughput and use over time. */
 export default function Latency({ data }: PageProps<Data>): JSX.Element {
-  const { query, report, stage } = data;
+  const { query, report, stage, now } = data;
   const address = latencyAddress(query);
   return (
     <>
@@ -74,6 +75,7 @@ export default function Latency({ data }: PageProps<Data>): JSX.Element {
         report={report}
         query={address}
         stage={stage}
+        now={now}
       />
     </>
   );

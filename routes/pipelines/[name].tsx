@@ -18,10 +18,6 @@ interface Data {
   readonly name: string;
   readonly description: string;
   readonly graph: DrawnGraph;
-  readonly inner: readonly {
-    readonly name: string;
-    readonly graph: DrawnGraph;
-  }[];
   readonly form: PipelineForm;
   readonly document: string;
   readonly error?: string;
@@ -45,10 +41,6 @@ function dataOf(
     name: pipeline.name,
     description: pipeline.description,
     graph: layOut(document),
-    inner: Object.entries(document.pipelines ?? {}).map(([name, inner]) => ({
-      name,
-      graph: layOut(inner),
-    })),
     form: pipelineForm(pipeline, document, registry, given),
     document: JSON.stringify(document, undefined, 2),
   };
@@ -123,7 +115,7 @@ export default function PipelinePage(
       </div>
     );
   }
-  const { name, description, graph, inner, form, document, error } = data;
+  const { name, description, graph, form, document, error } = data;
   const refused = form.inputs.some(({ refusal }) => refusal !== undefined);
   return (
     <>
@@ -133,9 +125,6 @@ export default function PipelinePage(
       </div>
       <div class="stack">
         <Drawing name={name} graph={graph} />
-        {inner.map(({ name, graph }) => (
-          <Drawing key={name} name={name} graph={graph} inside />
-        ))}
         <form
           class="panel"
           method="post"
@@ -177,18 +166,12 @@ export default function PipelinePage(
 }
 
 function Drawing(
-  { name, graph, inside }: {
-    readonly name: string;
-    readonly graph: DrawnGraph;
-    readonly inside?: boolean;
-  },
+  { name, graph }: { readonly name: string; readonly graph: DrawnGraph },
 ): JSX.Element {
   return (
     <section class="panel" aria-labelledby={`graph-${name}`}>
       <header>
-        <h2 id={`graph-${name}`}>
-          {inside ? `Inside: ${name}` : "Graph"}
-        </h2>
+        <h2 id={`graph-${name}`}>Graph</h2>
       </header>
       <div
         class="body scroll"

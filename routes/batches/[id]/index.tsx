@@ -5,13 +5,15 @@ import {
   itemAddress,
   itemQuery,
   itemStates,
+  readBatch,
+  type ShownBatch,
 } from "../../../dashboard/batches.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
-import { BatchGrid, type BatchView } from "../../../islands/BatchGrid.tsx";
+import { BatchGrid } from "../../../islands/BatchGrid.tsx";
 import type { BatchSummary, ItemQuery } from "../../../plugins/sqlite/mod.ts";
 
 interface Data {
-  readonly view: BatchView | undefined;
+  readonly shown: ShownBatch;
   readonly alike: readonly {
     readonly batch: BatchSummary;
     readonly shared: number;
@@ -26,18 +28,15 @@ export const handler: Handlers<Data> = {
     const { id } = ctx.params;
     const query = itemQuery(ctx.url.searchParams);
     const now = Date.now();
-    const batch = await run(store.batches.get(id!));
-    if (batch === undefined) {
+    const shown = await readBatch(ctx.state.services, id!, query);
+    const { batch } = shown.head;
+    if (batch === null) {
       ctx.state.title = "No such batch · Tessera";
-      return {
-        data: { view: undefined, alike: [], query, now },
-        status: 404,
-      };
+      return { data: { shown, alike: [], query, now }, status: 404 };
     }
     ctx.state.title = `${batch.name} · Tessera`;
-    const page = await run(store.batches.items(id!, query));
     const alike = await run(store.batches.alike(id!));
-    return { data: { view: { batch, page }, alike, query, now } };
+    return { data: { shown, alike, query, now } };
   },
 };
 
@@ -45,8 +44,9 @@ export const handler: Handlers<Data> = {
 export default function Batch(
   { data, state, url }: PageProps<Data>,
 ): JSX.Element {
-  const { view, alike, query, now } = data;
-  if (view === undefined) {
+  const { shown, alike, query, now } = data;
+  const { batch } = shown.head;
+  if (batch === null) {
     return (
       <div class="empty">
         <h1>There is no such batch</h1>
@@ -56,7 +56,6 @@ export default function Batch(
       </div>
     );
   }
-  const { batch } = view;
   const base = `/batches/${encodeURIComponent(batch.batchId)}`;
   const address = itemAddress(query);
   return (
@@ -138,7 +137,8 @@ export default function Batch(
       </div>
       <BatchGrid
         key={url.search}
-        view={view}
+        id={batch.batchId}
+        shown={shown}
         now={now}
         query={itemAddress(query, query.after)}
       />

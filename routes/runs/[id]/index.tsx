@@ -1,19 +1,19 @@
 import type { JSX } from "preact";
-import { clock, day } from "../../../components/format.ts";
+import { clock, day, duration } from "../../../components/format.ts";
 import type { DrawnGraph } from "../../../components/Graph.tsx";
 import { layOut } from "../../../dashboard/graph_layout.ts";
 import {
   afterEvents,
   emptyView,
-  type NodeDocument,
+  type RunDocument,
   type RunView,
 } from "../../../dashboard/run_view.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
 import { questionOf } from "../../../dashboard/view.ts";
 import { RunBoard } from "../../../islands/RunBoard.tsx";
 import type {
-  GraphDocument,
   Json,
+  PipelineDocument,
   RunEvent,
   RunSummary,
 } from "../../../pipeline/mod.ts";
@@ -22,7 +22,7 @@ interface Data {
   readonly summary: RunSummary;
   readonly view: RunView;
   readonly graph?: DrawnGraph;
-  readonly documents: readonly NodeDocument[];
+  readonly document: RunDocument;
   readonly repeatable: boolean;
 }
 
@@ -34,7 +34,7 @@ function draw(document: Json | undefined): DrawnGraph | undefined {
   try {
     return document === undefined
       ? undefined
-      : layOut(document as unknown as GraphDocument);
+      : layOut(document as unknown as PipelineDocument);
   } catch {
     return undefined;
   }
@@ -63,9 +63,9 @@ export const handler: Handlers<Data | undefined> = {
     }
     const started = first?._tag === "RunStarted" ? first : undefined;
     const graph = draw(started?.document);
-    const { nodes } = (started?.document ?? {}) as {
-      readonly nodes?: readonly NodeDocument[];
-    };
+    const { nodes, pipelines } = (started?.document ?? {}) as Partial<
+      RunDocument
+    >;
     return {
       data: {
         summary,
@@ -75,7 +75,9 @@ export const handler: Handlers<Data | undefined> = {
           status: summary.status,
           ...(summary.error === undefined ? {} : { error: summary.error }),
         },
-        documents: graph === undefined ? [] : nodes ?? [],
+        document: graph === undefined || nodes === undefined
+          ? { nodes: [] }
+          : { nodes, ...(pipelines === undefined ? {} : { pipelines }) },
         repeatable: started?.values !== undefined,
         ...(graph === undefined ? {} : { graph }),
       },
@@ -100,7 +102,7 @@ export default function Run(
       </div>
     );
   }
-  const { summary, view, graph, documents, repeatable } = data;
+  const { summary, view, graph, document, repeatable } = data;
   const { runId, pipeline, attributes, inputs, startedAt } = summary;
   const { model, ...others } = attributes;
   const selected = url.searchParams.get("node");
@@ -153,7 +155,7 @@ export default function Run(
         {summary.firstPartMs !== undefined && (
           <div>
             <dt>First token</dt>
-            <dd>{Math.round(summary.firstPartMs)} ms</dd>
+            <dd>{duration(summary.firstPartMs)}</dd>
           </div>
         )}
         <div>
@@ -179,7 +181,7 @@ export default function Run(
         id={runId}
         pipeline={pipeline}
         view={view}
-        documents={documents}
+        document={document}
         inputs={inputs}
         now={Date.now()}
         csrf={state.csrf}
