@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { cpuUsage } from "node:process";
+import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { Effect } from "effect";
@@ -12,6 +13,7 @@ import { makeDashboard, makeServices, serve } from "../dashboard/mod.ts";
 import { fillTable, madeUp } from "../dashboard/runs_kit.ts";
 import type { RunEvent } from "../pipeline/mod.ts";
 import { makeSqliteStore, type SqliteStore } from "../plugins/sqlite/mod.ts";
+import { painted } from "./painted.ts";
 
 /** Median and 95 % of some milliseconds. */
 export interface Times {
@@ -43,11 +45,29 @@ export interface Viewers extends Times {
 export interface DashboardBench {
   /** Milliseconds of pages on the server, by path. */
   readonly pages: Readonly<Record<string, PageTimes>>;
+  /** The first search for a text, which looks through all runs, and entering them into the index after. */
+  readonly search: {
+    /** Milliseconds of the search. */
+    readonly first: number;
+    /** Milliseconds until all runs are entered; others get their turn meanwhile. */
+    readonly entered: number;
+    /** Bytes of the file that the index takes. */
+    readonly bytes: number;
+  };
   /** Milliseconds from `record` to one viewer over HTTP: written by this process. */
   readonly event: Times;
   /** The same, written through another connection to the file. */
   readonly eventElsewhere: Times;
-  /** The same with 200 viewers. */
+  /** Milliseconds from `record` to the changed page in Chromium, where there is one. */
+  readonly painted?: {
+    /** A part of an answer on its run's page. */
+    readonly answer: Times;
+    /** The same, written through another connection to the file. */
+    readonly answerElsewhere: Times;
+    /** A new run in the table. */
+    readonly table: Times;
+  };
+  /** Milliseconds from `record` to 200 viewers over HTTP. */
   readonly viewers: Viewers;
   /** Gzipped bytes of scripts by island file, with everything it imports. */
   readonly scripts: Readonly<Record<string, number>>;
@@ -193,6 +213,29 @@ async function crowd(
   return { ...timesOf(times), viewers, events, whole, cores };
 }
 
+/** Searches for the first time, and waits for the index that comes of it. */
+async function enterAll(
+  store: SqliteStore,
+  filename: string,
+): Promise<DashboardBench["search"]> {
+  const db = new DatabaseSync(filename);
+  const ask = (text: string) =>
+    Number(Object.values(db.prepare(text).get()!)[0]);
+  const size = () => ask("PRAGMA page_count") * ask("PRAGMA page_size");
+  const before = size();
+  let began = performance.now();
+  await Effect.runPromise(store.list({ text: "photos/500.jpg" }));
+  const first = performance.now() - began;
+  began = performance.now();
+  while (ask("SELECT count(*) FROM runs WHERE place IS NULL") > 0) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const entered = performance.now() - began;
+  const bytes = size() - before;
+  db.close();
+  return { first, entered, bytes };
+}
+
 /** Measures. */
 export async function benchDashboard(rounds: number): Promise<DashboardBench> {
   const folder = await Deno.makeTempDir({ prefix: "tessera-bench-" });
@@ -217,6 +260,8 @@ export async function benchDashboard(rounds: number): Promise<DashboardBench> {
       yield* store.flush("made-00000999");
       const eventsPerSecond = 25_000 / (performance.now() - began) * 1000;
       fillTable(filename, runs, since);
+
+      const search = yield* Effect.promise(() => enterAll(store, filename));
 
       let services!: Effect.Success<ReturnType<typeof makeServices>>;
       let host!: ReturnType<typeof makeDashboard>;
@@ -266,11 +311,20 @@ export async function benchDashboard(rounds: number): Promise<DashboardBench> {
       return yield* Effect.promise(async () => {
         const one = await watched(base, cookie, store, "one", 100, 15);
         const far = await watched(base, cookie, other, "far", 100, 15);
+        const shown = await painted(base, store, other);
         const viewers = await crowd(base, cookie, store, 200, 200);
         return {
           pages,
+          search,
           event: one,
           eventElsewhere: far,
+          ...(shown === undefined ? {} : {
+            painted: {
+              answer: timesOf(shown.answer),
+              answerElsewhere: timesOf(shown.answerElsewhere),
+              table: timesOf(shown.table),
+            },
+          }),
           viewers,
           scripts: scriptSizes(),
           eventsPerSecond,

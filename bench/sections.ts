@@ -589,8 +589,22 @@ const dashboard: Section = {
           ...both(times),
           show(times.cpu),
         ]),
+        ["first search for a text, ms", show(figures.search.first)],
+        ["  runs entered into its index, ms", show(figures.search.entered)],
+        ["  size of the index, MiB", show(figures.search.bytes / 2 ** 20)],
         ["event to a viewer, ms", ...both(figures.event)],
         ["  written by another process", ...both(figures.eventElsewhere)],
+        ...(figures.painted === undefined ? [] : [
+          [
+            "  to the changed page in Chromium",
+            ...both(figures.painted.answer),
+          ],
+          [
+            "  the same, written by another process",
+            ...both(figures.painted.answerElsewhere),
+          ],
+          ["new run to the table in Chromium", ...both(figures.painted.table)],
+        ]),
         [
           `  to ${viewers.viewers} viewers in another process`,
           ...both(viewers),
@@ -605,7 +619,7 @@ const dashboard: Section = {
           `scripts of ${file}, KiB gzipped`,
           show(bytes / 1024),
         ]),
-        ["The viewer reads over HTTP in this process; a browser paints after that."],
+        ["Viewers read over HTTP in this process, but for those in Chromium."],
       ]),
     };
   },

@@ -48,6 +48,15 @@ async function loadChromium(): Promise<BrowserType> {
   return (await import("playwright-core")).chromium;
 }
 
+/** Starts Chromium. */
+export async function launchChromium(executablePath: string): Promise<Browser> {
+  return await (await loadChromium()).launch({
+    executablePath,
+    // The super-user of a container has no other sandbox.
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
+}
+
 /** How a page is looked at. */
 export interface Look {
   /** Dark in place of light. */
@@ -128,13 +137,7 @@ export function browserTest(
       const program = Effect.gen(function* () {
         const site = yield* makeSite(options);
         const browser = yield* Effect.acquireRelease(
-          Effect.promise(async () =>
-            (await loadChromium()).launch({
-              executablePath: executablePath!,
-              // The super-user of a container has no other sandbox.
-              args: ["--no-sandbox", "--disable-dev-shm-usage"],
-            })
-          ),
+          Effect.promise(() => launchChromium(executablePath!)),
           (browser) => Effect.promise(() => browser.close()),
         );
         const complaints: string[] = [];

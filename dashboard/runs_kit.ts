@@ -99,6 +99,7 @@ export function fillTable(file: string, runs: number, since: number): void {
     run_id: "printf('made-%08d', i)",
     started_at: `${since} + i * 10000`,
     updated_at: `${since} + i * 10000`,
+    place: "NULL",
     search: "search || char(10) || 'photos/' || i || '.jpg'",
   };
   db.exec(

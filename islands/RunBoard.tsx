@@ -93,7 +93,11 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
   const total = view.ms ??
     Math.max(0, (state === "lost" ? view.updatedAt : now) - view.startedAt);
   const nodes = useMemo(() => asTree(view.nodes), [view.nodes]);
-  const streamed = nodes.flatMap(({ node }) => view.streams[node] ?? []);
+  // In the order of the nodes; those beyond the ones that are kept come last.
+  const places = new Map(nodes.map(({ node }, place) => [node, place]));
+  const placeOf = (node: string) => places.get(node) ?? nodes.length;
+  const streamed = Object.entries(view.streams)
+    .sort(([a], [b]) => placeOf(a) - placeOf(b)).map(([, text]) => text);
   const answer = answerOf(view.outputs) || streamed.join("\n\n");
   const href = (path: string) => `?node=${encodeURIComponent(path)}`;
   const select = (path: string, event: MouseEvent): void => {

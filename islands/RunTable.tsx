@@ -77,19 +77,22 @@ export function RunTable(props: RunTableProps): JSX.Element {
   // New runs come in on top, unless somebody is reading further down or has chosen some.
   const hidden = fresh.filter(({ id }) => !rows.some((row) => row.id === id));
   const take = (): void => {
+    // More may have come since this was drawn: that stays for the next time.
+    const taken = new Map(fresh.map((row) => [row.id, row]));
     setRows((rows) => {
       const known = new Set(rows.map(({ id }) => id));
       return [
         ...fresh.filter(({ id }) => !known.has(id))
           .sort((a, b) => b.startedAt - a.startedAt),
-        ...rows,
+        ...rows.map((row) => taken.get(row.id) ?? row),
       ].slice(0, length);
     });
-    setFresh([]);
+    setFresh((fresh) => fresh.filter((row) => taken.get(row.id) !== row));
   };
   useEffect(() => {
-    if (hidden.length > 0 && chosen.size === 0 && scrollY < 120) take();
-    else if (hidden.length === 0 && fresh.length > 0) setFresh([]);
+    if (
+      hidden.length > 0 ? chosen.size === 0 && scrollY < 120 : fresh.length > 0
+    ) take();
   }, [fresh, chosen]);
   useEffect(() => {
     if (!running) return;

@@ -46,7 +46,7 @@ export function openSqlite(
     yield* Effect.tapError(
       attempt(() =>
         db.exec(
-          `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; ${
+          `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA recursive_triggers = ON; ${
             options.setup ?? ""
           }`,
         )

@@ -15,6 +15,7 @@ import {
   type RunSummary,
   type StoreError,
 } from "../../pipeline/mod.ts";
+import { mostOutside, outsideExceed, placesOf } from "./search.ts";
 import { columns, type RunRow, summaryFrom } from "./rows.ts";
 
 /** Rows that are looked through at once when no index helps: some milliseconds of the event loop. */
@@ -50,13 +51,23 @@ export function listRuns(
     const beyond = sql.literal(order === "asc" ? ">" : "<");
     // Not the negation of what is beyond, of which no index knows.
     const within = sql.literal(order === "asc" ? "<=" : ">=");
-    const filters = filtersOf(sql, query);
+    const places = query.text === undefined
+      ? undefined
+      : yield* explain(placesFor(sql, query.text));
+    const filters = [
+      ...filtersOf(sql, query),
+      ...(places === undefined ? [] : [
+        sql`(place IS NULL OR place IN (SELECT value FROM json_each(${
+          JSON.stringify(places)
+        })))`,
+      ]),
+    ];
     let after: Position | undefined = query.cursor === undefined
       ? undefined
       : yield* readCursor(query.cursor);
     // An index answers a filter and the order together for these; anything else is looked for.
-    const searching = query.text !== undefined ||
-      (sort !== "startedAt" && filters.length > 0) || filters.length > 1;
+    const searching = places === undefined && (query.text !== undefined ||
+      (sort !== "startedAt" && filters.length > 0) || filters.length > 1);
     const rows: RunRow[] = [];
     for (;;) {
       const from = after === undefined
@@ -87,6 +98,17 @@ export function listRuns(
       ? { runs, cursor: cursorOf(last, sort) }
       : { runs };
   });
+}
+
+/** Places of the runs that may have a text, where the index makes it a few. */
+function placesFor(
+  sql: SqlClient.SqlClient,
+  text: string,
+): Effect.Effect<readonly number[] | undefined, SqlError> {
+  return Effect.flatMap(
+    outsideExceed(sql, mostOutside),
+    (exceed) => exceed ? Effect.undefined : placesOf(sql, text),
+  );
 }
 
 interface EndRow {

@@ -6,6 +6,7 @@ import { Effect } from "effect";
 import { Migrator, SqlClient as Client } from "effect/sql";
 import { createBatches } from "./batches/table.ts";
 import { createMetrics } from "./metrics/table.ts";
+import { createSearch } from "./search.ts";
 
 /** All versions, in order. */
 export const migrations: Migrator.Loader = Migrator.fromRecord({
@@ -62,4 +63,5 @@ export const migrations: Migrator.Loader = Migrator.fromRecord({
     yield* sql`CREATE TABLE run_icons (run_id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID`;
   }),
   "0004_batches": createBatches,
+  "0005_search": createSearch,
 });

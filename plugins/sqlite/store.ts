@@ -36,11 +36,15 @@ import { patiently, storeError } from "./problems.ts";
 import { prune, type Retention } from "./retention.ts";
 import { columns, type RunRow, summaryFrom } from "./rows.ts";
 import { makeSignals } from "./signals.ts";
+import { enterSome, outsideExceed } from "./search.ts";
 import { removeRuns, writeBatch } from "./write.ts";
 import { makeWriter } from "./writer.ts";
 
 /** Events read at once, so that a long run does not hold up the event loop. */
 const readSize = 1000;
+
+/** Runs that are not in the index for text before a search has them entered. */
+const enterBeyond = 500;
 
 /** Runs written between two looks at what is too old or too much. */
 const pruneAfter = 500;
@@ -156,11 +160,42 @@ export function makeSqliteStore(
         (gone) => Effect.sync(() => gone > 0 && signals.wrote()),
       );
     if (options.keep !== undefined) yield* pruned(keep);
+    // Who searches once will search again.
+    const scope = yield* Effect.scope;
+    let entering = false;
+    const enter = Effect.gen(function* () {
+      if (entering || !(yield* explain(outsideExceed(sql, enterBeyond)))) {
+        return;
+      }
+      entering = true;
+      const all = Effect.gen(function* () {
+        for (;;) {
+          const began = performance.now();
+          if ((yield* explain(enterSome(sql))) === 0) break;
+          // Two thirds of the time are for others.
+          yield* Effect.sleep(2 * (performance.now() - began));
+        }
+      });
+      yield* Effect.forkIn(
+        Effect.ensuring(
+          Effect.ignore(Effect.withTracerEnabled(all, false)),
+          Effect.sync(() => {
+            entering = false;
+          }),
+        ),
+        scope,
+      );
+    });
     return {
       enabled: true,
       record: writer.record,
       flush: writer.flush,
-      list: (query = {}) => readable(listRuns(sql, query, explain)),
+      list: (query = {}) => {
+        const listed = readable(listRuns(sql, query, explain));
+        return query.text === undefined
+          ? listed
+          : Effect.tap(listed, () => enter);
+      },
       get: (runId) => ask(get(sql, runId)),
       remove: (runId) =>
         Effect.map(removeAll([runId]), (gone) => gone.length > 0),
