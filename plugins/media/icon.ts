@@ -2,7 +2,13 @@
  * Small pictures that stand for large ones in run stores and dashboards.
  * @module
  */
-import type { Pixels, Sharp } from "./decode.ts";
+import {
+  type DecodedPixels,
+  loadSharp,
+  type Pixels,
+  type RawPixels,
+  type Sharp,
+} from "./decode.ts";
 
 /** Longest edge of an icon in pixels. */
 const EDGE = 192;
@@ -27,8 +33,27 @@ export async function makeIcon(
   }
 }
 
+/** Frames that get icons: the preview of a list shows no more. */
+const MOST_FRAMES = 16;
+
+let sharp: Promise<Sharp> | undefined;
+
+/** The same pixels; with icons, where they can be made. */
+export async function withIcons(
+  frames: readonly RawPixels[],
+): Promise<DecodedPixels[]> {
+  const decoder = await (sharp ??= loadSharp()).catch(() => undefined);
+  return await Promise.all(frames.map(async (frame, index) => {
+    if (decoder === undefined || index >= MOST_FRAMES) return frame;
+    const { width, height, buffer } = frame;
+    const data = new Uint8Array(buffer);
+    const icon = await makeIcon(decoder, { width, height, data });
+    return icon === undefined ? frame : { ...frame, icon };
+  }));
+}
+
 /** Every so many pixels of a large picture: sharp would read them all. */
-function thin({ width, height, data }: Pixels): Pixels {
+export function thin({ width, height, data }: Pixels): Pixels {
   const step = Math.floor(Math.max(width, height) / (3 * EDGE));
   if (step <= 1) return { width, height, data };
   const columns = Math.ceil(width / step);

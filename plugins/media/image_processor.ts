@@ -9,8 +9,10 @@ import { ImageProcessor, type TileOptions } from "../../nodes/services.ts";
 import { hostTensor } from "../../nodes/tensor.ts";
 import type { Image, ImageSource, Tiles } from "../../nodes/values.ts";
 import { findTileGrid } from "./grid.ts";
-import type { DecodedPixels, ImageMessage, RawPixels } from "./image_worker.ts";
+import type { DecodedPixels, RawPixels } from "./decode.ts";
+import type { ImageMessage } from "./image_worker.ts";
 import { checkImage, isVerticalFirst, type PassOrder } from "./resample.ts";
+import { thin } from "./icon.ts";
 import { localPath } from "./source.ts";
 import { Pool, type Thread, ThreadError } from "./thread.ts";
 import { TileBatches, tilesOn } from "./tile_batches.ts";
@@ -99,9 +101,29 @@ export function imageProcessorWith(
           })
         ).pipe(Effect.mapError((error) => mediaError(name, error)));
 
+      /** Pixels that come without an icon get one, unless it cannot be made. */
+      const iconed = Effect.fnUntraced(function* (image: Image) {
+        if (image.icon !== undefined) return image;
+        const { width, height, data } = thin(image);
+        // A copy: the caller keeps the pixels.
+        const buffer = data === image.data ? data.slice().buffer : data.buffer;
+        const pixels = { width, height, buffer };
+        const icon = yield* Effect.orElseSucceed(
+          onWorker(
+            sourceName(image),
+            (thread) =>
+              thread.call<string | undefined>({ kind: "icon", pixels }, [
+                buffer,
+              ]),
+          ),
+          () => undefined,
+        );
+        return icon === undefined ? image : { ...image, icon };
+      });
+
       const decode = Effect.fn("ImageProcessor.decode")(
         function* (source: ImageSource) {
-          if (isImage(source)) return yield* checked(source);
+          if (isImage(source)) return yield* iconed(yield* checked(source));
           const bytes = source instanceof Uint8Array;
           const name = bytes ? "picture from bytes" : String(source);
           if (bytes && source.length > maxBytes) {

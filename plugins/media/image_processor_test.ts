@@ -131,9 +131,17 @@ Deno.test("limits on pixels and bytes are kept, with both numbers", async () => 
   assert.match(given.message, /\d+ bytes are given; .* at most 100$/);
 });
 
-Deno.test("pixels that were decoded already are checked and returned", async () => {
+Deno.test("pixels that were decoded already are checked and returned, with an icon", async () => {
   const image = noise(5, 4);
-  assert.equal(await run(decode(image)), image);
+  const { icon, ...same } = await run(decode(image));
+  assert.deepEqual(same, image);
+  assert.equal(same.data, image.data);
+  assert.match(icon ?? "", /^data:image\/webp;base64,/);
+  const large = await run(decode(noise(1500, 20)));
+  assert.equal(large.data.length, 1500 * 20 * 3);
+  assert.match(large.icon ?? "", /^data:image\/webp;base64,/);
+  const own = { ...image, icon: "data:image/png;base64,AA==" };
+  assert.equal(await run(decode(own)), own);
   for (
     const wrong of [
       { ...image, width: 6 },

@@ -3,7 +3,14 @@
  * @module
  */
 import { parentPort } from "node:worker_threads";
-import { DecodeError, decodePicture, loadSharp, type Sharp } from "./decode.ts";
+import {
+  type DecodedPixels,
+  DecodeError,
+  decodePicture,
+  loadSharp,
+  type RawPixels,
+  type Sharp,
+} from "./decode.ts";
 import { makeIcon } from "./icon.ts";
 import { Resampler, type ResizePlan, type RowResampler } from "./kernel.ts";
 import { PlainResampler } from "./plain_resampler.ts";
@@ -24,6 +31,8 @@ export type ImageMessage =
     readonly maxBytes: number;
     readonly maxPixels: number;
   }
+  /** Make an icon. Answer: a `data:` URL, or nothing. */
+  | { readonly kind: "icon"; readonly pixels: RawPixels }
   /** Begin a picture, giving up another; the tiles go to the buffers. Answer: {@link Ready}. */
   | {
     readonly kind: "begin";
@@ -40,22 +49,6 @@ export type ImageMessage =
     readonly pixels: RawPixels;
     readonly height: number;
   };
-
-/** 8-bit RGB pixels on their way between threads. */
-export interface RawPixels {
-  /** Pixels across. */
-  readonly width: number;
-  /** Pixels down. */
-  readonly height: number;
-  /** `width · height · 3` bytes. */
-  readonly buffer: ArrayBuffer;
-}
-
-/** A decoded picture on its way between threads. */
-export interface DecodedPixels extends RawPixels {
-  /** A small picture for run stores, as a `data:` URL. */
-  readonly icon?: string;
-}
 
 /** Where the rows of a picture are to be written. */
 export interface Ready {
@@ -104,6 +97,12 @@ async function answer(message: ImageMessage): Promise<Answer> {
         ...(icon === undefined ? {} : { icon }),
       };
       return raw(value);
+    }
+    case "icon": {
+      const { width, height, buffer } = message.pixels;
+      const data = new Uint8Array(buffer);
+      const decoder = await (sharp ??= loadSharp());
+      return { value: await makeIcon(decoder, { width, height, data }) };
     }
     case "begin": {
       tools ??= makeTools();

@@ -8,6 +8,7 @@ import { type SampleOptions, VideoProcessor } from "../../nodes/services.ts";
 import type { Image, VideoFrames, VideoSource } from "../../nodes/values.ts";
 import { DecodeError } from "./decode.ts";
 import { sampleWithFfmpeg } from "./ffmpeg_reader.ts";
+import { withIcons } from "./icon.ts";
 import { checkRegularFile } from "./read.ts";
 import { checkSampleOptions } from "./sample_indices.ts";
 import { localPath } from "./source.ts";
@@ -99,7 +100,10 @@ export function videoProcessorWith(
           })
         );
       const withFfmpeg = (path: string, options: SampleOptions) =>
-        attempt((signal) => sampleWithFfmpeg(path, options, signal));
+        attempt(async (signal) => {
+          const sampled = await sampleWithFfmpeg(path, options, signal);
+          return { ...sampled, frames: await withIcons(sampled.frames) };
+        });
 
       const read = Effect.fnUntraced(
         function* (path: string, options: SampleOptions) {
@@ -156,12 +160,13 @@ function attempt<A>(
 function toFrames(name: string, raw: RawFrames): VideoFrames {
   const images = new Map<number, Image>();
   raw.unique.forEach((index, i) => {
-    const { width, height, buffer } = raw.frames[i];
+    const { width, height, buffer, icon } = raw.frames[i];
     images.set(index, {
       width,
       height,
       data: new Uint8Array(buffer),
       source: `frame ${index} of ${name}`,
+      ...(icon === undefined ? {} : { icon }),
     });
   });
   return {

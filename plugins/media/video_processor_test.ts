@@ -71,9 +71,14 @@ function check(
     video.indices.map((index) => index + expected.first),
     `${name}: numbers`,
   );
-  for (const { width, height, data } of video.frames) {
+  const shown = new Set(video.frames.slice(0, 16));
+  for (const frame of video.frames) {
+    const { width, height, data, icon } = frame;
     assert.deepEqual([width, height], expected.size, name);
     assert.equal(data.length, width * height * 3);
+    if (shown.has(frame)) {
+      assert.match(icon ?? "", /^data:image\/webp;base64,/);
+    }
   }
 }
 

@@ -3,13 +3,13 @@
  * @module
  */
 import type { SampleOptions } from "../../nodes/services.ts";
-import type { RawPixels } from "./image_worker.ts";
+import type { DecodedPixels } from "./decode.ts";
 import { sampleIndices } from "./sample_indices.ts";
 
 /** The frames that were asked for, on their way between threads. */
 export interface RawFrames {
   /** Each frame once, in presentation order. */
-  readonly frames: readonly RawPixels[];
+  readonly frames: readonly DecodedPixels[];
   /** Indices of `frames`, ascending. */
   readonly unique: readonly number[];
   /** Index of each sampled frame; repeats are possible. */

@@ -4,6 +4,7 @@
  */
 import { parentPort } from "node:worker_threads";
 import type { SampleOptions } from "../../nodes/services.ts";
+import { withIcons } from "./icon.ts";
 import { loadNodeAv, type NodeAv } from "./node_av.ts";
 import { sampleWithNodeAv } from "./node_av_reader.ts";
 import type { Reply } from "./thread.ts";
@@ -41,7 +42,8 @@ async function answer(message: VideoMessage): Promise<VideoAnswer> {
     message.options,
     () => Atomics.load(flag, 0) !== 0,
   );
-  return { loaded: true, sampled };
+  const frames = await withIcons(sampled.frames);
+  return { loaded: true, sampled: { ...sampled, frames } };
 }
 
 parentPort?.on("message", async (message: VideoMessage) => {
