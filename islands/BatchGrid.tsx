@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { BatchProgress, batchState } from "../components/BatchProgress.tsx";
 import { count, duration } from "../components/format.ts";
+import { LongText } from "../components/LongText.tsx";
 import { Picture } from "../components/Picture.tsx";
 import { StateBadge } from "../components/StateBadge.tsx";
 import type { ShownBatch } from "../dashboard/batches.ts";
@@ -78,28 +79,12 @@ function Card({ item }: { readonly item: BatchItem }): JSX.Element {
             {item.ms === undefined ? "" : duration(item.ms)}
           </span>
         </div>
-        <p class="question">{item.question}</p>
+        <LongText text={item.question} name="question" />
         {item.error !== undefined && <p class="error">{item.error}</p>}
-        {item.answer !== undefined && <Answer text={item.answer} />}
+        {item.answer !== undefined && (
+          <LongText text={item.answer} name="answer" />
+        )}
       </div>
     </li>
-  );
-}
-
-const shown = 420;
-
-/** An answer; the rest of a long one behind a click. */
-function Answer({ text }: { readonly text: string }): JSX.Element {
-  if (text.length <= shown) return <p class="answer">{text}</p>;
-  const cut = text.lastIndexOf(" ", shown - 20);
-  const at = cut > shown / 2 ? cut : shown - 20;
-  return (
-    <>
-      <p class="answer">{text.slice(0, at)}</p>
-      <details class="answer">
-        <summary class="small">… the rest</summary>
-        {text.slice(at)}
-      </details>
-    </>
   );
 }

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { settingsLine } from "../../components/BatchProgress.tsx";
 import { count, duration } from "../../components/format.ts";
+import { LongText } from "../../components/LongText.tsx";
 import { Picture } from "../../components/Picture.tsx";
 import { StateBadge } from "../../components/StateBadge.tsx";
 import { pageSize, placeOf } from "../../dashboard/batches.ts";
@@ -107,7 +108,7 @@ export default function Compare(
                   <td>
                     <div class="asked">
                       <Picture preview={a.picture} sources={a.sources} />
-                      <p class="question">{a.question}</p>
+                      <LongText text={a.question} name="question" />
                     </div>
                   </td>
                   <Answered item={a} words={marked.a} tag="del" />

@@ -6,11 +6,12 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import type {
-  Json,
-  NodeFinished,
-  RunEvent,
-  RunStarted,
+import {
+  type Json,
+  type NodeFinished,
+  previewText,
+  type RunEvent,
+  type RunStarted,
 } from "../../../pipeline/mod.ts";
 import { usageOf } from "../metrics/observe.ts";
 
@@ -44,6 +45,8 @@ export interface ItemChange {
   readonly status?: string;
   readonly startedAt?: number;
   readonly question?: string;
+  /** Under what the question is found again in another batch. */
+  readonly asked?: string;
   /** Names of its pictures and its video. */
   readonly sources?: readonly string[];
   /** Preview of its first picture. */
@@ -72,6 +75,7 @@ interface Known {
 const mostKnown = 10_000;
 const longestPicture = 1 << 16;
 const longestName = 200;
+const longestQuestion = 20_000;
 
 /** Turns events into changes of batches; remembers what a run's start said until it ends. */
 export class BatchObserver {
@@ -119,7 +123,7 @@ export class BatchObserver {
         name: given.item,
         status: "running",
         startedAt: at,
-        ...askedOf(event.inputs),
+        ...askedOf(event.inputs, [event.values]),
       });
       return;
     }
@@ -205,7 +209,9 @@ export class BatchObserver {
       }
       const picture = known.pictured ? undefined : pictureOf(event);
       if (picture !== undefined) known.pictured = true;
-      const asked = event.kind === "sample" ? askedOf(event.outputs) : {};
+      const asked = event.kind === "sample"
+        ? askedOf(event.outputs, elementsOf(run.started.values, known.item))
+        : {};
       if (picture !== undefined || asked.question !== undefined) {
         items.push({
           ...base,
@@ -250,12 +256,35 @@ function factsOf({ pipeline, attributes, inputs }: RunStarted) {
 
 type Previews = { readonly [name: string]: Json };
 
+/** Elements of lists, at one place. */
+function elementsOf(values: Previews = {}, place: number): Json[] {
+  return Object.values(values).flatMap((list) =>
+    Array.isArray(list) ? (list as readonly Json[])[place] ?? [] : []
+  );
+}
+
+/** A text whose preview is known, whole where one of some values has it under a name. */
+function wholeOf(
+  preview: string,
+  name: string,
+  values: readonly (Json | undefined)[],
+): string {
+  for (const value of values) {
+    const whole = (value as Previews | null | undefined)?.[name];
+    if (typeof whole === "string" && previewText(whole) === preview) {
+      return whole.slice(0, longestQuestion);
+    }
+  }
+  return preview;
+}
+
 /** Question and sources among the previews of inputs, or of a sample taken apart. */
 function askedOf(
   previews: Previews,
-): { readonly question?: string; readonly sources?: readonly string[] } {
-  const sample = previews.sample as Previews | undefined ?? previews;
-  const { question, images, video, videos } = sample;
+  values: readonly (Json | undefined)[],
+): Pick<ItemChange, "question" | "asked" | "sources"> {
+  const given = previews.sample as Previews | undefined ?? previews;
+  const { question, images, video, videos } = given;
   if (typeof question !== "string") return {};
   const list = (value: Json | undefined): readonly Json[] =>
     Array.isArray(value) ? value : value == null ? [] : [value];
@@ -267,12 +296,22 @@ function askedOf(
       return String(text ?? "").slice(0, 1000);
     },
   );
-  return { question, sources };
+  const sample = values.map((value) => (value as Previews | undefined)?.sample);
+  return {
+    question: wholeOf(question, "question", [...values, ...sample]),
+    // By its preview, because not every run keeps more.
+    asked: askedKey(question, sources),
+    sources,
+  };
 }
 
-/** The preview of a picture among a node's outputs: an object with a width and a height. */
+/**
+ * The preview of a picture among a node's outputs: an object with a width and a height, or the first of a
+ * list of such, as frames are.
+ */
 function pictureOf({ outputs }: NodeFinished): Json | undefined {
-  for (const output of Object.values(outputs)) {
+  for (const value of Object.values(outputs)) {
+    const output = Array.isArray(value) ? (value as readonly Json[])[0] : value;
     const { width, height } = (output ?? {}) as {
       readonly width?: unknown;
       readonly height?: unknown;
@@ -304,10 +343,7 @@ function answerOf(
 }
 
 /** Under what a question is found again in another batch. */
-export function askedKey(
-  question: string,
-  sources: readonly string[],
-): string {
+function askedKey(question: string, sources: readonly string[]): string {
   return createHash("sha256").update(JSON.stringify([question, sources]))
     .digest("base64url").slice(0, 22);
 }

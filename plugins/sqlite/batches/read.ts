@@ -57,7 +57,7 @@ export interface BatchItem {
   readonly status: ItemStatus;
   /** When it began. */
   readonly startedAt: number;
-  /** The question, cut to its first 200 characters. */
+  /** The question; its first 200 characters where the run did not keep its inputs, at most 20,000. */
   readonly question: string;
   /** Names of its pictures and its video. */
   readonly sources: readonly string[];

@@ -5,6 +5,7 @@ import {
   type Json,
   list,
   pipeline,
+  previewText,
   run,
   RunStore,
   type StoreError,
@@ -179,6 +180,31 @@ check(
       failed: 1,
       interrupted: 0,
     });
+  }),
+);
+
+check(
+  "long questions are whole where runs keep their inputs, and are found again where they do not",
+  Effect.gen(function* () {
+    const store = yield* memory;
+    const question = "Why? ".repeat(100);
+    for (const [id, kept] of [["a", true], ["b", false]] as const) {
+      const batch = { id, index: 0 };
+      const [first, ...rest] = answered(id, {
+        at,
+        question: previewText(question),
+        attributes: { batch },
+      });
+      assert.ok(first?._tag === "RunStarted");
+      store.record(kept ? { ...first, values: { question } } : first);
+      for (const event of rest) store.record(event);
+    }
+    yield* store.flush("b");
+    const [a] = (yield* store.batches.items("a")).items;
+    assert.equal(a!.question, question);
+    const [b] = (yield* store.batches.items("b")).items;
+    assert.match(b!.question, /… 500 characters in all$/);
+    assert.equal((yield* store.batches.compare("a", "b")).shared, 1);
   }),
 );
 

@@ -5,7 +5,7 @@
 import { Effect } from "effect";
 import { type SqlClient, SqlClient as Client } from "effect/sql";
 import type { SqlError } from "effect/sql/SqlError";
-import { askedKey, type BatchChanges } from "./observe.ts";
+import type { BatchChanges } from "./observe.ts";
 
 /** Makes the tables. */
 export const createBatches: Effect.Effect<void, SqlError, SqlClient.SqlClient> =
@@ -93,7 +93,7 @@ export function writeBatches(
           change.name ?? null,
           change.status ?? null,
           change.startedAt ?? null,
-          question === undefined ? null : askedKey(question, sources ?? []),
+          change.asked ?? null,
           question ?? null,
           sources === undefined ? null : JSON.stringify(sources),
           change.picture === undefined ? null : JSON.stringify(change.picture),
