@@ -20,6 +20,9 @@ import {
 } from "./ports.ts";
 import { LanguageModel } from "./services.ts";
 
+/** Between two reports of how many tokens there are: each is an event that is stored and shown. */
+const PROGRESS_MS = 100;
+
 /**
  * Prefills the prompt with the visual tokens in place and generates. Its sub-spans are `queue` (where it
  * had to wait for others), `prefill` and `decode`; the answer streams on `text`, the
@@ -86,6 +89,14 @@ export const decode: NodeKind<
       let queued = false;
       let prefillStart: number | undefined;
       let decodeStart: number | undefined;
+      let generated = 0;
+      let told = 0;
+      let toldAt = -Infinity;
+      const tell = (at: number): void => {
+        told = generated;
+        toldAt = at;
+        context.progress({ done: generated, total: limit, message: "decode" });
+      };
       const completion = yield* model.generate({
         prompt,
         visual: tokens,
@@ -106,16 +117,15 @@ export const decode: NodeKind<
           onToken: ({ logprob }) => {
             if (logprob !== undefined) context.emit("logprobs", logprob);
           },
-          onText: (delta, generated) => {
+          onText: (delta, count) => {
             context.emit("text", delta);
-            context.progress({
-              done: generated,
-              total: limit,
-              message: "decode",
-            });
+            generated = count;
+            const at = context.now();
+            if (at - toldAt >= PROGRESS_MS) tell(at);
           },
         },
       });
+      if (generated > told) tell(context.now());
       if (decodeStart !== undefined) {
         context.record("decode", decodeStart, context.now());
       }

@@ -332,3 +332,23 @@ Deno.test("a run that is cancelled through its store rejects with AbortError, an
   assert.equal(run?.status, "interrupted");
   assert.ok((await model.chat({ question: "Hi", generation })).response !== "");
 });
+
+Deno.test("an answer's text is told as it comes, the count of its tokens ten times a second and at its end", async () => {
+  await using model = await InternVL.load(nano);
+  const events: (RunEvent & { readonly _tag: "NodeProgress" })[] = [];
+  const { usage } = await model.chat({
+    question: "Hello!",
+    generation: { maxNewTokens: 400, minNewTokens: 400 },
+    onEvent: (event) => {
+      if (event._tag === "NodeProgress") events.push(event);
+    },
+  });
+  const counts = events.filter(({ message }) => message === "decode");
+  assert.equal(counts.at(-1)!.done, usage.completionTokens);
+  // Another clock than the one that paces them; the last one is told however early.
+  counts.slice(1, -1).forEach(({ at }, i) =>
+    assert.ok(at - counts[i]!.at >= 95, `${at - counts[i]!.at} ms`)
+  );
+  const parts = events.filter(({ port }) => port === "text");
+  assert.ok(parts.length > counts.length, `${parts.length} parts`);
+});
