@@ -12,9 +12,6 @@ import type { Prompt, VisualTokens } from "../../../nodes/values.ts";
 /** Pictures remembered by their digest; one that is met again after so many others is a new one. */
 const PICTURES = 4096;
 
-/** Bytes hashed between two turns of the event loop: the hash is computed elsewhere, on a copy. */
-const SLICE_BYTES = 2 << 20;
-
 /** Tells contents apart. */
 export class ContentKeys {
   /** Digests by the tensor itself: a picture that the memo has kept is hashed once. */
@@ -55,14 +52,10 @@ export class ContentKeys {
       const known = this.#digests.get(tensor);
       if (known !== undefined) return known;
       const { buffer, byteOffset, byteLength } = yield* tensor.read;
-      let digest = `${tensor.dtype}[${tensor.shape.join(",")}]`;
-      for (let start = 0; start < byteLength; start += SLICE_BYTES) {
-        const length = Math.min(SLICE_BYTES, byteLength - start);
-        digest = yield* digestBytes(
-          new Uint8Array(buffer, byteOffset + start, length),
-          digest,
-        );
-      }
+      const digest = yield* digestBytes(
+        new Uint8Array(buffer, byteOffset, byteLength),
+        `${tensor.dtype}[${tensor.shape.join(",")}]`,
+      );
       this.#digests.set(tensor, digest);
       return digest;
     },

@@ -3,14 +3,14 @@
  * up with the next ones' as far as the budget of rows allows.
  * @module
  */
-import { Cause, Effect, Exit, Fiber } from "effect";
+import { Cause, Effect, Exit, Fiber, Scope } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
 import {
   elementCount,
   type HostTensor,
   hostTensor,
 } from "../../../nodes/tensor.ts";
-import type { Session } from "../../onnx/mod.ts";
+import type { BackendTensor, RunOptions, Session } from "../../onnx/mod.ts";
 
 /** What a batcher computes. */
 export interface BatcherParts {
@@ -47,6 +47,12 @@ interface Work {
   cancelled: boolean;
 }
 
+/**
+ * Numbers copied between two turns of the event loop: memory that is written for the first time costs about
+ * a millisecond per megabyte.
+ */
+const NUMBERS_PER_TURN = 1 << 20;
+
 /** Tiles of one request in a run. */
 interface Share {
   readonly work: Work;
@@ -62,6 +68,8 @@ export class Batcher {
   #shares: readonly Share[] = [];
   #running: Fiber.Fiber<unknown, unknown> | undefined;
   #looping = false;
+  /** What runs write into, while there are any. */
+  #room: BackendTensor<"float32"> | undefined;
   #batches = 0;
   #tiles = 0;
 
@@ -127,6 +135,7 @@ export class Batcher {
     const { waitMs, batch } = this.#parts;
     // Those that come in the same turn of the event loop share a run.
     await Promise.resolve();
+    const scope = Scope.makeUnsafe();
     while (this.#works.length > 0) {
       const waiting = this.#works.reduce((n, w) => n + w.count - w.done, 0);
       if (waitMs > 0 && waiting < batch) {
@@ -135,20 +144,44 @@ export class Batcher {
       const shares = this.#nextShares();
       if (shares.length === 0) continue;
       this.#shares = shares;
-      await this.#guard(shares);
+      await this.#guard(shares, scope);
       this.#shares = [];
     }
     this.#looping = false;
+    this.#room = undefined;
+    await Effect.runPromise(Scope.close(scope, Exit.void));
   }
 
   /** Runs tiles; a failure fails the request whose fault it is, and no other. */
-  async #guard(shares: readonly Share[]): Promise<void> {
+  async #guard(
+    shares: readonly Share[],
+    scope: Scope.Scope,
+  ): Promise<void> {
     try {
-      await this.#run(shares);
+      await this.#run(shares, scope);
     } catch (cause) {
       if (shares.length === 1) this.#end(shares[0].work, fail(cause));
-      else for (const share of shares) await this.#guard([share]);
+      else for (const share of shares) await this.#guard([share], scope);
     }
+  }
+
+  /** Where a run of `total` tiles writes, where this process can address that: no fresh memory for a run. */
+  async #options(
+    total: number,
+    scope: Scope.Scope,
+  ): Promise<RunOptions | undefined> {
+    const { session, batch, output: [name, extents] } = this.#parts;
+    if (session.device !== "cpu") return undefined;
+    this.#room ??= await Effect.runPromise(
+      Effect.provideService(
+        session.allocate("float32", [batch, ...extents]),
+        Scope.Scope,
+        scope,
+      ),
+    );
+    if (this.#room.host === undefined) return undefined;
+    const view = await Effect.runPromise(this.#room.view([total, ...extents]));
+    return { into: { [name]: view }, outputs: [] };
   }
 
   /** Tiles of the first request, then of the next ones; the first then goes to the end of the line. */
@@ -167,7 +200,7 @@ export class Batcher {
     return shares;
   }
 
-  async #run(shares: readonly Share[]): Promise<void> {
+  async #run(shares: readonly Share[], scope: Scope.Scope): Promise<void> {
     const { session, input: [input, from], output: [output] } = this.#parts;
     const total = shares.reduce((sum, { count }) => sum + count, 0);
     const tiles = hostTensor(
@@ -175,12 +208,14 @@ export class Batcher {
       [total, ...from],
       this.#gather(shares, total),
     );
+    const options = await this.#options(total, scope);
+    const host = this.#room?.host;
     const results = await new Promise<Float32Array<ArrayBuffer> | undefined>(
       (resolve, reject) => {
         const fiber = Effect.runFork(
           Effect.flatMap(
-            session.run({ [input]: tiles }),
-            (results) => results[output].read,
+            session.run({ [input]: tiles }, options),
+            (results) => results[output]?.read ?? Effect.succeed(host!),
           ),
         );
         this.#running = fiber;
@@ -202,10 +237,13 @@ export class Batcher {
       at += count;
       if (work.cancelled) continue;
       // All of one request, and nothing else: the result is its own already.
-      if (count === work.count && count === total) work.output = results;
+      if (
+        count === work.count && count === total && results !== host
+      ) work.output = results;
       else {
         work.output ??= new Float32Array(work.count * this.#to);
-        work.output.set(part, work.done * this.#to);
+        await copy(part, work.output, work.done * this.#to);
+        if (work.cancelled) continue;
       }
       work.done += count;
       work.onDone?.(work.done);
@@ -241,6 +279,20 @@ export class Batcher {
     if (at < 0) return;
     this.#works.splice(at, 1);
     work.resume(result);
+  }
+}
+
+/** Copies in pieces, with turns for the event loop between. */
+async function copy(
+  from: Float32Array,
+  to: Float32Array,
+  at: number,
+): Promise<void> {
+  for (let start = 0; start < from.length; start += NUMBERS_PER_TURN) {
+    if (start > 0) {
+      await new Promise<void>((resolve) => setTimeout(resolve, 0));
+    }
+    to.set(from.subarray(start, start + NUMBERS_PER_TURN), at + start);
   }
 }
 

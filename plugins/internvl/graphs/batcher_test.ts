@@ -1,30 +1,65 @@
 import assert from "node:assert/strict";
 import { Effect, Exit, Fiber } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
-import { type HostTensor, hostTensor } from "../../../nodes/tensor.ts";
-import type { Session } from "../../onnx/mod.ts";
+import {
+  elementCount,
+  type HostTensor,
+  hostTensor,
+} from "../../../nodes/tensor.ts";
+import type { BackendTensor, Session } from "../../onnx/mod.ts";
 import { Batcher, type BatcherParts } from "./batcher.ts";
 
-/** A session that doubles numbers, two a tile, and writes down its batches; 13 cannot be doubled. */
+/** Memory of this process, or what cannot be looked into. */
+function room(
+  numbers: Float32Array<ArrayBuffer>,
+  shape: readonly number[],
+  seen: boolean,
+): BackendTensor {
+  const part = (shape: readonly number[]) =>
+    numbers.subarray(0, elementCount(shape));
+  return {
+    ...hostTensor("float32", shape, part(shape)),
+    host: seen ? numbers : undefined,
+    write: () => Effect.die("nothing to write"),
+    view: (shape) => Effect.succeed(room(part(shape), shape, seen)),
+  };
+}
+
+/**
+ * A session that doubles numbers, two a tile, and writes down its batches; 13 cannot be doubled. `seen` says
+ * whether its memory can be addressed.
+ */
 function doubling(
   batches: number[][],
   gate: Effect.Effect<void> = Effect.void,
+  seen = true,
 ): Session {
   return {
     name: "doubling",
     device: "cpu",
     inputs: [],
     outputs: [],
-    allocate: () => Effect.die("nothing to allocate"),
-    run: (feeds) =>
+    allocate:
+      ((_, shape) =>
+        Effect.sync(() =>
+          room(new Float32Array(elementCount(shape)), shape, seen)
+        )) as Session["allocate"],
+    run: (feeds, { into } = {}) =>
       Effect.gen(function* () {
         const { data, shape } = feeds.x as HostTensor<"float32">;
-        batches.push([...data]);
+        if (data.length < 100) batches.push([...data]);
         yield* gate;
         if (data.includes(13)) {
           return yield* new BackendError({ message: "13" });
         }
-        return { y: hostTensor("float32", shape, data.map((n) => 2 * n)) };
+        const doubled = data.map((n) => 2 * n);
+        assert.equal(into !== undefined, seen);
+        if (into === undefined) {
+          return { y: hostTensor("float32", shape, doubled) };
+        }
+        assert.deepEqual(into.y!.shape, shape);
+        (into.y!.host as Float32Array).set(doubled);
+        return {} as Record<string, HostTensor>;
       }),
   };
 }
@@ -45,9 +80,9 @@ const make = (session: Session, parts: Partial<BatcherParts> = {}) =>
 const together = <A, E>(effects: readonly Effect.Effect<A, E>[]) =>
   Effect.runPromise(Effect.all(effects, { concurrency: "unbounded" }));
 
-Deno.test("batcher: tiles of several requests share runs, in turns; each gets its own", async () => {
+const sharing = async (seen: boolean) => {
   const batches: number[][] = [];
-  const batcher = make(doubling(batches));
+  const batcher = make(doubling(batches, Effect.void, seen));
   const progress: number[] = [];
   const results = await together([
     batcher.compute(
@@ -71,6 +106,30 @@ Deno.test("batcher: tiles of several requests share runs, in turns; each gets it
   ]);
   assert.deepEqual(progress, [3, 4]);
   assert.deepEqual(batcher.stats, { batches: 3, tiles: 7 });
+};
+
+Deno.test("batcher: tiles of several requests share runs, in turns; each gets its own", async () => {
+  await sharing(true);
+  // Outputs that come by themselves.
+  await sharing(false);
+});
+
+Deno.test("batcher: what it has returned stays as it is; much is copied in pieces", async () => {
+  const size = (1 << 20) + 10;
+  const batcher = make(doubling([]), {
+    input: ["x", [size]],
+    output: ["y", [size]],
+    batch: 1,
+  });
+  const of = (number: number) =>
+    hostTensor("float32", [1, size], new Float32Array(size).fill(number));
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const one = await Effect.runPromise(batcher.compute(of(1)));
+  clearInterval(timer);
+  assert.ok(turns > 0);
+  const two = await Effect.runPromise(batcher.compute(of(2)));
+  assert.ok(one.data.every((n) => n === 2) && two.data.every((n) => n === 4));
 });
 
 Deno.test("batcher: a run with room waits for more tiles", async () => {
