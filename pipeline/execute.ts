@@ -120,38 +120,42 @@ export function execute(
         if (stopping) fiber.interruptUnsafe();
       }),
     );
-  // A node that is mapped over nothing is done at once: it costs no fiber.
-  const ready = (index: number, into: number[]): void => {
-    const made = mappedOverNothing(nodes[index]!, inputs, results);
-    if (made === undefined) into.push(index);
-    else {
-      results[index] = made;
-      follow(index, into);
+  /**
+   * Those of `ready` that need a worker, and those that become ready by the others: a node that is mapped
+   * over nothing is done at once, and costs no fiber.
+   */
+  const workersFor = (ready: number[]): readonly number[] => {
+    const first: number[] = [];
+    // It grows while it is read: a graph may be deeper than the stack.
+    for (const index of ready) {
+      const made = mappedOverNothing(nodes[index]!, inputs, results);
+      if (made === undefined) first.push(index);
+      else {
+        results[index] = made;
+        ready.push(...followersOf(index));
+      }
     }
+    return first;
   };
-  const follow = (index: number, into: number[]): void => {
-    for (const follower of nodes[index]!.followers) {
-      if (--waits[follower]! === 0) ready(follower, into);
-    }
-  };
+  /** Followers of a node for which nothing else is missing. */
+  const followersOf = (index: number): number[] =>
+    nodes[index]!.followers.filter((follower) => --waits[follower]! === 0);
   const worker = Effect.fnUntraced(function* (first: number) {
     let index: number | undefined = first;
     while (index !== undefined) {
       const node: PlanNode = nodes[index]!;
       results[index] = yield* runNode(run, plan, node, inputs, results, prefix);
-      const next: number[] = [];
-      follow(index, next);
+      const next = workersFor(followersOf(index));
       for (let i = 1; i < next.length; i++) yield* spawn(next[i]!);
       index = next[0];
     }
   });
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const first: number[] = [];
-      for (let index = 0; index < nodes.length; index++) {
-        if (nodes[index]!.waits === 0) ready(index, first);
-      }
-      for (const index of first) yield* spawn(index);
+      const ready = [...nodes.keys()].filter((index) =>
+        nodes[index]!.waits === 0
+      );
+      for (const index of workersFor(ready)) yield* spawn(index);
       close();
       yield* Effect.onInterrupt(restore(Deferred.await(done)), () => {
         stop();

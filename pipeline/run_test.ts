@@ -18,6 +18,13 @@ import {
   upper,
 } from "./test_kit.ts";
 
+const count = defineNode({
+  kind: "count",
+  inputs: { values: list(Num) },
+  outputs: { value: Num },
+  run: ({ values }) => Effect.succeed({ value: values.length }),
+});
+
 class Broken {
   readonly _tag = "Broken";
   constructor(readonly message: string) {}
@@ -621,6 +628,47 @@ check(
     );
     const values = Array.from({ length: 20_000 }, (_, i) => i);
     assert.equal((yield* run(wide, { values })).outputs.value.at(-1), 20_000);
+  }),
+);
+
+check(
+  "what is mapped over nothing is done without a node, however deep, and what follows runs",
+  Effect.gen(function* () {
+    const p = pipeline("empty", (g) => {
+      const values = g.input("values", list(Num));
+      let mapped = values;
+      for (let i = 0; i < 20_000; i++) {
+        mapped = g.each(increment, { value: mapped }).value;
+      }
+      return {
+        mapped,
+        after: g.add(sum, {
+          a: g.add(count, { values: mapped }).value,
+          b: g.constant(Num, 1),
+        }).value,
+      };
+    });
+    const seen: string[] = [];
+    const { outputs, nodes } = yield* observe(
+      run(p, { values: [] }),
+      (event) => seen.push(event._tag),
+    );
+    assert.deepEqual(outputs, { mapped: [], after: 1 });
+    assert.deepEqual(nodes.map(({ kind }) => kind), ["count", "sum"]);
+    assert.equal(seen.length, 6);
+    const only = pipeline(
+      "only",
+      (g) => g.each(increment, { value: g.input("values", list(Num)) }),
+    );
+    assert.deepEqual((yield* run(only, { values: [] })).outputs, { value: [] });
+    // One list of two is empty: still a mistake.
+    const uneven = pipeline("uneven", (g) =>
+      g.each(sum, {
+        a: g.input("a", list(Num)),
+        b: g.input("b", list(Num)),
+      }));
+    const exit = yield* Effect.exit(run(uneven, { a: [], b: [1] }));
+    assert.ok(Exit.isFailure(exit) && /equally long/.test(String(exit.cause)));
   }),
 );
 
