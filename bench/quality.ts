@@ -22,6 +22,7 @@ import {
 } from "../mod.ts";
 import { see } from "../nodes/see.ts";
 import { schemeText } from "../plugins/internvl/mod.ts";
+import type { Scratch } from "./scratch.ts";
 
 /** A quantization to be measured. */
 export interface Variant {
@@ -296,9 +297,10 @@ export const otherVariants: readonly Variant[] = [
   { name: "int4, all defaults", options: { weights: "int4" } },
 ];
 
-/** Quantizes a checkpoint in several ways and measures each. */
+/** Quantizes a checkpoint in several ways, each into `out`, and measures it. */
 async function measure(
   dir: string,
+  out: string,
   variants: readonly Variant[],
   leads: readonly Lead[],
 ): Promise<readonly Quality[]> {
@@ -315,23 +317,18 @@ async function measure(
       ...compare(leads, original, await expect(dir, leads, { kvCache })),
     });
   }
-  const out = await Deno.makeTempDir({ prefix: "tessera-quality-" });
-  try {
-    for (const { name, options } of variants) {
-      console.error(`  ${name}`);
-      const { bytes, bytesBefore } = await InternVL.quantize(dir, out, {
-        ...options,
-        force: true,
-      });
-      const found = await expect(out, leads);
-      result.push({
-        name,
-        size: bytes / bytesBefore,
-        ...compare(leads, original, found),
-      });
-    }
-  } finally {
-    await Deno.remove(out, { recursive: true });
+  for (const { name, options } of variants) {
+    console.error(`  ${name}`);
+    const { bytes, bytesBefore } = await InternVL.quantize(dir, out, {
+      ...options,
+      force: true,
+    });
+    const found = await expect(out, leads);
+    result.push({
+      name,
+      size: bytes / bytesBefore,
+      ...compare(leads, original, found),
+    });
   }
   return result;
 }
@@ -347,16 +344,20 @@ export interface QualityBench {
 }
 
 /** Measures both. */
-export async function benchQuality(
-  nano: string,
-  synthetic: string,
-): Promise<QualityBench> {
-  const asked = await questions(nano);
+export async function benchQuality(scratch: Scratch): Promise<QualityBench> {
+  const out = scratch.path("quality");
+  const asked = await questions(scratch.nano);
   const random = randomLeads(4, 24);
   return {
-    nano: await measure(nano, [...decoderVariants, ...otherVariants], asked),
+    nano: await measure(
+      scratch.nano,
+      out,
+      [...decoderVariants, ...otherVariants],
+      asked,
+    ),
     synthetic: await measure(
-      synthetic,
+      await scratch.synthetic(),
+      out,
       [
         ...decoderVariants.filter(({ options }) =>
           options.symmetric || options.blockSize === 32

@@ -369,7 +369,7 @@ const quality: Section = {
   about: "what quantization costs in accuracy, on nano and on random weights",
   title: "Quality: quantized models led along the original's answers",
   measure: async (place) => {
-    const figures = await benchQuality(place.nano, await place.synthetic());
+    const figures = await benchQuality(place);
     const rows = (found: typeof figures.nano) =>
       found.map((row) => [
         row.name,
