@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import { Effect } from "effect";
 import { recordBatch } from "../plugins/sqlite/batches/test_kit.ts";
-import {
-  browserTest,
-  checkAccessible,
-  checkNoOverflow,
-  makeSite,
-  type SiteOptions,
-} from "./browser_kit.ts";
+import { browserTest, makeSite, type SiteOptions } from "./browser_kit.ts";
 
 const fill: SiteOptions["fill"] = (store) =>
   Effect.gen(function* () {
@@ -78,7 +72,6 @@ browserTest("batches", { fill }, async ({ open, services }) => {
   const list = await open("/batches");
   await list.waitForSelector("[data-hydrated=true]");
   assert.equal(await list.locator("tbody tr").count(), 3);
-  await checkAccessible(list);
   await list.close();
 
   // A batch at work fills while one looks at it.
@@ -96,26 +89,15 @@ browserTest("batches", { fill }, async ({ open, services }) => {
   await grid.getByRole("button", { name: "Show" }).click();
   await grid.waitForURL(/state=failed/);
   assert.equal(await grid.locator(".card").count(), 10);
-  await checkAccessible(grid);
   await grid.getByRole("button", { name: "Compare" }).click();
   await grid.waitForURL(/compare/);
   assert.deepEqual(
     await grid.locator("tbody tr").nth(0).locator("del, ins").allTextContents(),
     ["red", "blue"],
   );
-  await checkAccessible(grid);
 
-  for (const look of [{ dark: true }, { width: 380 }, { scriptless: true }]) {
-    for (
-      const path of [
-        "/batches/a?state=failed",
-        "/batches/compare?a=a&b=b&only=different",
-      ]
-    ) {
-      const other = await open(path, look);
-      await checkNoOverflow(other);
-      if ("dark" in look) await checkAccessible(other);
-      await other.close();
-    }
-  }
+  const plain = await open("/batches/compare?a=a&b=b&only=different", {
+    scriptless: true,
+  });
+  assert.equal(await plain.locator("tbody tr").count(), 31);
 });

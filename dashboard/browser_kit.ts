@@ -180,14 +180,20 @@ async function openPage(
   return page;
 }
 
-/** Fails with the violations that axe-core finds in a page, WCAG 2.2 AA among its rules. */
-export async function checkAccessible(page: Page): Promise<void> {
+/**
+ * Fails with the violations that axe-core finds in a page, WCAG 2.2 AA among its rules; of all rules, or of
+ * some.
+ */
+export async function checkAccessible(
+  page: Page,
+  rules?: readonly string[],
+): Promise<void> {
   // Playwright's evaluate is not bound by the page's content security policy.
   await page.evaluate(axe.source);
-  const violations = await page.evaluate(async () => {
+  const violations = await page.evaluate(async (rules) => {
     const { axe } = globalThis as unknown as {
       readonly axe: {
-        run(): Promise<{
+        run(options: object): Promise<{
           readonly violations: readonly {
             readonly id: string;
             readonly help: string;
@@ -196,13 +202,16 @@ export async function checkAccessible(page: Page): Promise<void> {
         }>;
       };
     };
-    const result = await axe.run();
+    const result = await axe.run({
+      resultTypes: ["violations"],
+      ...(rules === undefined ? {} : { runOnly: rules }),
+    });
     return result.violations.map(({ id, help, nodes }) =>
       `${id}: ${help}: ${
         nodes.slice(0, 3).map(({ html }) => html.slice(0, 200)).join(" | ")
       }`
     );
-  });
+  }, rules);
   assert.deepEqual(violations, [], `${page.url()} has violations`);
 }
 

@@ -2,17 +2,8 @@ import assert from "node:assert/strict";
 import { Effect, Exit } from "effect";
 import { run, RunStore } from "../pipeline/mod.ts";
 import { eventsOf } from "../pipeline/store_contract.ts";
-import {
-  browserTest,
-  checkAccessible,
-  checkNoOverflow,
-  type Look,
-} from "./browser_kit.ts";
+import { browserTest } from "./browser_kit.ts";
 import { fillTable, madeUp, talkative } from "./runs_kit.ts";
-
-const looks: readonly Look[] = [{ dark: true }, { width: 380 }, {
-  scriptless: true,
-}];
 
 browserTest(
   "runs: 100,000 of them, filtered, ordered, paged, compared, deleted, exported",
@@ -51,7 +42,6 @@ browserTest(
     assert.ok(
       (await ids()).every((id) => Number(id!.slice(5)) % 1000 % 97 === 0),
     );
-    await checkAccessible(page);
 
     // What can be done with several.
     await page.waitForSelector("[data-hydrated=true]");
@@ -62,7 +52,6 @@ browserTest(
     await page.click("button:text-is('Compare')");
     assert.match(await page.textContent("h1") ?? "", /Compare 2 runs/);
     assert.ok(await page.locator("tr.differs").count() > 0);
-    await checkAccessible(page);
     await page.goBack();
     const exported = await services.run(
       Effect.promise(() =>
@@ -81,13 +70,8 @@ browserTest(
     assert.equal(await services.run(services.store.get(one!)), undefined);
     assert.match(await page.textContent(".segments") ?? "", /All 99,999/);
 
-    for (const look of looks) {
-      // One row has all that fifty have, and takes axe-core less time.
-      const other = await open("/?q=photos/31235.jpg", look);
-      assert.equal(await other.locator("tbody tr").count(), 1);
-      await checkNoOverflow(other);
-      if (!look.scriptless) await checkAccessible(other);
-    }
+    const plain = await open("/?q=photos/31235.jpg", { scriptless: true });
+    assert.equal(await plain.locator("tbody tr").count(), 1);
   },
 );
 
@@ -115,7 +99,6 @@ browserTest(
     say("<img src=x onerror=alert(1)> two");
     await page.waitForSelector(".answer:has-text('onerror=alert(1)> two')");
     assert.equal(await page.locator(".answer img").count(), 0);
-    await checkAccessible(page);
     // Who comes later, or without scripts, sees what has been said.
     const late = await open("/runs/first", { scriptless: true });
     assert.match(await late.textContent(".answer") ?? "", /one .* two/);
@@ -123,15 +106,11 @@ browserTest(
     await page.waitForSelector("[data-status=succeeded]");
     await list.waitForSelector("tr[data-run=first] .state.succeeded");
     assert.ok(Exit.isSuccess(await first));
-    for (const look of looks) {
-      const other = await open("/runs/first?node=upper", look);
-      assert.match(
-        await other.textContent("[data-node=upper]") ?? "",
-        /SAY <B>IT<\/B>/,
-      );
-      await checkNoOverflow(other);
-      if (!look.scriptless) await checkAccessible(other);
-    }
+    const plain = await open("/runs/first?node=upper", { scriptless: true });
+    assert.match(
+      await plain.textContent("[data-node=upper]") ?? "",
+      /SAY <B>IT<\/B>/,
+    );
 
     const second = start("second");
     await list.click("tr[data-run=second] a");

@@ -2,13 +2,7 @@ import assert from "node:assert/strict";
 import { Effect } from "effect";
 import { answered } from "../plugins/sqlite/metrics/test_kit.ts";
 import type { LatencyReport } from "../plugins/sqlite/mod.ts";
-import {
-  browserTest,
-  checkAccessible,
-  checkNoOverflow,
-  makeSite,
-  type SiteOptions,
-} from "./browser_kit.ts";
+import { browserTest, makeSite, type SiteOptions } from "./browser_kit.ts";
 
 const fill: SiteOptions["fill"] = (store) =>
   Effect.gen(function* () {
@@ -48,7 +42,6 @@ Deno.test("latency: the page has its figures in it, its data is JSON, odd addres
 browserTest("latency", { fill }, async ({ open, services }) => {
   const page = await open("/latency");
   await page.waitForSelector("[data-hydrated=true] canvas");
-  await checkAccessible(page);
   await page.getByRole("link", { name: "prefill" }).click();
   await page.getByText("Stage prefill").waitFor();
   assert.match(page.url(), /stage=prefill/);
@@ -60,10 +53,6 @@ browserTest("latency", { fill }, async ({ open, services }) => {
   await services.run(services.store.flush("new"));
   await page.locator(".figure", { hasText: /^41$/ }).waitFor();
 
-  for (const look of [{ dark: true }, { width: 380 }, { scriptless: true }]) {
-    const other = await open("/latency?window=day", look);
-    await other.locator(".figure", { hasText: /^41$/ }).waitFor();
-    await checkNoOverflow(other);
-    if ("dark" in look) await checkAccessible(other);
-  }
+  const plain = await open("/latency?window=day", { scriptless: true });
+  await plain.locator(".figure", { hasText: /^41$/ }).waitFor();
 });

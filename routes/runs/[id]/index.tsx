@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { clock, day, duration } from "../../../components/format.ts";
+import { clip, clock, day, duration } from "../../../components/format.ts";
 import type { DrawnGraph } from "../../../components/Graph.tsx";
 import { layOut } from "../../../dashboard/graph_layout.ts";
 import {
@@ -24,7 +24,12 @@ interface Data {
   readonly graph?: DrawnGraph;
   readonly document: RunDocument;
   readonly repeatable: boolean;
+  /** What was asked, whole where the inputs were kept. */
+  readonly question: string;
 }
+
+/** Letters of a heading; a longer question is behind a click. */
+const longestTitle = 160;
 
 /** Events of a run that a page is made of; the rest of a very long one streams in. */
 const mostEvents = 20_000;
@@ -79,6 +84,8 @@ export const handler: Handlers<Data | undefined> = {
           ? { nodes: [] }
           : { nodes, ...(pipelines === undefined ? {} : { pipelines }) },
         repeatable: started?.values !== undefined,
+        question: questionOf(started?.values ?? {}) ||
+          questionOf(summary.inputs),
         ...(graph === undefined ? {} : { graph }),
       },
     };
@@ -102,7 +109,7 @@ export default function Run(
       </div>
     );
   }
-  const { summary, view, graph, document, repeatable } = data;
+  const { summary, view, graph, document, repeatable, question } = data;
   const { runId, pipeline, attributes, inputs, startedAt } = summary;
   const { model, ...others } = attributes;
   const selected = url.searchParams.get("node");
@@ -110,7 +117,7 @@ export default function Run(
   return (
     <>
       <div class="head">
-        <h1>{questionOf(inputs) || pipeline}</h1>
+        <h1>{clip(question, longestTitle) || pipeline}</h1>
         <form method="post" action="/runs/actions" class="row end">
           <input type="hidden" name="csrf" value={state.csrf} />
           <input type="hidden" name="run" value={runId} />
@@ -137,6 +144,12 @@ export default function Run(
           </button>
         </form>
       </div>
+      {question.length > longestTitle && (
+        <details class="whole">
+          <summary>The whole question</summary>
+          <p class="question">{question}</p>
+        </details>
+      )}
       <dl class="meta">
         <div>
           <dt>Pipeline</dt>
