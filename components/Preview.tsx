@@ -40,7 +40,35 @@ export function Preview(
   const icon = iconOf(fields);
   if (icon !== undefined) return <Image fields={fields} icon={icon} />;
   if (typeof fields.text === "string") return <Said fields={fields} />;
-  return <pre class="text">{JSON.stringify(value, null, 1)}</pre>;
+  return <Parts fields={fields} />;
+}
+
+/** An object that is nothing special: what it has, without what it has not. */
+function Parts({ fields }: { readonly fields: Fields }): JSX.Element {
+  const parts = Object.entries(fields).filter(([, value]) =>
+    value !== null && !(Array.isArray(value) && value.length === 0)
+  );
+  if (parts.length === 0) return <span class="muted">nothing set</span>;
+  if (parts.some(([, value]) => isObject(value))) {
+    return <pre class="text">{JSON.stringify(fields, null, 1)}</pre>;
+  }
+  return (
+    <dl class="parts">
+      {parts.map(([name, value]) => (
+        <>
+          <dt>{name}</dt>
+          <dd>
+            {Array.isArray(value) &&
+                value.every((one) => typeof one === "string")
+              ? value.join(", ")
+              : typeof value === "string"
+              ? value
+              : JSON.stringify(value)}
+          </dd>
+        </>
+      ))}
+    </dl>
+  );
 }
 
 function Image(
@@ -87,6 +115,7 @@ function Grid({ columns, rows, thumbnail, picture }: {
   readonly thumbnail: boolean;
   readonly picture: string | undefined;
 }): JSX.Element {
+  const tiles = columns * rows === 1 ? "1 tile" : `${columns} × ${rows} tiles`;
   const edge = Math.min(96, 264 / Math.max(columns, rows));
   const width = columns * edge;
   const height = rows * edge;
@@ -108,7 +137,7 @@ function Grid({ columns, rows, thumbnail, picture }: {
         height={height + 2}
         viewBox={`-1 -1 ${width + 2} ${height + 2}`}
         role="img"
-        aria-label={`${columns} by ${rows} tiles`}
+        aria-label={tiles}
       >
         <rect width={width} height={height} class="ground" />
         {picture !== undefined && (
@@ -122,7 +151,8 @@ function Grid({ columns, rows, thumbnail, picture }: {
         {lines}
       </svg>
       <figcaption class="muted small">
-        {columns} × {rows} tiles{thumbnail ? " and a thumbnail" : ""}
+        {tiles}
+        {thumbnail ? " and a thumbnail" : ""}
       </figcaption>
     </figure>
   );

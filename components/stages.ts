@@ -4,11 +4,14 @@
  */
 
 const known: Readonly<Record<string, number>> = {
+  sample: 5,
   load: 0,
   "video-sample": 0,
   tile: 1,
   thumbnail: 2,
   "join-tiles": 2,
+  "join-frames": 5,
+  "join-tokens": 3,
   "vision-encode": 4,
   project: 3,
   "prompt-template": 6,

@@ -218,7 +218,9 @@ function pick(
 /** Generated tokens, of answers that are done and of those that are being made. */
 function tokensOf(nodes: readonly NodeView[]): number | undefined {
   let sum: number | undefined;
-  for (const { outputs, progress, status } of nodes) {
+  for (const { outputs, progress, status, composite } of nodes) {
+    // What is inside a pipeline says it itself.
+    if (composite) continue;
     for (const value of Object.values(outputs ?? {})) {
       const { usage } = (value ?? {}) as {
         readonly usage?: { readonly completionTokens?: unknown };

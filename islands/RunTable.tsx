@@ -138,7 +138,7 @@ export function RunTable(props: RunTableProps): JSX.Element {
       ref={form}
       method="post"
       action="/runs/actions"
-      class="panel"
+      class="panel runs-panel"
       data-hydrated={live}
     >
       <input type="hidden" name="csrf" value={props.csrf} />

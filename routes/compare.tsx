@@ -21,6 +21,26 @@ export const handler: Handlers<readonly RunSummary[]> = {
   },
 };
 
+/** How a number stands to another, in words: `+12 %`, `× 3.4`. */
+function changeOf(ratio: number): string {
+  if (ratio >= 2) return ` × ${ratio < 10 ? ratio.toFixed(1) : count(ratio)}`;
+  const percent = Math.round((ratio - 1) * 100);
+  return percent === 0
+    ? ""
+    : ` ${percent > 0 ? "+" : "−"}${Math.abs(percent)} %`;
+}
+
+/** A value as text: a list as lines, nothing as a dash. */
+function textOf(value: unknown): string {
+  if (value === undefined || value === null) return "–";
+  if (typeof value === "string") return value;
+  if (typeof value !== "object") return String(value);
+  if (Object.keys(value).length === 0) return "–";
+  const one = (part: unknown) =>
+    typeof part === "string" ? part : JSON.stringify(part);
+  return Array.isArray(value) ? value.map(one).join("\n") : one(value);
+}
+
 interface Line {
   readonly name: string;
   readonly cells: readonly (string | JSX.Element)[];
@@ -62,18 +82,12 @@ export default function Compare(
       const base = of(first);
       if (value === undefined) return "–";
       const change = i === 0 || base === undefined || base === 0
-        ? undefined
-        : (value / base - 1) * 100;
+        ? ""
+        : changeOf(value / base);
       return (
         <>
           {show(value)}
-          {change !== undefined && Math.abs(change) >= 0.5 && (
-            <span class="muted small">
-              {" "}
-              {change > 0 ? "+" : "−"}
-              {Math.abs(change).toFixed(0)} %
-            </span>
-          )}
+          {change !== "" && <span class="muted small">{change}</span>}
         </>
       );
     }),
@@ -82,12 +96,6 @@ export default function Compare(
   const names = (
     pick: (run: RunSummary) => { readonly [name: string]: unknown },
   ) => [...new Set(runs.flatMap((run) => Object.keys(pick(run))))];
-  const text = (value: unknown): string =>
-    value === undefined || value === null
-      ? "–"
-      : typeof value === "string"
-      ? value
-      : JSON.stringify(value);
   const lines: Line[] = [
     {
       name: "State",
@@ -118,10 +126,10 @@ export default function Compare(
     },
     plain("Pipeline", ({ pipeline }) => pipeline),
     ...names(({ inputs }) => inputs).map((name) =>
-      plain(name, ({ inputs }) => text(inputs[name]))
+      plain(name, ({ inputs }) => textOf(inputs[name]))
     ),
     ...names(({ attributes }) => attributes).map((name) =>
-      plain(name, ({ attributes }) => text(attributes[name]))
+      plain(name, ({ attributes }) => textOf(attributes[name]))
     ),
     {
       name: "Stages",
@@ -151,7 +159,7 @@ export default function Compare(
       <div class="head">
         <h1>Compare {runs.length} runs</h1>
         <span class="muted">
-          Rows that differ are marked; times are against the first.
+          Texts that differ are marked; numbers are against the first.
         </span>
       </div>
       <div
@@ -177,13 +185,14 @@ export default function Compare(
             {lines.map(({ name, cells, values, num }) => (
               <tr
                 key={name}
-                class={new Set(values.map((v) => JSON.stringify(v))).size > 1
+                class={!num &&
+                    new Set(values.map((v) => JSON.stringify(v))).size > 1
                   ? "differs"
                   : undefined}
               >
                 <th scope="row">{name}</th>
                 {cells.map((cell, i) => (
-                  <td key={i} class={num ? "figure" : undefined}>{cell}</td>
+                  <td key={i} class={num ? "nowrap" : undefined}>{cell}</td>
                 ))}
               </tr>
             ))}

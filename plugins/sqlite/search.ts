@@ -9,7 +9,7 @@ import { type SqlClient, SqlClient as Client } from "effect/sql";
 import type { SqlError } from "effect/sql/SqlError";
 
 /** Runs entered in one transaction: some milliseconds. */
-const portion = 50;
+const portion = 100;
 
 /** Runs that are not entered and are looked through at once, also some milliseconds. */
 export const mostOutside = 2000;

@@ -172,8 +172,8 @@ export function makeSqliteStore(
         for (;;) {
           const began = performance.now();
           if ((yield* explain(enterSome(sql))) === 0) break;
-          // Two thirds of the time are for others.
-          yield* Effect.sleep(2 * (performance.now() - began));
+          // Half of the time is for others.
+          yield* Effect.sleep(performance.now() - began);
         }
       });
       yield* Effect.forkIn(

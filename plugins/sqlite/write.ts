@@ -60,8 +60,11 @@ export function writeBatch(
         after.firstPartMs !== before.firstPartMs
       ) rewritten.add(runId);
       if (event._tag === "RunFinished") ended.push(runId);
-      if (event._tag === "NodeFinished" && after.icon && !before.icon) {
-        icons.set(runId, iconOf(event)!);
+      if (event._tag === "NodeFinished" && after.icon) {
+        // The first picture's, though another may have been read before it.
+        const wanted = !before.icon || !/\[[1-9]/.test(event.node);
+        const icon = wanted ? iconOf(event) : undefined;
+        if (icon !== undefined) icons.set(runId, icon);
       }
     }
     const events = JSON.stringify(

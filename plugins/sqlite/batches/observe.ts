@@ -154,7 +154,7 @@ export class BatchObserver {
       if (event._tag !== "NodeFinished" || run.pictured) return;
       const picture = pictureOf(event);
       if (picture === undefined) return;
-      run.pictured = true;
+      run.pictured = isFirst(event.node);
       items.push({ ...run.single, runId, node: "", picture });
       return;
     }
@@ -208,7 +208,7 @@ export class BatchObserver {
         return;
       }
       const picture = known.pictured ? undefined : pictureOf(event);
-      if (picture !== undefined) known.pictured = true;
+      if (picture !== undefined) known.pictured = isFirst(node);
       const asked = event.kind === "sample"
         ? askedOf(event.outputs, elementsOf(run.started.values, known.item))
         : {};
@@ -304,6 +304,9 @@ function askedOf(
     sources,
   };
 }
+
+/** Whether a path is that of the first element: several pictures may be read in any order. */
+const isFirst = (path: string): boolean => !/\[[1-9]\d*\]$/.test(path);
 
 /**
  * The preview of a picture among a node's outputs: an object with a width and a height, or the first of a
