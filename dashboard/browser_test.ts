@@ -78,7 +78,7 @@ browserTest(
 browserTest(
   "a run appears, its answer streams, and it is cancelled",
   {},
-  async ({ open, services }) => {
+  async ({ open, base, services }) => {
     const { chat, say } = talkative();
     const start = (runId: string) =>
       services.run(Effect.exit(Effect.provideService(
@@ -118,6 +118,18 @@ browserTest(
     await list.click("button:text-is('Cancel')");
     await list.waitForSelector("[data-status=interrupted]");
     assert.ok(Exit.isFailure(await second));
+    // However fast they come, none is lost on the way into the table.
+    await list.goto(base);
+    await list.waitForSelector("[data-hydrated=true]");
+    for (let i = 0; i < 40; i++) {
+      services.store.record(
+        eventsOf(`more-${i}`, Date.now(), { unfinished: true })[0]!,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+    await list.waitForFunction(() =>
+      document.querySelectorAll("tr[data-run^=more-]").length === 40
+    );
     const missing = await open("/runs/first");
     await missing.click("button:text-is('Delete')");
     assert.equal(await services.run(services.store.get("first")), undefined);
