@@ -15,7 +15,7 @@ import {
   type RunSummary,
   type StoreError,
 } from "../../pipeline/mod.ts";
-import { mostOutside, outsideExceed, placesOf } from "./search.ts";
+import { mostOutside, outside, outsideExceed, placesOf } from "./search.ts";
 import { columns, type RunRow, summaryFrom } from "./rows.ts";
 
 /** Rows that are looked through at once when no index helps: some milliseconds of the event loop. */
@@ -54,14 +54,14 @@ export function listRuns(
     const places = query.text === undefined
       ? undefined
       : yield* explain(placesFor(sql, query.text));
-    const filters = [
-      ...filtersOf(sql, query),
-      ...(places === undefined ? [] : [
-        sql`(place IS NULL OR place IN (SELECT value FROM json_each(${
-          JSON.stringify(places)
-        })))`,
-      ]),
-    ];
+    const filters = filtersOf(sql, query);
+    // The join is crossed so that it begins with the few that may be it, whatever the planner thinks.
+    const table = places === undefined ? sql`runs` : sql`(
+        SELECT run_id FROM runs WHERE place IN (SELECT value FROM json_each(${
+      JSON.stringify(places)
+    }))
+        UNION ALL SELECT run_id FROM ${outside(sql)}
+      ) AS found CROSS JOIN runs USING (run_id)`;
     let after: Position | undefined = query.cursor === undefined
       ? undefined
       : yield* readCursor(query.cursor);
@@ -82,7 +82,7 @@ export function listRuns(
         sql`(${key}, run_id) ${within} (${row.key}, ${row.run_id})`
       );
       const found = yield* explain(sql<RunRow>`SELECT ${sql.literal(columns)}
-        FROM runs WHERE ${sql.and([...from, ...until, ...filters])}
+        FROM ${table} WHERE ${sql.and([...from, ...until, ...filters])}
         ORDER BY ${key} ${way}, run_id ${way}
         LIMIT ${limit + 1 - rows.length}`);
       rows.push(...found);
