@@ -11,13 +11,13 @@ import { tasks } from "./tasks.ts";
 const COUNT = 24;
 /** Of 24 pictures: at least so many right, by task and measure. */
 const floors: Readonly<Record<string, Readonly<Record<string, number>>>> = {
-  describe: { sentences: 19 },
+  describe: { sentences: 22 },
   attributes: { answers: 19 },
-  chart: { highest: 20 },
-  pair: { combined: 14, separate: 14 },
-  video: { answers: 16 },
-  chinese: { Chinese: 16 },
-  second: { answers: 14 },
+  chart: { highest: 21 },
+  pair: { combined: 17, separate: 16 },
+  video: { answers: 22 },
+  chinese: { Chinese: 19 },
+  second: { answers: 15 },
   talk: { answers: 21 },
 };
 

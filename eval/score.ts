@@ -68,7 +68,7 @@ export function verdict(about: string, answer: string): string {
     case "below":
       return last(/\byes\b|\bno\b|不是|是/g) ?? answer;
     case "more":
-      return /\bsame\b|^both\b/i.test(answer)
+      return /\bsame\b/i.test(answer)
         ? "alike"
         : last(/\bfirst\b|\bsecond\b/g) ?? answer;
     default:

@@ -68,7 +68,7 @@ def corpus(seed: int) -> list[str]:
 
 def film(rng: Random):
     """(scenes, happening, thing, move) of a short video."""
-    if rng.random() < 0.55:
+    if rng.random() < 0.4:
         scenes, move = draw.motion(rng)
         return scenes, "moves", scenes[0].things[0], move
     return (*draw.change(rng), "")
@@ -262,7 +262,9 @@ def attention_mask(branch: torch.Tensor) -> torch.Tensor:
 # Forward and backward, in GFLOP.
 TILE_COST, FROZEN_COST, TOKEN_COST = 0.75, 0.25, 0.0155
 # Weights of the sorts of batch.
-MIX = {"labels": 10, "single": 42, "tiled": 20, "page": 2, "pair": 13, "video": 13}
+MIX = {"labels": 5, "single": 30, "tiled": 13, "print": 16, "line": 12, "page": 4, "pair": 11, "video": 12}
+# Printed text has few questions: fewer of them a picture, and so more pictures.
+SHORT = ("print", "line", "page")
 
 
 class Maker:
@@ -273,11 +275,11 @@ class Maker:
 
     def make(self, sort: str) -> dict:
         samples, spent = [], 0.0
-        room = 0 if sort == "labels" else self.budget
+        room = 0 if sort == "labels" else self.budget // 3 if sort in SHORT else self.budget
         while spent < self.cost:
             sample = self.sample(sort)
             samples.append(sample)
-            spent += (TILE_COST if sort in ("labels", "single") else FROZEN_COST) * len(sample.tiles) + (TOKEN_COST * (12 + 16 * len(sample.tiles) + room) if room else 0)
+            spent += (TILE_COST if sort in ("labels", "single", "print") else FROZEN_COST) * len(sample.tiles) + (TOKEN_COST * (12 + 16 * len(sample.tiles) + room) if room else 0)
         if sort == "single":
             samples += [plain(self.rng) for _ in range(2)]
         return collate(samples, self.rng, self.tok, self.grid, room)
@@ -287,9 +289,13 @@ class Maker:
         if sort == "labels":  # mostly printed text: characters are what the vision side learns slowest
             return page(rng, size, grid) if rng.random() < 0.1 else single(rng, size, grid, 1 if rng.random() < 0.8 else 6, (15, 70, 15))
         if sort == "single":
-            return single(rng, size, grid, 1)
+            return single(rng, size, grid, 1, (80, 0, 20))
         if sort == "tiled":
-            return single(rng, size, grid, rng.choice([2, 4, 6, 6, 6]), (64, 12, 24))
+            return single(rng, size, grid, rng.choice([2, 4, 6, 6, 6]), (74, 0, 26))
+        if sort == "print":
+            return single(rng, size, grid, 1, (0, 1, 0))
+        if sort == "line":
+            return single(rng, size, grid, 6, (0, 1, 0))
         if sort == "page":
             return page(rng, size, grid)
         if sort == "pair":

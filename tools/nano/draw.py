@@ -76,6 +76,7 @@ class Thing:
     place: str = ""  # the phrase that says where it is, see PLACES
     value: float = 0.0  # a bar's height, as a share of the axis
     label: str = ""  # a bar's letter
+    order: int = 0  # a character's place in its string, from 1
 
 
 @dataclass
@@ -172,20 +173,20 @@ def string(rng: Random, most: int = 12) -> str:
     while True:
         roll = rng.random()
         word = rng.choice(WORDS)
-        if roll < 0.16:
+        if roll < 0.12:
             s = rng.choice(CAPITALS + DIGITS + "".join(c for c in SMALL if c not in LOOKALIKE))
-        elif roll < 0.40:
+        elif roll < 0.24:
             s = rng.choice([word, word.capitalize(), word.lower()])
-        elif roll < 0.50:
-            s = "".join(rng.choice(DIGITS) for _ in range(rng.randint(2, 6)))
-        elif roll < 0.66:
-            s = "".join(rng.choice(CAPITALS + DIGITS) for _ in range(rng.randint(2, 8)))
-        elif roll < 0.76:
+        elif roll < 0.66:  # one sort of character at random: nothing to guess a string by but its picture
+            n = min(rng.randint(2, 12), rng.randint(2, 12))
+            sort = rng.choice([CAPITALS, CAPITALS, DIGITS, SMALL, CAPITALS + DIGITS])
+            s = "".join(rng.choice(sort) for _ in range(n))
+        elif roll < 0.72:
             s = f"{rng.choice([word, word.capitalize(), word.lower()])} {rng.choice([rng.choice(WORDS).lower(), str(rng.randint(0, 99))])}"
-        elif roll < 0.84:
+        elif roll < 0.80:
             s = rng.choice([f"${rng.randint(1, 99)}.{rng.randint(0, 99):02}", f"{rng.randint(1, 100)}%", f"{rng.randint(0, 23)}:{rng.randint(0, 59):02}", f"{word}!", f"{word.capitalize()}?", f"#{rng.randint(1, 99)}", f"{rng.randint(1, 9)}+{rng.randint(1, 9)}=?"])  # fmt: skip
         else:
-            s = "".join(rng.choice(CAPITALS + DIGITS + SMALL + SMALL + SIGNS) for _ in range(rng.randint(2, 12)))
+            s = "".join(rng.choice(CAPITALS + DIGITS + SMALL + SMALL + SIGNS) for _ in range(min(rng.randint(2, 12), rng.randint(2, 12))))
         if len(s) <= most:
             return s
 
@@ -235,7 +236,7 @@ def chart(rng: Random) -> Scene:
         x, h = 0.13 + 0.84 * (i + 0.5) / n, value * high
         label = CAPITALS[first + i]
         things.append(Thing("bar", colour, x, base - h / 2, half, h / 2, "", value, label))
-        letters.append(Thing(label, "black", x, base + 0.075, 0.04, 0.045))
+        letters.append(Thing(label, "black", x, base + 0.075, 0.04, 0.045, value=value))
     return Scene("chart", things + letters, background, extra={"base": base, "high": high, "font": rng.choice(TRAIN_FONTS), "lines": rng.random() < 0.8})
 
 
@@ -327,7 +328,7 @@ def _draw_text(rng: Random, scene: Scene, image: Image.Image) -> Image.Image:
         if ch == " ":
             continue
         scene.things.append(
-            Thing(ch, e["colour"], (a + b) / 2 / w, (y + (top + bottom) / 2) / h, (b - a) / 2 / w, (bottom - top) / 2 / h)
+            Thing(ch, e["colour"], (a + b) / 2 / w, (y + (top + bottom) / 2) / h, (b - a) / 2 / w, (bottom - top) / 2 / h, order=i + 1)
         )
     if e["angle"]:
         image = image.rotate(e["angle"], resample=Image.Resampling.BILINEAR, fillcolor=scene.background)
@@ -386,12 +387,28 @@ _KIND_ID = {k: i for i, k in enumerate(LABEL_KINDS)}
 _COLOUR_ID = {k: i for i, k in enumerate(LABEL_COLOURS)}
 
 
+# What a visual token shows besides kind and colour: nothing, a character's place in its string,
+# a shape's place in its picture, or a bar's value in steps of 5, which its letter has too.
+LONGEST = 12
+ROLES = 1 + LONGEST + len(PLACES) + 21
+_PLACE_ID = {name: 1 + LONGEST + i for i, name in enumerate(PLACES)}
+
+
+def role(t: Thing) -> int:
+    """Index of ROLES; 0 where there is none to tell."""
+    if t.order:
+        return min(t.order, LONGEST)
+    if t.place:
+        return _PLACE_ID[t.place]
+    return 1 + LONGEST + len(PLACES) + round(t.value * 20) if t.value else 0
+
+
 def labels(things: list[Thing], grid: int, cell: tuple[int, int, int, int] = (1, 1, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
-    """For the tile `cell` (columns, rows, column, row) of a picture: int [grid², 2] (kind, colour) and
-    float [grid², 4] (x, y, half width, half height, as fractions of the tile) of the thing each square of a grid belongs to.
+    """For the tile `cell` (columns, rows, column, row) of a picture: int [grid², 5] (kind, colour, role, and
+    how many things have its kind and how many its colour) and float [grid², 4] (x, y, half width, half height, as fractions of the tile) of the thing each square of a grid belongs to.
     """
     cols, rows, col, row = cell
-    ids = np.zeros((grid * grid, 2), dtype=np.int64)
+    ids = np.zeros((grid * grid, 5), dtype=np.int64)
     boxes = np.zeros((grid * grid, 4), dtype=np.float32)
     near = np.full(grid * grid, 1e9)
     at = (np.arange(grid) + 0.5) / grid
@@ -406,6 +423,7 @@ def labels(things: list[Thing], grid: int, cell: tuple[int, int, int, int] = (1,
             d[own] = min(d[own], 0.3)
         mine = (d <= 1.0) & (d < near)
         near[mine] = d[mine]
-        ids[mine] = (_KIND_ID[t.kind], _COLOUR_ID[t.colour])
+        same = [sum(getattr(u, key) == getattr(t, key) for u in things) for key in ("kind", "colour")]
+        ids[mine] = (_KIND_ID[t.kind], _COLOUR_ID[t.colour], role(t), *same)
         boxes[mine] = (x, y, rx, ry)
     return ids, boxes

@@ -167,16 +167,22 @@ class LanguageModel(nn.Module):
         self.model = LanguageBody(c, vocab)
         self.output = nn.Linear(c["hidden"], vocab, bias=False)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """Hidden states after the final norm. x [b, n, d], positions [b, n], mask [b, 1, n, n] (true: may look)."""
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor, watch: int = 1) -> tuple[Tensor, Tensor]:
+        """Hidden states after the final norm, and those after layer `watch`.
+
+        x [b, n, d], positions [b, n], mask [b, 1, n, n] (true: may look).
+        """
         dim = self.c["hidden"] // self.c["heads"]
         inv = 1.0 / self.c["theta"] ** (torch.arange(0, dim, 2, device=x.device).float() / dim)
         angle = positions[:, None, :, None].float() * inv
         angle = torch.cat([angle, angle], -1)
         cos, sin = angle.cos(), angle.sin()
-        for layer in self.model.layers:
+        watched = x
+        for i, layer in enumerate(self.model.layers):
             x = layer(x, cos, sin, mask)
-        return self.model.norm(x)
+            if i == watch:
+                watched = x
+        return self.model.norm(x), watched
 
 
 class InternVLChat(nn.Module):

@@ -145,7 +145,7 @@ def shape_rounds(g: Tongue, rng: Random, scene) -> list[Round]:
     describing = ("describe", g.ask(rng, "describe"), describe(g, scene))
     task = rng.choices(
         ["describe", "colour", "kind", "count", "where", "exists", "relation", "follow", "general", "poem"],
-        [14, 22, 15, 11, 11, 10, 9, 16, 2, 0 if g.zh else 1],
+        [12, 18, 11, 14, 16, 12, 12, 18, 1, 0 if g.zh else 1],
     )[0]
     if task == "poem":
         return [g.round(rng, "poem", that=short(g, scene))]
@@ -168,9 +168,9 @@ def shape_rounds(g: Tongue, rng: Random, scene) -> list[Round]:
             return [g.round(rng, "kind at", place=g.place(t.place), kind=g.kind(t.kind))]
         return [g.round(rng, "thing at", place=g.place(t.place), thing=g.thing(t))]
     if task == "count":
-        if rng.random() < 0.45:
+        if rng.random() < 0.2:
             return [_count(g, rng, "count", len(ts))]
-        if rng.random() < 0.5:
+        if rng.random() < 0.6:
             kind = t.kind if rng.random() < 0.7 else rng.choice(KINDS)
             n = sum(x.kind == kind for x in ts)
             return [_count(g, rng, "count kind", n, kind=g.kind(kind), kinds=LANGUAGE["kinds"][kind]["plural"])]
@@ -260,11 +260,11 @@ def text_rounds(g: Tongue, rng: Random, scene) -> list[Round]:
     """Talks about printed characters."""
     s, colour = scene.text, g.colour(scene.extra["colour"])
     roll = rng.random()
-    if roll < 0.2:
+    if roll < 0.12:
         return [("describe", g.ask(rng, "describe"), describe(g, scene))]
-    if roll < 0.26:
+    if roll < 0.15:
         return [g.round(rng, "colour of text", colour=colour)]
-    if roll < 0.28:
+    if roll < 0.17:
         return [general(g, rng)]
     if len(s) == 1 and s.isalnum() and not g.zh and rng.random() < 0.4:
         rounds = [g.round(rng, "read digit" if s.isdigit() else "read letter", text=s)]

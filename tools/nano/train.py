@@ -33,6 +33,7 @@ import tiles
 from model import CONFIG, InternVLChat
 
 PIECES = 900
+MOST = 7  # things of one kind, and 0
 
 
 class Heads(nn.Module):
@@ -54,9 +55,11 @@ class Heads(nn.Module):
         self.bias_colour = nn.Parameter(torch.zeros(len(draw.LABEL_COLOURS)))
         self.box = nn.Linear(d, 4)
         self.patch = nn.Sequential(nn.LayerNorm(v), nn.Linear(v, len(draw.LABEL_KINDS)))
+        self.watch = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, n)) for n in (draw.ROLES, MOST, MOST))
+        self.register_buffer("weigh_role", torch.tensor([0.1] + [1.0] * (draw.ROLES - 1)), persistent=False)
 
     def loss(self, tower: torch.Tensor, visual: torch.Tensor, words: torch.Tensor, ids, boxes, patches):
-        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 2], boxes [.., 4], patches [tiles, patches]."""
+        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 5], boxes [.., 4], patches [tiles, patches]."""
         v, on = visual.flatten(0, 1), (ids[..., 0] > 0).flatten()
         parts = []
         for i, (index, bias) in enumerate(((self.kind_ids, self.bias_kind), (self.colour_ids, self.bias_colour))):
@@ -69,6 +72,20 @@ class Heads(nn.Module):
             parts.append(self.box.bias.sum() * 0)
         parts.append(F.cross_entropy(self.patch(tower).flatten(0, 1), patches.flatten(), ignore_index=batches.IGNORE))
         return parts[0] + parts[1] + 4 * parts[2] + parts[3], [p.item() for p in parts]
+
+    def watch_loss(self, hidden: torch.Tensor, ids: torch.Tensor, shapes: bool) -> torch.Tensor:
+        """What a visual token should know half way up: its thing's role and, of shapes, how many share its kind and its colour.
+
+        Reading in order, places, values and counts are then looked up as kinds and colours are.
+        """
+        role, kind, colour = (head(hidden) for head in self.watch)
+        loss = F.cross_entropy(role, ids[..., 2].flatten(), weight=self.weigh_role)
+        if shapes:
+            for logits, count in ((kind, ids[..., 3].flatten()), (colour, ids[..., 4].flatten())):
+                count = torch.where((count > 0) & (count < MOST), count, batches.IGNORE)
+                if (count > 0).any():
+                    loss = loss + 0.5 * F.cross_entropy(logits, count, ignore_index=batches.IGNORE)
+        return loss
 
 
 class Muon(torch.optim.Optimizer):
@@ -171,7 +188,7 @@ def main() -> None:
     ap.add_argument("--aux", type=float, default=0.5, help="weight of the dense labels beside the answers")
     ap.add_argument("--adam", type=float, default=0.0, help="AdamW for everything, at this rate: for a short run on a good checkpoint")
     ap.add_argument("--mix", default="", help="weights of the sorts of batch, as name=weight,...")
-    ap.add_argument("--tower", default="labels,single", help="sorts of batch that train the vision tower")
+    ap.add_argument("--tower", default="labels,single,print", help="sorts of batch that train the vision tower")
     ap.add_argument("--init", default="", help="a checkpoint folder to start from")
     ap.add_argument("--resume", action="store_true")
     args = ap.parse_args()
@@ -244,7 +261,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         log = open(os.path.join(args.work, "loss.csv"), "a", newline="")
         writer = csv.writer(log)
         if log.tell() == 0:
-            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "pictures"])
+            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "watch_loss", "pictures"])
 
     def save() -> None:
         value = dict(model=model.state_dict(), ema=ema.state_dict(), heads=heads.state_dict(), muon=muon.state_dict(),
@@ -285,7 +302,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             stream = iter(torch.utils.data.DataLoader(data, batch_size=None, **ahead))
         sort, batch = next(stream)
         batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
-        visual, aux, parts, answer = None, 0.0, [0.0] * 4, 0.0
+        visual, aux, parts, watch, answer = None, 0.0, [0.0] * 4, 0.0, 0.0
         if "pixels" in batch:
             # The tower learns from single tiles; where a picture has many, only what reads it does: a third of the cost.
             with torch.set_grad_enabled(sort in args.tower.split(",")):
@@ -297,10 +314,13 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         loss = aux
         if sort != "labels":
             x = model.embed(batch["ids"], tok.context, visual)
-            h = model.language_model(x, batch["pos"], batches.attention_mask(batch["branch"]))
+            h, watched = model.language_model(x, batch["pos"], batches.attention_mask(batch["branch"]))
             on = batch["target"] != batches.IGNORE
             answer_loss = F.cross_entropy(model.language_model.output(h[on]), batch["target"][on])
             loss, answer = answer_loss + args.aux * aux, answer_loss.item()
+            if args.aux and "pixels" in batch and sort != "video":
+                watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], sort not in batches.SHORT)
+                loss, watch = loss + args.aux * watch_loss, watch_loss.item()
         if not math.isfinite(loss.item()):
             raise SystemExit(f"loss is {loss.item()} at step {step}")
         muon.zero_grad(set_to_none=False)
@@ -325,12 +345,12 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         clock[1] = float(bool(stopped))
         all_reduce([clock], 1.0)
         spent += clock[0].item()
-        acc = sums.setdefault(sort, [0.0] * 7)
-        for i, value in enumerate((answer, *parts, len(batch["ids"]), 1)):
+        acc = sums.setdefault(sort, [0.0] * 8)
+        for i, value in enumerate((answer, *parts, watch, len(batch["ids"]), 1)):
             acc[i] += value
         if chief and step - last_log >= 20:
             for name, a in sorted(sums.items()):
-                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[6], 4) for i in range(5)] + [int(a[5])]
+                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[7], 4) for i in range(6)] + [int(a[6])]
                 writer.writerow(row)
                 print(row, flush=True)
             log.flush()
