@@ -189,14 +189,19 @@ export function storeContract(
     "an interrupted run is kept as interrupted",
     (store) =>
       Effect.gen(function* () {
-        yield* Effect.timeoutOption(
-          Effect.provideService(
-            run(wait, { values: [1, 2] }, { runId: "r" }),
-            RunStore,
-            store,
-          ),
-          20,
-        );
+        const running = yield* Effect.forkChild(Effect.provideService(
+          run(wait, { values: [1, 2] }, { runId: "r" }),
+          RunStore,
+          store,
+        ));
+        for (;;) {
+          const nodes = (yield* store.get("r"))?.nodes ?? [];
+          if (nodes.filter(({ status }) => status === "running").length === 2) {
+            break;
+          }
+          yield* Effect.sleep(1);
+        }
+        yield* Fiber.interrupt(running);
         const stored = yield* store.get("r");
         assert.equal(stored?.status, "interrupted");
         assert.deepEqual(
