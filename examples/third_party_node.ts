@@ -20,7 +20,7 @@ export const grayscale = tessera.defineNode({
         const luma = 0.299 * r + 0.587 * g + 0.114 * b;
         data.set([r, g, b].map((c) => Math.round(c + amount * (luma - c))), i);
       }
-      return { gray: { ...image, data } };
+      return { gray: { width: image.width, height: image.height, data } };
     }),
 });
 
