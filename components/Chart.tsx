@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type UPlot from "uplot";
-import { largest, type Line, LineChart } from "./LineChart.tsx";
+import { largest, type Line, LineChart, lonely } from "./LineChart.tsx";
 import { clock, day } from "./format.ts";
 import { quantity, type Unit } from "./quantity.ts";
 
@@ -184,6 +184,13 @@ function optionsOf(
         stroke: of(`--stage-${color}`),
         width: 1.5,
         spanGaps: false,
+        points: {
+          show: () => false,
+          filter: (plot: UPlot, series: number) =>
+            lonely(plot.data[series] as (number | null)[]),
+          size: 5,
+          fill: of(`--stage-${color}`),
+        },
       })),
     ],
     hooks: {

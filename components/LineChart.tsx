@@ -21,6 +21,26 @@ export function largest(lines: readonly Line[]): number {
   return most === 0 ? 1 : most;
 }
 
+/**
+ * Where values stand between gaps: a line does not show them, so they are drawn as dots.
+ *
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { lonely } from "./LineChart.tsx";
+ *
+ * assert.deepEqual(lonely([1, null, 2, 3, null, 4]), [0, 5]);
+ * ```
+ */
+export function lonely(points: readonly (number | null)[]): number[] {
+  const found: number[] = [];
+  points.forEach((point, i) => {
+    const alone = (points[i - 1] ?? null) === null &&
+      (points[i + 1] ?? null) === null;
+    if (point !== null && alone) found.push(i);
+  });
+  return found;
+}
+
 /** The path of a line in a box of 100 by 100; a value between gaps is a dot. */
 export function pathOf(
   points: readonly (number | null)[],
