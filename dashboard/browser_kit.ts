@@ -123,6 +123,20 @@ export function makeSite(
   });
 }
 
+// To start Chromium takes longer than most of what is done in it.
+let chromium: Promise<Browser> | undefined;
+let closes = false;
+
+/** The Chromium of a file's tests; their pages are gone when the scope ends. */
+const sharedChromium = (executablePath: string) =>
+  Effect.acquireRelease(
+    Effect.promise(() => chromium ??= launchChromium(executablePath)),
+    (browser) =>
+      Effect.promise(() =>
+        Promise.all(browser.contexts().map((context) => context.close()))
+      ),
+  );
+
 /** A test in the browser; ignored, visibly, where there is none. */
 export function browserTest(
   name: string,
@@ -130,16 +144,17 @@ export function browserTest(
   body: (site: Site) => Promise<void>,
 ): void {
   const executablePath = findChromium();
+  if (!closes) {
+    closes = true;
+    Deno.test.afterAll(async () => await (await chromium)?.close());
+  }
   Deno.test({
     name: `browser: ${name}`,
     ignore: executablePath === undefined,
     fn: async () => {
       const program = Effect.gen(function* () {
         const site = yield* makeSite(options);
-        const browser = yield* Effect.acquireRelease(
-          Effect.promise(() => launchChromium(executablePath!)),
-          (browser) => Effect.promise(() => browser.close()),
-        );
+        const browser = yield* sharedChromium(executablePath!);
         const complaints: string[] = [];
         yield* Effect.tryPromise({
           try: () =>
@@ -158,16 +173,36 @@ export function browserTest(
   });
 }
 
+const windowOf = ({ dark = false, width = 1280, height = 800 }: Look) => ({
+  viewport: { width, height },
+  colorScheme: dark ? "dark" as const : "light" as const,
+});
+
+/** Looks at an open page in another way, and lets it follow; whether scripts run stays as it was. */
+export async function changeLook(
+  page: Page,
+  look: Omit<Look, "scriptless">,
+): Promise<void> {
+  const { viewport, colorScheme } = windowOf(look);
+  await page.emulateMedia({ colorScheme });
+  await page.setViewportSize(viewport);
+  // What watches its own size is told in the frame, and paints in the one after it.
+  await page.evaluate(() =>
+    new Promise((resolve) =>
+      requestAnimationFrame(() => requestAnimationFrame(resolve))
+    )
+  );
+}
+
 async function openPage(
   browser: Browser,
   address: string,
-  { dark = false, width = 1280, height = 800, scriptless = false }: Look = {},
+  look: Look = {},
   complaints: string[],
 ): Promise<Page> {
   const context = await browser.newContext({
-    viewport: { width, height },
-    colorScheme: dark ? "dark" : "light",
-    javaScriptEnabled: !scriptless,
+    ...windowOf(look),
+    javaScriptEnabled: !look.scriptless,
     reducedMotion: "reduce",
   });
   const page = await context.newPage();
@@ -189,7 +224,9 @@ export async function checkAccessible(
   rules?: readonly string[],
 ): Promise<void> {
   // Playwright's evaluate is not bound by the page's content security policy.
-  await page.evaluate(axe.source);
+  if (await page.evaluate(() => !("axe" in globalThis))) {
+    await page.evaluate(axe.source);
+  }
   const violations = await page.evaluate(async (rules) => {
     const { axe } = globalThis as unknown as {
       readonly axe: {

@@ -4,6 +4,7 @@ import { run, RunStore } from "../pipeline/mod.ts";
 import { recordBatch } from "../plugins/sqlite/batches/test_kit.ts";
 import {
   browserTest,
+  changeLook,
   checkAccessible,
   checkNoOverflow,
   type SiteOptions,
@@ -64,21 +65,21 @@ browserTest(
       services.store,
     )));
     say(`one two ${word}`);
-    for (
-      const [look, rules] of [
-        [{}, undefined],
-        // Colours are what differs.
-        [{ dark: true }, ["color-contrast"]],
-        [{ width: 360 }, undefined],
-      ] as const
-    ) {
-      const page = await open("/", look);
-      for (const path of paths) {
-        await page.goto(`${base}${path}`);
+    const page = await open("/");
+    for (const path of paths) {
+      await page.goto(`${base}${path}`);
+      for (
+        const [look, rules] of [
+          [{}, undefined],
+          // Colours are what differs.
+          [{ dark: true }, ["color-contrast"]],
+          [{ width: 360 }, undefined],
+        ] as const
+      ) {
+        await changeLook(page, look);
         await checkNoOverflow(page);
         await checkAccessible(page, rules);
       }
-      await page.context().close();
     }
     say("");
     assert.ok(Exit.isSuccess(await going));
