@@ -74,6 +74,22 @@ export interface RunOptions {
   readonly outputs?: readonly string[];
 }
 
+/** A run under way. */
+export interface Running {
+  /** What the run returns. Rejects with {@link BackendError}, and with `Stopped` after {@link stop}. */
+  readonly ended: Promise<Readonly<Record<string, Tensor>>>;
+  /** Ends the native run at its next operator, where the binding can. */
+  readonly stop: () => void;
+}
+
+/** A run whose tensors have been checked and bound, to be repeated: arrays of the host are read anew each time. */
+export interface PreparedRun {
+  /** Starts it; not before the last one has ended. */
+  readonly start: () => Running;
+  /** Gives the native handles back, at the latest when a run under way ends. The session's end does it too. */
+  readonly close: () => void;
+}
+
 /** A loaded model. Released with the scope it was made in. */
 export interface Session {
   /** The session's name. */
@@ -97,6 +113,14 @@ export interface Session {
     feeds: Readonly<Record<string, Tensor>>,
     options?: RunOptions,
   ) => Effect.Effect<Readonly<Record<string, Tensor>>, BackendError>;
+  /**
+   * Binds the tensors of a run once, for a loop that runs it for every token: see `prepareRun`, which also
+   * serves where the binding has no such thing. Throws {@link BackendError} for tensors that do not fit.
+   */
+  readonly prepare?: (
+    feeds: Readonly<Record<string, Tensor>>,
+    options?: RunOptions,
+  ) => PreparedRun;
 }
 
 /** A binding to ONNX Runtime. */

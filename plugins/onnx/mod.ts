@@ -34,3 +34,4 @@ export {
 } from "./graph.ts";
 export { type HandleKind, liveHandles } from "./handles.ts";
 export { napiBackend } from "./napi/mod.ts";
+export { prepareRun, startRun, Stopped } from "./running.ts";

@@ -10,14 +10,14 @@
 import { BackendError } from "../../../nodes/errors.ts";
 import type { EngineStats } from "../../../nodes/services.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
-import type { Session } from "../../onnx/mod.ts";
+import { type Session, Stopped } from "../../onnx/mod.ts";
 import type { Job } from "./job.ts";
 import { bytesPerToken, KvPool, type PoolParts } from "./pool.ts";
 import { nextPrompt, Sequence } from "./sequence.ts";
 import { roundUp, type Shape, shapeFor } from "./shape.ts";
 import { empty, idleRow, type Slot, SlotTable } from "./slots.ts";
 import { type Speculate, Speculation } from "./speculate.ts";
-import { type DecodeRow, Steps, Stopped } from "./steps.ts";
+import { type DecodeRow, Steps } from "./steps.ts";
 
 /** How much an engine takes on. */
 export interface EngineOptions {

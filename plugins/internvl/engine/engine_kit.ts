@@ -200,6 +200,7 @@ export function faulty(
 ): Wrap {
   return (session) => ({
     ...session,
+    prepare: undefined,
     run: (feeds, options) => {
       const { data, shape } = feeds.input_ids as HostTensor<"int64">;
       const wrong = fault([...data].map(Number), shape[0]);

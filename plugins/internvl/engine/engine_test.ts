@@ -181,6 +181,7 @@ Deno.test("where asked for, tokens of many sequences are computed by the session
   const steps: string[] = [];
   const watched: Wrap = (session) => ({
     ...session,
+    prepare: undefined,
     run: (feeds, options) => {
       const [rows, tokens] = feeds.input_ids!.shape;
       if (tokens === 1) steps.push(`${session.name} ${rows}`);
@@ -219,6 +220,7 @@ Deno.test("with weights of its own, a prompt is computed by one session, tokens 
   const runs: Record<string, string[]> = { language: [], prefill: [] };
   const watched: Wrap = (session) => ({
     ...session,
+    prepare: undefined,
     run: (feeds, options) => {
       const rows = (feeds.logit_rows as HostTensor).data.length;
       runs[session.name]!.push(`${feeds.input_ids!.shape.join()}: ${rows}`);

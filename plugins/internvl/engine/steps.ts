@@ -2,20 +2,25 @@
  * Runs of the language graph: a part of one prompt, or one token of each sequence.
  * @module
  */
-import { Cause, Effect, Exit, Fiber, Scope } from "effect";
+import { Effect, Exit, Scope } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
 import {
   type HostTensor,
   hostTensor,
   type Tensor,
 } from "../../../nodes/tensor.ts";
-import type { BackendTensor, RunOptions, Session } from "../../onnx/mod.ts";
+import {
+  type BackendTensor,
+  type PreparedRun,
+  prepareRun,
+  type Running,
+  type RunOptions,
+  type Session,
+  startRun,
+} from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
 import { noVisual, type VisualFeeds } from "../generate/visual.ts";
 import type { Window } from "./pool.ts";
-
-/** The run was ended by {@link Steps.stop}. */
-export class Stopped extends Error {}
 
 /** One row of a decoding step. */
 export interface DecodeRow {
@@ -34,6 +39,8 @@ interface DecodeFeeds {
   readonly rows: readonly number[];
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly options: RunOptions;
+  /** By the session that computes them. */
+  readonly runs: Map<Session, PreparedRun>;
 }
 
 /** See the module. One run at a time. */
@@ -48,7 +55,7 @@ export class Steps {
   readonly #views = new Map<number, BackendTensor<"float32">>();
   #rows = 0;
   #decode: DecodeFeeds | undefined;
-  #running: Fiber.Fiber<unknown, unknown> | undefined;
+  #running: Running | undefined;
 
   /** Runs of a session, and of the one that computes prompts, if that is another. */
   constructor(
@@ -77,10 +84,8 @@ export class Steps {
       ids.length - 1,
     ]);
     const options = await this.#options(window, 1);
-    const outputs = await this.#run(
-      this.#prefill,
-      { ...feeds, ...rotary },
-      options,
+    const outputs = await this.#under(
+      startRun(this.#prefill, { ...feeds, ...rotary }, options),
     );
     return this.#read(outputs, 1)[0];
   }
@@ -96,7 +101,7 @@ export class Steps {
     ]);
     const options = await this.#options(window, ids.length);
     return this.#read(
-      await this.#run(this.#session, feeds, options),
+      await this.#under(startRun(this.#session, feeds, options)),
       ids.length,
     );
   }
@@ -116,7 +121,7 @@ export class Steps {
         known.rows.length === wanted.length &&
         known.rows.every((row, i) => row === wanted[i])
       ? known
-      : this.#decode = await this.#decodeFeeds(window, rows.length, wanted);
+      : await this.#decodeFeeds(window, rows.length, wanted);
     let most = 0;
     for (let i = 0; i < rows.length; i++) {
       const { id, position } = rows[i];
@@ -126,26 +131,28 @@ export class Steps {
     }
     step.total[0] = most + 1;
     const session = wide ? this.#prefill : this.#session;
-    return this.#read(
-      await this.#run(session, step.feeds, step.options),
-      wanted.length,
-    );
+    let run = step.runs.get(session);
+    if (run === undefined) {
+      run = prepareRun(session, step.feeds, step.options);
+      step.runs.set(session, run);
+    }
+    return this.#read(await this.#under(run.start()), wanted.length);
   }
 
-  /** Ends the run that is under way, if any: it rejects with {@link Stopped}. */
+  /** Ends the run that is under way, if any: it rejects with `Stopped`. */
   stop(): void {
-    if (this.#running !== undefined) {
-      Effect.runFork(Fiber.interrupt(this.#running));
-    }
+    this.#running?.stop();
   }
 
   /** Forgets what belongs to windows that are no more. */
   forget(): void {
+    for (const run of this.#decode?.runs.values() ?? []) run.close();
     this.#decode = undefined;
   }
 
   /** Gives the memory back. */
   async close(): Promise<void> {
+    this.forget();
     await Effect.runPromise(Scope.close(this.#scope, Exit.void));
   }
 
@@ -154,10 +161,11 @@ export class Steps {
     count: number,
     wanted: readonly number[],
   ): Promise<DecodeFeeds> {
+    this.forget();
     const ids = new BigInt64Array(count);
     const last = new Int32Array(count);
     const total = new Int32Array(1);
-    return {
+    return this.#decode = {
       window,
       ids,
       last,
@@ -177,6 +185,7 @@ export class Steps {
         ),
       },
       options: await this.#options(window, wanted.length),
+      runs: new Map(),
     };
   }
 
@@ -187,7 +196,7 @@ export class Steps {
       const shape = [Math.max(rows, 2 * this.#rows), this.#vocabulary];
       this.#views.clear();
       // Its logits would go where nobody looks any more.
-      this.#decode = undefined;
+      this.forget();
       this.#logits = await Effect.runPromise(
         Effect.provideService(
           this.#session.allocate("float32", shape),
@@ -222,22 +231,15 @@ export class Steps {
     return logits;
   }
 
-  /** A fiber for each run: one that lived as long as the engine would keep something of every run. */
-  #run(
-    session: Session,
-    feeds: Readonly<Record<string, Tensor>>,
-    options: RunOptions,
+  async #under(
+    running: Running,
   ): Promise<Readonly<Record<string, Tensor>>> {
-    return new Promise((resolve, reject) => {
-      const fiber = Effect.runFork(session.run(feeds, options));
-      this.#running = fiber;
-      fiber.addObserver((exit) => {
-        this.#running = undefined;
-        if (Exit.isSuccess(exit)) resolve(exit.value);
-        else if (Cause.hasInterruptsOnly(exit.cause)) reject(new Stopped());
-        else reject(Cause.squash(exit.cause));
-      });
-    });
+    this.#running = running;
+    try {
+      return await running.ended;
+    } finally {
+      this.#running = undefined;
+    }
   }
 }
 

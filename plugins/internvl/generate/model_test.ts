@@ -344,6 +344,7 @@ Deno.test("interruption ends a generation within a run, and every native handle 
       // The fifth run does not end until it is interrupted, however fast the machine is.
       const held: Session = {
         ...session,
+        prepare: undefined,
         run: (feeds, options) =>
           Effect.suspend(() => {
             const run = session.run(feeds, options);

@@ -3,14 +3,21 @@
  * up with the next ones' as far as the budget of rows allows.
  * @module
  */
-import { Cause, Effect, Exit, Fiber, Scope } from "effect";
+import { Effect, Exit, Scope } from "effect";
 import { BackendError } from "../../../nodes/errors.ts";
 import {
   elementCount,
   type HostTensor,
   hostTensor,
 } from "../../../nodes/tensor.ts";
-import type { BackendTensor, RunOptions, Session } from "../../onnx/mod.ts";
+import {
+  type BackendTensor,
+  type Running,
+  type RunOptions,
+  type Session,
+  startRun,
+  Stopped,
+} from "../../onnx/mod.ts";
 
 /** What a batcher computes. */
 export interface BatcherParts {
@@ -66,7 +73,7 @@ export class Batcher {
   readonly #to: number;
   readonly #works: Work[] = [];
   #shares: readonly Share[] = [];
-  #running: Fiber.Fiber<unknown, unknown> | undefined;
+  #running: Running | undefined;
   #looping = false;
   /** What runs write into, while there are any. */
   #room: BackendTensor<"float32"> | undefined;
@@ -126,9 +133,11 @@ export class Batcher {
     if (at >= 0) this.#works.splice(at, 1);
     const running = this.#running;
     const nobody = this.#shares.every(({ work }) => work.cancelled);
-    return running !== undefined && nobody
-      ? Fiber.interrupt(running)
-      : Effect.void;
+    if (running === undefined || !nobody) return Effect.void;
+    return Effect.promise(() => {
+      running.stop();
+      return running.ended.then(() => {}, () => {});
+    });
   }
 
   async #loop(): Promise<void> {
@@ -210,25 +219,20 @@ export class Batcher {
     );
     const options = await this.#options(total, scope);
     const host = this.#room?.host;
-    const results = await new Promise<Float32Array<ArrayBuffer> | undefined>(
-      (resolve, reject) => {
-        const fiber = Effect.runFork(
-          Effect.flatMap(
-            session.run({ [input]: tiles }, options),
-            (results) => results[output]?.read ?? Effect.succeed(host!),
-          ),
-        );
-        this.#running = fiber;
-        fiber.addObserver((exit) => {
-          this.#running = undefined;
-          if (Exit.isSuccess(exit)) {
-            resolve(exit.value as Float32Array<ArrayBuffer>);
-          } else if (Cause.hasInterruptsOnly(exit.cause)) resolve(undefined);
-          else reject(Cause.squash(exit.cause));
-        });
-      },
-    );
-    if (results === undefined) return;
+    const running = startRun(session, { [input]: tiles }, options);
+    this.#running = running;
+    let results: Float32Array<ArrayBuffer>;
+    try {
+      const made = (await running.ended)[output];
+      results = made === undefined
+        ? host as Float32Array<ArrayBuffer>
+        : await Effect.runPromise(made.read) as Float32Array<ArrayBuffer>;
+    } catch (cause) {
+      if (cause instanceof Stopped) return;
+      throw cause;
+    } finally {
+      this.#running = undefined;
+    }
     this.#batches++;
     this.#tiles += total;
     let at = 0;

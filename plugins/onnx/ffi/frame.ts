@@ -15,7 +15,7 @@ import {
 import type { Pointer } from "./api.ts";
 import { type Block, NativeTensor } from "./memory.ts";
 import { hostCopy } from "./output.ts";
-import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
+import { type Flight, LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 import { HostSlot } from "./slot.ts";
 
 /** What a run needs to know of its session. */
@@ -54,7 +54,7 @@ export class ForeignTensor extends Error {}
 const noTensors: Readonly<Record<string, never>> = {};
 
 /** The arrays and handles of one run. */
-export class Frame {
+export class Frame implements Flight {
   readonly #target: RunTarget;
   readonly #plan: RunNames;
   readonly #giveBack: (frame: Frame) => void;
@@ -65,7 +65,12 @@ export class Frame {
   /** Values over host arrays, by input. */
   readonly #slots: (HostSlot | undefined)[];
   readonly #runOptions: Pointer;
+  /** Memory that was closed during the run. */
+  readonly #leaving: { readonly done: () => void }[] = [];
+  /** {@link OrtRuntime.closings} when the tensors were last found open. */
+  #closings = -1;
   #terminated = false;
+  #closed = false;
 
   /** Makes the run options; `giveBack` takes the frame after each run. Throws {@link BackendError}. */
   constructor(
@@ -95,7 +100,7 @@ export class Frame {
     );
   }
 
-  /** Takes the tensors of a run and marks them in use. Throws {@link BackendError}. */
+  /** Takes the tensors of a run, which holds them from here on. Throws {@link BackendError}. */
   load(
     feeds: Readonly<Record<string, Tensor>>,
     into: Readonly<Record<string, Tensor>>,
@@ -109,22 +114,49 @@ export class Frame {
       const tensor = feeds[feedNames[i]];
       if (tensor === undefined || tensor !== tensors[i]) {
         this.#bindInput(i, tensor, feedInfos[i]);
-      } else if ((tensor as NativeTensor).block.closed) {
-        throw closedTensor(tensor.dtype, tensor.shape);
       }
     }
     for (let i = 0; i < intoNames.length; i++) {
       const tensor = into[intoNames[i]];
       if (tensor === undefined || tensor !== tensors[count + i]) {
         this.#bindOutput(i, tensor, intoInfos[i]);
-      } else if ((tensor as NativeTensor).block.closed) {
-        throw closedTensor(tensor.dtype, tensor.shape);
       }
     }
+    this.#checkOpen();
     // Nothing can fail any more.
-    for (const tensor of tensors) {
-      if (tensor !== undefined) tensor.block.users++;
+    this.#target.runtime.flights.add(this);
+  }
+
+  /** Takes the tensors it has for another run; of the inputs in `hosts` the numbers. Throws {@link BackendError}. */
+  reload(
+    hosts: readonly (readonly [input: number, tensor: HostTensor])[],
+  ): void {
+    this.#checkOpen();
+    for (const [i, tensor] of hosts) {
+      this.#inputs[i] = this.#slots[i]!.bind(tensor);
     }
+    this.#target.runtime.flights.add(this);
+  }
+
+  /** Lets go of tensors that were taken for a run which is not to start yet. */
+  rest(): void {
+    this.#giveFree();
+  }
+
+  /** See {@link Flight}. */
+  holds(memory: { readonly done: () => void }): boolean {
+    const holds = this.#tensors.some((tensor) => tensor?.block === memory);
+    if (holds) this.#leaving.push(memory);
+    return holds;
+  }
+
+  #checkOpen(): void {
+    const { closings } = this.#target.runtime;
+    if (closings === this.#closings) return;
+    for (const tensor of this.#tensors) {
+      if (tensor?.block.closed) throw closedTensor(tensor.dtype, tensor.shape);
+    }
+    this.#closings = closings;
   }
 
   #bindInput(i: number, tensor: Tensor, info: ValueInfo): void {
@@ -231,7 +263,8 @@ export class Frame {
   }
 
   #giveFree(): void {
-    for (const tensor of this.#tensors) tensor?.block.done();
+    this.#target.runtime.flights.delete(this);
+    for (const memory of this.#leaving.splice(0)) memory.done();
     for (const slot of this.#slots) slot?.afterRun();
     if (this.#terminated) {
       this.#terminated = false;
@@ -243,6 +276,8 @@ export class Frame {
 
   /** Releases the handles. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     for (const slot of this.#slots) slot?.release();
     this.#target.runtime.release("runOptions", this.#runOptions);
   }

@@ -45,10 +45,10 @@ export interface DeviceCopier {
 
 /** One piece of memory, and everything that must end before it may be freed. */
 export class Block {
-  /** Runs and copies in flight that use the memory. */
-  users = 0;
   /** Set when the owning scope has closed. */
   closed = false;
+  /** Runs that were under way then. */
+  #users = 0;
   /** Views by dtype, offset and shape, the allocated tensor itself among them. */
   readonly views: Map<string, NativeTensor> = new Map();
   #freed: (() => void) | undefined;
@@ -76,23 +76,25 @@ export class Block {
     readonly free: () => void,
   ) {}
 
-  /** Called when a run that used the memory has ended. */
+  /** Called when a run that used the memory when it was closed has ended. */
   done(): void {
-    if (--this.users === 0 && this.closed) this.#freed?.();
+    if (--this.#users === 0) this.#freed?.();
   }
 
   /** Waits for the runs in flight, then frees views and memory. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    const { runtime } = this;
     this.closed = true;
-    if (this.users === 0) {
-      this.#release();
-      return Effect.void;
+    runtime.closings++;
+    for (const flight of runtime.flights) {
+      if (flight.holds(this)) this.#users++;
     }
     return Effect.callback<void>((resume) => {
       this.#freed = () => {
         this.#release();
         resume(Effect.void);
       };
+      if (this.#users === 0) this.#freed();
     });
   });
 

@@ -62,6 +62,22 @@ export class Plan implements RunNames {
           same(this.chosen, chosen)));
   }
 
+  /** A frame apart from the others, loaded with the tensors of a run. Throws a `BackendError`. */
+  frameApart(
+    feeds: Readonly<Record<string, Tensor>>,
+    into: Readonly<Record<string, Tensor>>,
+    giveBack: (frame: Frame) => void,
+  ): Frame {
+    const frame = new Frame(this.#target, this, giveBack);
+    try {
+      frame.load(feeds, into, this.#feedInfos, this.#intoInfos);
+      return frame;
+    } catch (cause) {
+      frame.close();
+      throw cause;
+    }
+  }
+
   /** A frame loaded with the tensors of one run. Throws a `BackendError`. */
   frame(
     feeds: Readonly<Record<string, Tensor>>,

@@ -13,9 +13,19 @@ import { cString, openLibrary, type OrtLibrary, toCString } from "./library.ts";
 /** Only fatal messages: every error comes back as a status and is shown once, by the caller. */
 export const LOG_FATAL = 4;
 
+/** A run under way, as whoever frees memory sees it. */
+export interface Flight {
+  /** Whether the run uses the memory; it then calls its `done` when it has ended. */
+  readonly holds: (memory: { readonly done: () => void }) => boolean;
+}
+
 /** One open environment; see {@link acquireRuntime}. */
 export class OrtRuntime {
   readonly #cell = new BigUint64Array(1);
+  /** Runs under way. Memory looks here when it is closed, so that runs need not tell it of themselves. */
+  readonly flights: Set<Flight> = new Set();
+  /** How many times memory was closed: while this stays the same, tensors that were open are open. */
+  closings = 0;
   /** Everything below the C API. */
   readonly api: OrtApi;
   /** Version and build of the library. */

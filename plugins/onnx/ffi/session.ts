@@ -9,6 +9,7 @@ import type {
   BackendTensor,
   Device,
   ModelSource,
+  PreparedRun,
   RunOptions,
   Session,
   SessionOptions,
@@ -27,6 +28,8 @@ import { copyModel, DeviceMemory } from "./device.ts";
 import { appendProvider } from "./providers.ts";
 import { ForeignTensor, type Frame, type RunTarget } from "./frame.ts";
 import { Plans } from "./plan.ts";
+import { FramedRun, type RunCounter } from "./prepared.ts";
+import { startRun } from "../running.ts";
 import { valueInfos } from "./signature.ts";
 import { LOG_FATAL, type OrtRuntime } from "./runtime.ts";
 
@@ -36,6 +39,7 @@ class NativeSession {
   session: Pointer = null;
   plans: Plans | undefined;
   memory: DeviceMemory | undefined;
+  readonly prepared: Set<PreparedRun> = new Set();
   /** Runs in flight. */
   active = 0;
   closed = false;
@@ -61,6 +65,8 @@ class NativeSession {
   });
 
   #release(): void {
+    for (const run of this.prepared) run.close();
+    this.prepared.clear();
     this.plans?.close();
     this.plans = undefined;
     this.runtime.release("sessionOptions", this.options);
@@ -306,7 +312,47 @@ function describe(
       },
     );
 
-  return { name, device, inputs, outputs, allocate, run };
+  const counter: RunCounter = {
+    enter: () => {
+      if (native.closed) throw closedSession(name);
+      native.enter();
+    },
+    leave: () => native.leave(),
+  };
+  const prepare = (
+    feeds: Readonly<Record<string, Tensor>>,
+    options: RunOptions = {},
+  ): PreparedRun => {
+    if (native.closed) throw closedSession(name);
+    let framed: FramedRun;
+    try {
+      framed = new FramedRun(plans, counter, feeds, options);
+    } catch (cause) {
+      if (!(cause instanceof ForeignTensor)) throw cause;
+      return {
+        start: () => startRun(session, feeds, options),
+        close: () => {},
+      };
+    }
+    native.prepared.add(framed);
+    return {
+      start: () => framed.start(),
+      close: () => {
+        native.prepared.delete(framed);
+        framed.close();
+      },
+    };
+  };
+  const session: Session = {
+    name,
+    device,
+    inputs,
+    outputs,
+    allocate,
+    run,
+    prepare,
+  };
+  return session;
 }
 
 /** The same feeds with every tensor read to the host whose memory the session cannot use. */

@@ -5,6 +5,7 @@
 import type { Layer } from "effect";
 import type { Backend } from "../backend.ts";
 import { errorsContract } from "./contract_errors.ts";
+import { preparedContract } from "./contract_prepared.ts";
 import { runsContract } from "./contract_runs.ts";
 import { stateContract } from "./contract_state.ts";
 import { valuesContract } from "./contract_values.ts";
@@ -26,4 +27,5 @@ export function backendContract<E>(
   stateContract(part);
   errorsContract(part);
   runsContract(part);
+  preparedContract(part);
 }

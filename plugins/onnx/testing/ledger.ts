@@ -7,6 +7,7 @@ import { Effect, Fiber, type Layer } from "effect";
 import { hostTensor } from "../../../nodes/tensor.ts";
 import { Backend, type Device, type ModelSource } from "../backend.ts";
 import { liveHandles } from "../handles.ts";
+import { prepareRun } from "../running.ts";
 import { accumulator, longRun, slowToLoad } from "./models.ts";
 
 /** Registers the test for one binding. */
@@ -39,6 +40,12 @@ const work = Effect.fnUntraced(function* (device: Device) {
     yield* session.run({ x, state: head }, { into: { next: head } });
     yield* session.run({ x, state: head });
     yield* Effect.flip(session.run({ x }));
+    // One that is closed, and one that the session's end closes.
+    for (const close of [true, false]) {
+      const run = prepareRun(session, { x, state: head });
+      yield* Effect.promise(() => run.start().ended);
+      if (close) run.close();
+    }
     const two = hostTensor("float32", [2], new Float32Array(2));
     yield* Effect.flip(session.run({ x: two, state: head }));
     yield* Effect.flip(
