@@ -293,7 +293,7 @@ const chatStream: (
 ) => Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   ApiError,
-  Scope.Scope | HttpServerRequest
+  Scope.Scope | HttpServerRequest | ServerParts
 > = Effect.fnUntraced(function* (prepared: Prepared, includeUsage: boolean) {
   const envelope = {
     ...envelopeOf(prepared.ask, "chatcmpl"),

@@ -43,6 +43,8 @@ export interface ServerLimits {
   readonly requestsPerMinute: number;
   /** Milliseconds from a request's arrival to its last token; 0 for any time. Default 600,000. */
   readonly requestTimeoutMs: number;
+  /** Milliseconds of silence in a stream until a comment keeps its connection open. Default 10,000. */
+  readonly keepAliveMs: number;
   /** Milliseconds that running requests get when the server stops. Default 10,000. */
   readonly graceMs: number;
 }
@@ -77,5 +79,6 @@ export const defaultServerLimits: ServerLimits = {
   maxConcurrent: 128,
   requestsPerMinute: 0,
   requestTimeoutMs: 600_000,
+  keepAliveMs: 10_000,
   graceMs: 10_000,
 };

@@ -3,7 +3,8 @@
  * docs/serve.md lists them.
  * @module
  */
-import { Effect, Metric } from "effect";
+import process from "node:process";
+import { type Context, Effect, Metric } from "effect";
 import { PrometheusMetrics } from "effect/observability";
 import type { CompletionValue } from "../../nodes/mod.ts";
 import type { NodeReport } from "../../pipeline/mod.ts";
@@ -14,12 +15,32 @@ const seconds = [
   ...[10, 25, 50, 100, 250, 500],
 ];
 
+type Labels = Readonly<Record<string, string>>;
+
+/**
+ * A metric by its labels. Each is made once: `Metric.withAttributes` would work out anew with every update
+ * under which key it is kept.
+ */
+function labelled<M>(make: (labels: Labels) => M): (labels?: Labels) => M {
+  const known = new Map<string, M>();
+  return (labels = {}) => {
+    const key = Object.values(labels).join(" ");
+    let metric = known.get(key);
+    if (metric === undefined) known.set(key, metric = make(labels));
+    return metric;
+  };
+}
+
 const timing = (name: string, description: string) =>
-  Metric.histogram(name, { description, boundaries: seconds });
+  labelled((attributes) =>
+    Metric.histogram(name, { description, attributes, boundaries: seconds })
+  );
 const total = (name: string, description: string) =>
-  Metric.counter(name, { description, incremental: true });
+  labelled((attributes) =>
+    Metric.counter(name, { description, attributes, incremental: true })
+  );
 const level = (name: string, description: string) =>
-  Metric.gauge(name, { description });
+  labelled((attributes) => Metric.gauge(name, { description, attributes }));
 
 const requests = total(
   "tessera_requests_total",
@@ -111,6 +132,27 @@ const resident = level(
   "tessera_process_resident_bytes",
   "Memory of the process",
 );
+const processor = total(
+  "tessera_process_cpu_seconds_total",
+  "Processor time of the process, all threads",
+);
+
+/** What is said about several metrics at once, for the registry of the fiber that says it. */
+type Update = (
+  metric: {
+    readonly updateUnsafe: (
+      value: number,
+      context: Context.Context<never>,
+    ) => void;
+  },
+  value: number,
+) => void;
+
+const updating = (say: (update: Update) => void): Effect.Effect<void> =>
+  Effect.map(
+    Effect.context<never>(),
+    (context) => say((metric, value) => metric.updateUnsafe(value, context)),
+  );
 
 /** Counts a request that was answered, however. */
 export const countRequest = (
@@ -118,77 +160,76 @@ export const countRequest = (
   status: number,
   ms: number,
 ): Effect.Effect<void> =>
-  Effect.andThen(
-    Metric.update(
-      Metric.withAttributes(requests, { endpoint, status: String(status) }),
-      1,
-    ),
-    Metric.update(Metric.withAttributes(duration, { endpoint }), ms / 1000),
-  );
+  updating((update) => {
+    update(requests({ endpoint, status: String(status) }), 1);
+    update(duration({ endpoint }), ms / 1000);
+  });
 
 /** Says how many requests are in flight. */
 export const setInFlight = (count: number): Effect.Effect<void> =>
-  Metric.update(inFlight, count);
+  updating((update) => update(inFlight(), count));
 
 /** Counts an answer and where its time went. */
-export const countAnswer: (
-  model: string,
-  completion: CompletionValue,
-  nodes: readonly NodeReport[],
-) => Effect.Effect<void> = Effect.fnUntraced(function* (
+export const countAnswer = (
   model: string,
   { usage, timings, finishReason }: CompletionValue,
   nodes: readonly NodeReport[],
-) {
-  const add = (counter: Metric.Counter<number>, by: number) =>
-    by > 0
-      ? Metric.update(Metric.withAttributes(counter, { model }), by)
-      : Effect.void;
-  const time = (metric: Metric.Histogram<number>, ms: number) =>
-    Metric.update(Metric.withAttributes(metric, { model }), ms / 1000);
-  yield* add(promptTokens, usage.promptTokens);
-  yield* add(imageTokens, usage.imageTokens);
-  yield* add(cachedTokens, usage.cachedTokens ?? 0);
-  yield* add(generatedTokens, usage.completionTokens);
-  yield* Metric.update(
-    Metric.withAttributes(finished, { model, reason: finishReason }),
-    1,
-  );
-  if (timings !== undefined) {
-    yield* time(queue, timings.queueMs);
-    yield* time(prefill, timings.prefillMs);
-    yield* time(decode, timings.decodeMs);
-    yield* time(firstToken, timings.firstTokenMs);
-    const after = usage.completionTokens - 1;
-    if (after > 0) yield* time(perToken, timings.decodeMs / after);
-  }
-  let hits = 0, misses = 0;
-  for (const { kind, cached } of nodes) {
-    if (kind === "vision-encode") cached ? hits++ : misses++;
-  }
-  yield* add(visionHits, hits);
-  yield* add(visionMisses, misses);
-});
+): Effect.Effect<void> =>
+  updating((update) => {
+    const labels = { model };
+    const add = (counter: typeof promptTokens, by: number): void => {
+      if (by > 0) update(counter(labels), by);
+    };
+    const time = (metric: typeof queue, ms: number): void =>
+      update(metric(labels), ms / 1000);
+    add(promptTokens, usage.promptTokens);
+    add(imageTokens, usage.imageTokens);
+    add(cachedTokens, usage.cachedTokens ?? 0);
+    add(generatedTokens, usage.completionTokens);
+    update(finished({ model, reason: finishReason }), 1);
+    if (timings !== undefined) {
+      time(queue, timings.queueMs);
+      time(prefill, timings.prefillMs);
+      time(decode, timings.decodeMs);
+      time(firstToken, timings.firstTokenMs);
+      const after = usage.completionTokens - 1;
+      if (after > 0) time(perToken, timings.decodeMs / after);
+    }
+    let hits = 0, misses = 0;
+    for (const { kind, cached } of nodes) {
+      if (kind === "vision-encode") cached ? hits++ : misses++;
+    }
+    add(visionHits, hits);
+    add(visionMisses, misses);
+  });
 
 /** The metrics in the text format of Prometheus. */
 export const prometheusText: (pool: ModelPool) => Effect.Effect<string> = Effect
   .fnUntraced(function* (pool: ModelPool) {
     for (const state of pool.list()) {
-      const model = state.id;
-      const set = (gauge: Metric.Gauge<number>, value: number) =>
-        Metric.update(Metric.withAttributes(gauge, { model }), value);
-      yield* set(loaded, state.loaded === undefined ? 0 : 1);
-      if (state.loaded === undefined) continue;
-      const stats = yield* statsOf(state.loaded);
-      yield* set(running, stats.running);
-      yield* set(waiting, stats.waiting);
-      yield* set(slots, stats.slots);
-      yield* set(kvUsed, stats.kvTokensUsed);
-      yield* set(kvCapacity, stats.kvTokensCapacity);
-      yield* set(prefixHits, stats.prefix.hits);
-      yield* set(prefixMisses, stats.prefix.misses);
-      yield* set(prefixReused, stats.prefix.tokensReused);
+      const labels = { model: state.id };
+      const stats = state.loaded && (yield* statsOf(state.loaded));
+      yield* updating((update) => {
+        update(loaded(labels), stats === undefined ? 0 : 1);
+        if (stats === undefined) return;
+        update(running(labels), stats.running);
+        update(waiting(labels), stats.waiting);
+        update(slots(labels), stats.slots);
+        update(kvUsed(labels), stats.kvTokensUsed);
+        update(kvCapacity(labels), stats.kvTokensCapacity);
+        update(prefixHits(labels), stats.prefix.hits);
+        update(prefixMisses(labels), stats.prefix.misses);
+        update(prefixReused(labels), stats.prefix.tokensReused);
+      });
     }
-    yield* Metric.update(resident, Deno.memoryUsage().rss);
+    const context = yield* Effect.context<never>();
+    const { user, system } = process.cpuUsage();
+    const used = processor();
+    // A counter is added to.
+    used.updateUnsafe(
+      (user + system) / 1e6 - used.valueUnsafe(context).count,
+      context,
+    );
+    resident().updateUnsafe(Deno.memoryUsage().rss, context);
     return yield* PrometheusMetrics.format();
   });

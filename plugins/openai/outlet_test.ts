@@ -1,6 +1,7 @@
 import { Exit } from "effect";
+import { setImmediate } from "node:timers";
 import assert from "node:assert/strict";
-import { Outlet } from "./outlet.ts";
+import { Outlet, PACE_MS } from "./outlet.ts";
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
 const text = new TextDecoder();
@@ -70,4 +71,30 @@ Deno.test("a failure breaks the body off, behind what was said", async () => {
   assert.equal(text.decode((await reader.read()).value), "a");
   await assert.rejects(reader.read(), /why/);
   assert.equal(ends.length, 1);
+});
+
+Deno.test("a word with every turn is not a chunk with every turn, and the end does not wait", async () => {
+  const { outlet, reader } = opened();
+  const start = performance.now();
+  const speaking = (async () => {
+    for (let i = 0; i < 100; i++) {
+      outlet.say(`${i} `);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    outlet.end();
+  })();
+  const chunks: string[] = [];
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    chunks.push(text.decode(value));
+  }
+  await speaking;
+  const paces = (performance.now() - start) / PACE_MS;
+  // The first chunk and the last come when they are there.
+  assert.ok(chunks.length <= 2 + paces, `${chunks.length} in ${paces} paces`);
+  assert.equal(
+    chunks.join(""),
+    Array.from({ length: 100 }, (_, i) => `${i} `).join(""),
+  );
 });

@@ -8,10 +8,8 @@ import { HttpServerRequest } from "effect/http/HttpServerRequest";
 import * as HttpServerResponse from "effect/http/HttpServerResponse";
 import type { ApiError } from "./errors.ts";
 import { Outlet } from "./outlet.ts";
+import { ServerParts } from "./parts.ts";
 import { RequestInfo } from "./request_info.ts";
-
-/** Milliseconds until the headers go out even though nothing has happened yet, and between comments. */
-const PATIENCE_MS = 10_000;
 
 /** One event. */
 export function sseEvent(data: unknown, event?: string): string {
@@ -56,7 +54,7 @@ export const sseResponse: <A>(
 ) => Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   ApiError,
-  Scope.Scope | HttpServerRequest
+  Scope.Scope | HttpServerRequest | ServerParts
 > = Effect.fnUntraced(function* <A>(
   feed: (push: (event: A) => void) => Effect.Effect<void, ApiError>,
   write: (event: A) => string,
@@ -67,6 +65,7 @@ export const sseResponse: <A>(
 ) {
   const { source } = yield* HttpServerRequest;
   const { record } = yield* RequestInfo;
+  const { keepAliveMs } = (yield* ServerParts).limits;
   const scope = (yield* Effect.scope) as Scope.Closeable;
   const outlet = new Outlet();
   let begun: Exit.Exit<void, ApiError> | undefined;
@@ -103,7 +102,7 @@ export const sseResponse: <A>(
   });
   yield* Effect.callback<void, ApiError>((resume) => {
     if (begun !== undefined) return resume(begun);
-    const timer = setTimeout(() => begin(Exit.void), PATIENCE_MS);
+    const timer = setTimeout(() => begin(Exit.void), keepAliveMs);
     onBegun = () => {
       clearTimeout(timer);
       resume(begun!);
@@ -116,7 +115,7 @@ export const sseResponse: <A>(
     const { signal } = source as Request;
     const left = (): void => outlet.leave();
     signal.addEventListener("abort", left, { once: true });
-    const quiet = watchSilence(outlet);
+    const quiet = watchSilence(outlet, keepAliveMs);
     const over = record?.hold();
     outlet.open((exit) => {
       quiet();
@@ -132,23 +131,34 @@ export const sseResponse: <A>(
   });
 });
 
-/** Outlets that are open, and the clock that they share. */
-const open = new Set<Outlet>();
-let clock: ReturnType<typeof setInterval> | undefined;
+/** Outlets that are open, and the clock that they share, by its interval. */
+interface Watch {
+  readonly open: Set<Outlet>;
+  readonly clock: ReturnType<typeof setInterval>;
+}
+const watches = new Map<number, Watch>();
 
-/** Has something said when nothing was for a while, so that nobody between takes the connection for dead. */
-function watchSilence(outlet: Outlet): () => void {
-  open.add(outlet);
-  clock ??= setInterval(() => {
+function startWatch(everyMs: number): Watch {
+  const open = new Set<Outlet>();
+  const clock = setInterval(() => {
     for (const outlet of open) {
       if (!outlet.spoken) outlet.say(": keep-alive\n\n");
       outlet.spoken = false;
     }
-  }, PATIENCE_MS);
+  }, everyMs);
+  return { open, clock };
+}
+
+/** Has something said when nothing was for a while, so that nobody between takes the connection for dead. */
+function watchSilence(outlet: Outlet, everyMs: number): () => void {
+  let watch = watches.get(everyMs);
+  if (watch === undefined) watches.set(everyMs, watch = startWatch(everyMs));
+  const { open, clock } = watch;
+  open.add(outlet);
   return () => {
     open.delete(outlet);
     if (open.size > 0) return;
     clearInterval(clock);
-    clock = undefined;
+    watches.delete(everyMs);
   };
 }
