@@ -25,6 +25,7 @@ import {
   showShape,
 } from "../dtype.ts";
 import type { Pointer } from "./api.ts";
+import { openPages, type Pages } from "./pages.ts";
 import type { OrtRuntime } from "./runtime.ts";
 
 /** Copies between host memory and memory that the host cannot address. */
@@ -278,9 +279,9 @@ export function allocateHost<D extends DType>(
   shape: readonly number[],
 ): NativeTensor<D> {
   const bytes = bytesPerElement[dtype] * elementCount(shape);
-  let buffer: ArrayBuffer;
+  let pages: Pages;
   try {
-    buffer = new ArrayBuffer(bytes + ALIGNMENT);
+    pages = openPages(bytes + ALIGNMENT);
   } catch (cause) {
     throw new BackendError({
       message: `no memory for a ${dtype} tensor ${
@@ -289,6 +290,7 @@ export function allocateHost<D extends DType>(
       cause,
     });
   }
+  const { buffer, free } = pages;
   const start = addressOf(new Uint8Array(buffer));
   const offset = Number(-start & BigInt(ALIGNMENT - 1));
   const block = new Block(
@@ -301,8 +303,7 @@ export function allocateHost<D extends DType>(
     buffer,
     offset,
     undefined,
-    // Frees the memory now instead of at some later garbage collection.
-    () => void buffer.transfer(0),
+    free,
   );
   return block.view(dtype, shape);
 }
