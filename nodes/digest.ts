@@ -2,7 +2,7 @@
  * Content digests for memoization.
  * @module
  */
-import { readFile, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { Effect } from "effect";
 
 /**
@@ -19,16 +19,29 @@ export function digestBytes(
   bytes: Uint8Array<ArrayBuffer>,
   prefix = "",
 ): Effect.Effect<string> {
-  return Effect.promise(async () => {
-    const pieces = [await sha256(bytes.subarray(0, PIECE))];
-    for (let at = PIECE; at < bytes.length; at += PIECE) {
-      pieces.push(await sha256(bytes.subarray(at, at + PIECE)));
-    }
-    const body = pieces.length === 1
-      ? pieces[0]!
-      : await sha256(text(pieces.join()));
-    return prefix === "" ? body : await sha256(text(`${prefix}\u0000${body}`));
-  });
+  return Effect.promise(() =>
+    digestPieces(
+      (at) => Promise.resolve(bytes.subarray(at, at + PIECE)),
+      prefix,
+    )
+  );
+}
+
+/** Digest of what `read` gives from a byte on, at most a piece: less at the end only. */
+async function digestPieces(
+  read: (at: number) => Promise<Uint8Array<ArrayBuffer>>,
+  prefix: string,
+): Promise<string> {
+  const pieces: string[] = [];
+  for (let at = 0;; at += PIECE) {
+    const piece = await read(at);
+    if (at === 0 || piece.length > 0) pieces.push(await sha256(piece));
+    if (piece.length < PIECE) break;
+  }
+  const body = pieces.length === 1
+    ? pieces[0]!
+    : await sha256(text(pieces.join()));
+  return prefix === "" ? body : await sha256(text(`${prefix}\u0000${body}`));
 }
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -43,14 +56,27 @@ export function digestText(value: string): Effect.Effect<string> {
 }
 
 /**
- * Digest of a file's content. A file that cannot be read digests as its name: whoever loads it then
- * reports why.
+ * Digest of a file's content, which is never in memory as a whole; the same as {@link digestBytes} gives its
+ * bytes after `"bytes"`. A file that cannot be read digests as its name: whoever loads it then reports why.
  */
 export function digestFile(path: string | URL): Effect.Effect<string> {
-  return Effect.tryPromise(() => readFile(path)).pipe(
-    Effect.flatMap((bytes) => digestBytes(new Uint8Array(bytes), "bytes")),
-    Effect.catch(() => digestText(String(path))),
-  );
+  return Effect.tryPromise(async () => {
+    const file = await open(path);
+    try {
+      const room = new Uint8Array(PIECE);
+      return await digestPieces(async () => {
+        let filled = 0;
+        while (filled < PIECE) {
+          const { bytesRead } = await file.read(room, filled, PIECE - filled);
+          if (bytesRead === 0) break;
+          filled += bytesRead;
+        }
+        return room.subarray(0, filled);
+      }, "bytes");
+    } finally {
+      await file.close();
+    }
+  }).pipe(Effect.catch(() => digestText(String(path))));
 }
 
 /** Digest of a file's name, size and time of change, for files too large to read for a key. */

@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect";
 import { defineNode, type NodeKind, type NoParams } from "../pipeline/mod.ts";
+import { copyInTurns } from "./copy.ts";
 import { OptionalTiles, Tiles } from "./ports.ts";
 import { elementCount, hostTensor } from "./tensor.ts";
 
@@ -53,12 +54,10 @@ export const joinTiles: NodeKind<
     const [count = 0, ...tileShape] = shape;
     const size = elementCount(tileShape);
     const joined = new Float32Array(data.length + size);
-    // Fresh memory is dear: 13 tiles of 448 pixels at once would hold the event loop for 20 ms.
-    for (let at = 0; at < data.length; at += size) {
-      joined.set(data.subarray(at, at + size), at);
-      yield* Effect.yieldNow;
-    }
-    joined.set(thumbnail.pixels.data, data.length);
+    yield* Effect.promise(async () => {
+      await copyInTurns(data, joined, 0);
+      await copyInTurns(thumbnail.pixels.data, joined, data.length);
+    });
     return {
       tiles: {
         pixels: hostTensor("float32", [count + 1, ...tileShape], joined),

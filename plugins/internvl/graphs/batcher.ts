@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Exit, Scope } from "effect";
+import { copyInTurns } from "../../../nodes/copy.ts";
 import { BackendError } from "../../../nodes/errors.ts";
 import {
   elementCount,
@@ -53,12 +54,6 @@ interface Work {
   done: number;
   cancelled: boolean;
 }
-
-/**
- * Numbers copied between two turns of the event loop: memory that is written for the first time costs about
- * a millisecond per megabyte.
- */
-const NUMBERS_PER_TURN = 1 << 20;
 
 /** Tiles of one request in a run. */
 interface Share {
@@ -246,7 +241,7 @@ export class Batcher {
       ) work.output = results;
       else {
         work.output ??= new Float32Array(work.count * this.#to);
-        await copy(part, work.output, work.done * this.#to);
+        await copyInTurns(part, work.output, work.done * this.#to);
         if (work.cancelled) continue;
       }
       work.done += count;
@@ -283,20 +278,6 @@ export class Batcher {
     if (at < 0) return;
     this.#works.splice(at, 1);
     work.resume(result);
-  }
-}
-
-/** Copies in pieces, with turns for the event loop between. */
-async function copy(
-  from: Float32Array,
-  to: Float32Array,
-  at: number,
-): Promise<void> {
-  for (let start = 0; start < from.length; start += NUMBERS_PER_TURN) {
-    if (start > 0) {
-      await new Promise<void>((resolve) => setTimeout(resolve, 0));
-    }
-    to.set(from.subarray(start, start + NUMBERS_PER_TURN), at + start);
   }
 }
 
