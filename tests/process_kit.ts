@@ -16,6 +16,9 @@ export function tessera(
       "run",
       "--no-check",
       "--no-prompt",
+      // Unless told that node_modules is complete, every start goes through it again, alone: others wait,
+      // and say so on stderr.
+      "--node-modules-dir=manual",
       "--config",
       new URL("deno.json", root).pathname,
       "--allow-read",

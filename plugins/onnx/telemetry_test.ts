@@ -16,6 +16,7 @@ async function openIn(
     args: [
       "run",
       "--no-prompt",
+      "--node-modules-dir=manual",
       `--config=${root}deno.json`,
       "--allow-read",
       "--allow-ffi",

@@ -276,6 +276,7 @@ check(
           const child = new Deno.Command(Deno.execPath(), {
             args: [
               "run",
+              "--node-modules-dir=manual",
               `--allow-read=${path}`,
               `--allow-write=${path}`,
               new URL("./kill_child.ts", import.meta.url).pathname,
@@ -380,6 +381,7 @@ Deno.test({
         "run",
         "--v8-flags=--expose-gc",
         "--no-prompt",
+        "--node-modules-dir=manual",
         "--allow-read",
         "--allow-env",
         new URL("./testing/growth.ts", import.meta.url).pathname,

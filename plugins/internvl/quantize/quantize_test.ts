@@ -296,6 +296,7 @@ Deno.test("killed in the midst, it is no checkpoint; resumed, it is the same as 
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
+      "--node-modules-dir=manual",
       "--allow-read",
       "--allow-env",
       "--allow-sys",
