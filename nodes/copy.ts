@@ -6,7 +6,8 @@
 /** Numbers copied before the clock is looked at. */
 const PIECE = 1 << 16;
 
-/** Milliseconds after which the event loop has a turn. */
+/** Numbers, and milliseconds, after which the event loop has a turn. */
+const MOST_NUMBERS = 1 << 20;
 const MOST_MS = 2;
 
 /**
@@ -20,10 +21,15 @@ export async function copyInTurns(
   at: number,
 ): Promise<void> {
   let began = performance.now();
+  let before = 0;
   for (let start = 0; start < from.length; start += PIECE) {
     to.set(from.subarray(start, start + PIECE), at + start);
-    if (performance.now() - began < MOST_MS) continue;
+    if (
+      start + PIECE - before < MOST_NUMBERS &&
+      performance.now() - began < MOST_MS
+    ) continue;
     await new Promise<void>((resolve) => setTimeout(resolve, 0));
     began = performance.now();
+    before = start + PIECE;
   }
 }

@@ -25,24 +25,24 @@ export interface Emitter {
 
 /**
  * A linear layer on rows: [m, in] · [out, in]ᵀ (+ bias) → [m, out], by the operator that takes the
- * weight as it is stored.
+ * weight as it is stored; times a layer scale [out], if there is one.
  */
 export function linear(
   e: Emitter,
   x: GraphValue,
   matrix: string,
   bias?: string,
+  layerScale?: string,
 ): GraphValue {
   const weight = e.weights.nameOf(matrix);
   const scheme = e.weights.scheme(weight);
-  switch (scheme.type) {
-    case "float":
-      return floatLinear(e, x, weight, bias);
-    case "blocks":
-      return blockLinear(e, x, weight, bias, scheme);
-    case "w8a8":
-      return byteLinear(e, x, weight, bias);
-  }
+  if (scheme.type === "w8a8") return byteLinear(e, x, weight, bias, layerScale);
+  const y = scheme.type === "float"
+    ? floatLinear(e, x, weight, bias)
+    : blockLinear(e, x, weight, bias, scheme);
+  return layerScale === undefined
+    ? y
+    : e.graph.node("Mul", [y, e.weights.get(layerScale)]);
 }
 
 /** `Gemm` starts from the bias, so nothing is transposed or added afterwards. */
@@ -110,45 +110,57 @@ function byteLinear(
   x: GraphValue,
   weight: string,
   bias: string | undefined,
+  layerScale: string | undefined,
 ): GraphValue {
   const { graph, weights } = e;
   const { numbers, scales } = storedNames(weight);
   const { value } = weights.stored(numbers);
   const name = `${weight}.linear`;
+  // What the columns are multiplied by is one constant when the model has loaded, and so is the bias.
+  const scaled = (column: GraphValue, dtype: ComputeType) =>
+    layerScale === undefined
+      ? column
+      : graph.node("Mul", [column, weights.as(layerScale, dtype)]);
+  const columns = scaled(weights.as(scales, "float32"), "float32");
   const plus = (y: GraphValue) =>
-    bias === undefined ? y : graph.node("Add", [y, weights.get(bias)]);
+    bias === undefined
+      ? y
+      : graph.node("Add", [y, scaled(weights.get(bias), weights.dtype)]);
   if (weights.dtype !== "float32") {
     // No provider for 16-bit types multiplies bytes: the weight is unpacked while the model loads.
-    const unpacked = graph.node("DequantizeLinear", [
-      value,
-      weights.as(scales, "float32"),
-    ], { attributes: { axis: attribute.int(1) } });
+    const unpacked = graph.node("DequantizeLinear", [value, columns], {
+      attributes: { axis: attribute.int(1) },
+    });
     const matrix = cast(e, unpacked, "float32", weights.dtype);
     return plus(graph.node("MatMul", [x, matrix], { name }));
   }
   const scalar = (number: number) =>
     graph.constant("float32", [], Float32Array.of(number));
-  const largest = graph.node("Max", [
-    graph.node("ReduceMax", [graph.node("Abs", [x])], {
-      attributes: { axes: attribute.ints([-1]), keepdims: attribute.int(1) },
-    }),
+  const largest = graph.node("ReduceMax", [graph.node("Abs", [x])], {
+    attributes: { axes: attribute.ints([-1]), keepdims: attribute.int(1) },
+  });
+  // [m, 1]: what a row's bytes stand for.
+  const steps = graph.node("Max", [
+    graph.node("Mul", [largest, scalar(1 / 127)]),
     scalar(1e-30),
   ]);
-  const step = scalar(1 / 127);
-  const middle = graph.constant("uint8", [], Uint8Array.of(128));
+  const perRow = reshape(e, steps, [-1]);
   const bytes = graph.node("QuantizeLinear", [
-    graph.node("Div", [x, largest]),
-    step,
-    middle,
-  ]);
+    x,
+    perRow,
+    graph.node("Expand", [
+      graph.constant("uint8", [1], Uint8Array.of(128)),
+      graph.node("Shape", [perRow]),
+    ]),
+  ], { attributes: { axis: attribute.int(0) } });
   const product = graph.node("MatMulIntegerToFloat", [
     bytes,
     value,
-    step,
-    weights.as(scales, "float32"),
-    middle,
+    scalar(1),
+    columns,
+    graph.constant("uint8", [], Uint8Array.of(128)),
   ], { domain: microsoft, name });
-  return plus(graph.node("Mul", [product, largest]));
+  return plus(graph.node("Mul", [product, steps]));
 }
 
 /** Rows of the embedding table: ids [s] → [s, D] in the type of the computation. */

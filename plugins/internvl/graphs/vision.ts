@@ -143,38 +143,34 @@ function layer(
   vision: VisionConfig,
   grid: number,
 ): GraphValue {
-  const { graph, weights } = e;
+  const { graph } = e;
   const norm = (value: GraphValue, name: string) =>
     vision.normType === "rms_norm"
       ? rmsNorm(e, value, `${name}.weight`, vision.normEps)
       : layerNorm(e, value, name, vision.normEps);
-  const residual = (branch: GraphValue, scale: string) =>
-    graph.node("Add", [
-      x,
-      graph.node("Mul", [branch, weights.get(`${prefix}.${scale}`)]),
-    ]);
-  x = residual(
+  x = graph.node("Add", [
+    x,
     attention(e, norm(x, `${prefix}.norm1`), prefix, vision, grid),
-    "ls1",
-  );
+  ]);
   const inner = linear(
     e,
     norm(x, `${prefix}.norm2`),
     `${prefix}.mlp.fc1.weight`,
     `${prefix}.mlp.fc1.bias`,
   );
-  return residual(
+  return graph.node("Add", [
+    x,
     linear(
       e,
       graph.node("Gelu", [inner], { domain: microsoft }),
       `${prefix}.mlp.fc2.weight`,
       `${prefix}.mlp.fc2.bias`,
+      `${prefix}.ls2`,
     ),
-    "ls2",
-  );
+  ]);
 }
 
-/** Bidirectional attention over the tokens of each tile; scale head_dim^-0.5. */
+/** Bidirectional attention over the tokens of each tile; scale head_dim^-0.5. Times `ls1`. */
 function attention(
   e: Emitter,
   x: GraphValue,
@@ -217,5 +213,6 @@ function attention(
     reshape(e, mixed, [-1, width]),
     `${prefix}.attn.proj.weight`,
     `${prefix}.attn.proj.bias`,
+    `${prefix}.ls1`,
   );
 }
