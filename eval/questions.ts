@@ -345,7 +345,11 @@ const unheard: readonly (readonly [Question, string])[] = [
   ["cannot do", "Can you write a letter for me?"],
   ["cannot do", "What is the capital of Spain?"],
   ["cannot do", "What is 7 times 8?"],
+  ["hello", "Hello, good to see you"],
+  ["cannot do", "Please cook a meal."],
+  ["cannot do", "Can you open the window?"],
   ["thanks", "Many thanks!"],
+  ["thanks", "Thanks so much."],
   ["bye", "Goodbye!"],
 ];
 

@@ -27,8 +27,10 @@ def canvas(rng: Random) -> tuple[int, int]:
     return int(side * max(1.0, aspect)), int(side * max(1.0, 1 / aspect))
 
 
-def random_scene(rng: Random, aspect: float, mix=(68, 16, 16)) -> draw.Scene:
-    pick = rng.choices(["shapes", "text", "chart"], mix)[0]
+def random_scene(rng: Random, aspect: float, mix=(68, 16, 16, 0)) -> draw.Scene:
+    pick = rng.choices(["shapes", "text", "chart", "wall"], mix)[0]
+    if pick == "wall":
+        return draw.wall(rng, draw.TRAIN_FONTS)
     if pick == "shapes":
         return draw.shapes(rng, aspect=aspect)
     return draw.text(rng, draw.TRAIN_FONTS) if pick == "text" else draw.chart(rng)
@@ -82,6 +84,7 @@ class Sample:
         self.labels: list = []  # (ids, boxes) or None, one per tile
         self.opening = ""
         self.talk = lambda: []  # makes one more talk about the pictures
+        self.scene: draw.Scene | None = None  # of a single picture: what its words stand for
 
 
 def picture(rng: Random, scene: draw.Scene, size: int, max_num: int, wh: tuple[int, int], grid: int):
@@ -100,7 +103,7 @@ def marks(scene: draw.Scene, grid: int, cell: tuple[int, int, int, int] = (1, 1,
     return (*draw.labels(scene.things, grid, cell), draw.labels(scene.things, 2 * grid, cell)[0][:, 0])
 
 
-def single(rng: Random, size: int, grid: int, max_num: int, mix=(68, 16, 16)) -> Sample:
+def single(rng: Random, size: int, grid: int, max_num: int, mix=(68, 16, 16, 0)) -> Sample:
     s = Sample()
     w, h = canvas(rng)
     if max_num > 1:  # large enough for several tiles, and wider shapes of canvas
@@ -120,6 +123,7 @@ def single(rng: Random, size: int, grid: int, max_num: int, mix=(68, 16, 16)) ->
     s.tiles, s.labels = picture(rng, scene, size, max_num, (w, h), grid)
     s.opening = prompt.opening(prompt.image_block(len(s.tiles), grid * grid) + "\n")
     s.talk = lambda: talk.rounds_for(rng, scene)
+    s.scene = scene
     return s
 
 
@@ -199,10 +203,62 @@ def chat(rng: Random, make) -> list[talk.Round]:
     return rounds
 
 
-def branch_tokens(rng: Random, tok: prompt.Tokenizer, rounds: list[talk.Round]) -> tuple[list[int], list[int]]:
-    """(ids, targets) of one talk; only answers and their `<|im_end|>` are targets."""
+ASKED = 6  # labels of a word: role, kind, colour, how many, whether thing and colour go together, whether it was said before
+
+
+class Words:
+    """What the words of a talk stand for in its picture: labels for half way up the language model.
+
+    Without them a question's word finds its thing only by what the answer's loss sends back through every layer.
+    """
+
+    def __init__(self, tok: prompt.Tokenizer):
+        one = lambda forms: {t[0] for t in map(tok.encode, forms) if len(t) == 1}  # noqa: E731
+        self.kinds = {i: k for k, v in talk.LANGUAGE["kinds"].items() for i in one([" " + k, k, " " + v["plural"], v["zh"]])}
+        self.colours = {i: c for c, v in talk.LANGUAGE["colours"].items() for i in one([" " + c, c, v["zh"]])}
+        self.letters = {i: c for c in draw.CAPITALS for i in one([" " + c, c])}
+        self.of = one(["的"])
+
+    def label(self, line: list[int], asks: list[bool], scene: draw.Scene | None) -> np.ndarray:
+        """int [n, ASKED] for a branch `line`; `asks` says which of its ids belong to questions."""
+        out = np.full((len(line), ASKED), IGNORE, dtype=np.int64)
+        things = [] if scene is None or scene.sort == "text" else [t for t in scene.things if t.place or t.label]
+        said: set[int] = set()
+        for i, (word, ask) in enumerate(zip(line, asks)):
+            if ask:
+                said = set()
+            kind, colour = self.kinds.get(word), self.colours.get(word)
+            if not ask and (kind or colour):
+                out[i, 5] = word in said
+                said.add(word)
+            if scene is None or scene.sort == "text":
+                continue
+            if scene.sort == "chart" and ask and word in self.letters:
+                named = [t for t in things if t.label == self.letters[word]]
+            elif colour or (kind and scene.sort == "shapes"):
+                named = [t for t in things if (t.kind == kind if kind else t.colour == colour)]
+            else:
+                continue
+            out[i, 3] = len(named)
+            if len(named) == 1:
+                t = named[0]
+                out[i, 0] = draw.worth(t.value) if t.label else draw.role(t)
+                if not colour:
+                    out[i, 2] = draw.colour_id(t.colour)
+                elif not t.label:
+                    out[i, 1] = draw.kind_id(t.kind)
+            if kind:
+                before = line[i - 2] if i > 1 and line[i - 1] in self.of else line[i - 1] if i else -1
+                if before in self.colours:
+                    out[i, 4] = any(t.colour == self.colours[before] for t in named)
+        return out
+
+
+def branch_tokens(rng: Random, tok: prompt.Tokenizer, rounds: list[talk.Round]) -> tuple[list[int], list[int], list[bool]]:
+    """(ids, targets, whether an id is of a question) of one talk; only answers and their `<|im_end|>` are targets."""
     line: list[int] = []
     goal: list[int] = []
+    asks: list[bool] = []
     for i, (_, question, answer) in enumerate(rounds):
         ask = tok.encode((prompt.next_user() if i else "") + talk.loosen(rng, question) + prompt.answer_head())
         reply = tok.spell(answer) + [tok.im_end]
@@ -211,22 +267,24 @@ def branch_tokens(rng: Random, tok: prompt.Tokenizer, rounds: list[talk.Round]) 
             ask = ask[1:]
         line += ask + reply
         goal += [IGNORE] * (len(ask) - 1) + reply + [IGNORE]
-    return line, goal
+        asks += [True] * len(ask) + [False] * len(reply)
+    return line, goal, asks
 
 
-def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int, budget: int) -> dict:
+def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, words: Words, grid: int, budget: int) -> dict:
     """One batch; each row gets talks until about `budget` tokens follow the longest opening, so that little is padding."""
-    rows, pixels, labels = [], [], []
+    rows, pixels, labels, asked = [], [], [], []
     heads = [tok.encode(s.opening) for s in samples]
     full = max(len(h) for h in heads) + budget
     for s, head in zip(samples, heads):
         pixels += [np.asarray(t).transpose(2, 0, 1) for t in s.tiles]
         labels += s.labels
         ids, pos, branch, target = list(head), list(range(len(head))), [0] * len(head), [IGNORE] * len(head)
+        named = [np.full((len(head), ASKED), IGNORE, dtype=np.int64)]
         for b in range(1, 30):
             if budget == 0:
                 break
-            line, goal = branch_tokens(rng, tok, chat(rng, s.talk))
+            line, goal, asks = branch_tokens(rng, tok, chat(rng, s.talk))
             if len(ids) + len(line) > full and b > 1:
                 if full - len(ids) < 16:
                     break
@@ -235,7 +293,9 @@ def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int
             target += goal
             pos += range(len(head), len(head) + len(line))
             branch += [b] * len(line)
+            named.append(words.label(line, asks, s.scene))
         rows.append((ids, pos, branch, target))
+        asked.append(np.concatenate(named))
     length = max(len(r[0]) for r in rows)
     fill = [0, 0, -1, IGNORE]
     packed = [np.full((len(rows), length), f, dtype=np.int64) for f in fill]
@@ -243,7 +303,10 @@ def collate(samples: list[Sample], rng: Random, tok: prompt.Tokenizer, grid: int
         for k in range(4):
             packed[k][i, : len(r[k])] = r[k]
     ids, pos, branch, target = (torch.from_numpy(p) for p in packed)
-    out = {"ids": ids, "pos": pos, "branch": branch, "target": target}
+    meant = np.full((len(rows), length, ASKED), IGNORE, dtype=np.int64)
+    for i, a in enumerate(asked):
+        meant[i, : len(a)] = a
+    out = {"ids": ids, "pos": pos, "branch": branch, "target": target, "asked": torch.from_numpy(meant)}
     if pixels:
         out["pixels"] = torch.from_numpy(np.stack(pixels))
         for i, name in enumerate(("label_ids", "label_boxes", "label_patches")):
@@ -272,6 +335,7 @@ class Maker:
 
     def __init__(self, tok: prompt.Tokenizer, size: int, grid: int, rng: Random, cost: float, budget: int):
         self.tok, self.size, self.grid, self.rng, self.cost, self.budget = tok, size, grid, rng, cost, budget
+        self.words = Words(tok)
 
     def make(self, sort: str) -> dict:
         samples, spent = [], 0.0
@@ -282,20 +346,20 @@ class Maker:
             spent += (TILE_COST if sort in ("labels", "single", "print") else FROZEN_COST) * len(sample.tiles) + (TOKEN_COST * (12 + 16 * len(sample.tiles) + room) if room else 0)
         if sort == "single":
             samples += [plain(self.rng) for _ in range(2)]
-        return collate(samples, self.rng, self.tok, self.grid, room)
+        return collate(samples, self.rng, self.tok, self.words, self.grid, room)
 
     def sample(self, sort: str) -> Sample:
         rng, size, grid = self.rng, self.size, self.grid
         if sort == "labels":  # mostly printed text: characters are what the vision side learns slowest
-            return page(rng, size, grid) if rng.random() < 0.1 else single(rng, size, grid, 1 if rng.random() < 0.8 else 6, (15, 70, 15))
+            return page(rng, size, grid) if rng.random() < 0.1 else single(rng, size, grid, 1 if rng.random() < 0.8 else 6, (12, 36, 16, 36))
         if sort == "single":
-            return single(rng, size, grid, 1, (80, 0, 20))
+            return single(rng, size, grid, 1, (80, 0, 20, 0))
         if sort == "tiled":
-            return single(rng, size, grid, rng.choice([2, 4, 6, 6, 6]), (74, 0, 26))
+            return single(rng, size, grid, rng.choice([2, 4, 6, 6, 6]), (74, 0, 26, 0))
         if sort == "print":
-            return single(rng, size, grid, 1, (0, 1, 0))
+            return single(rng, size, grid, 1, (0, 1, 0, 0))
         if sort == "line":
-            return single(rng, size, grid, 6, (0, 1, 0))
+            return single(rng, size, grid, 6, (0, 1, 0, 0))
         if sort == "page":
             return page(rng, size, grid)
         if sort == "pair":

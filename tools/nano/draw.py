@@ -81,7 +81,7 @@ class Thing:
 
 @dataclass
 class Scene:
-    """A picture's contents. `sort` is shapes, text or chart."""
+    """A picture's contents. `sort` is shapes, text, chart or wall."""
 
     sort: str
     things: list[Thing]
@@ -145,6 +145,9 @@ def shapes(rng: Random, count: int | None = None, aspect: float = 1.0) -> Scene:
         names = ["at the top left", "at the top right", "at the bottom left", "at the bottom right"]
         spots = [(0.24 + 0.26 * PLACES[p][0], 0.24 + 0.26 * PLACES[p][1]) for p in names]
         size = rng.uniform(0.11, 0.17)
+    # Now and then few kinds or colours, so that there is something to count.
+    kinds = rng.sample(KINDS, 2) if rng.random() < 0.25 else KINDS
+    colours = rng.sample(colours, 3) if rng.random() < 0.25 else colours
     things = []
     for place, (x, y) in zip(names, spots):
         r = size * rng.uniform(0.85, 1.12)
@@ -157,7 +160,7 @@ def shapes(rng: Random, count: int | None = None, aspect: float = 1.0) -> Scene:
             y += rng.uniform(-0.08, 0.08)
         if layout == "column":
             x += rng.uniform(-0.08, 0.08)
-        things.append(Thing(rng.choice(KINDS), rng.choice(colours), x, y, rx, ry, place))
+        things.append(Thing(rng.choice(kinds), rng.choice(colours), x, y, rx, ry, place))
     return Scene("shapes", things, background, layout=layout)
 
 
@@ -301,6 +304,42 @@ def _font(path: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(os.path.join(FONT_ROOT, path), size)
 
 
+def _write(image: Image.Image, font: ImageFont.FreeTypeFont, s: str, x: float, y: float, colour: str, rgb: tuple[int, int, int]) -> list[Thing]:
+    """Writes `s` with its origin at (x, y), in pixels; returns its characters and where each fell."""
+    w, h = image.size
+    ImageDraw.Draw(image).text((x, y), s, font=font, fill=rgb)
+    _, top, _, bottom = font.getbbox(s)
+    things = []
+    for i, ch in enumerate(s):
+        a, b = x + font.getlength(s[:i]), x + font.getlength(s[: i + 1])
+        if ch != " ":
+            things.append(Thing(ch, colour, (a + b) / 2 / w, (y + (top + bottom) / 2) / h, (b - a) / 2 / w, (bottom - top) / 2 / h, order=i + 1))
+    return things
+
+
+def wall(rng: Random, fonts: list[str]) -> Scene:
+    """A ground full of characters, to learn what they look like: many for the price of one picture. Nothing is asked about it."""
+    background, colours = _background(rng)
+    return Scene("wall", [], background, extra={"fonts": rng.sample(fonts, 2), "colours": colours, "height": rng.uniform(0.18, 0.55)})
+
+
+def _draw_wall(rng: Random, scene: Scene, image: Image.Image) -> None:
+    w, h = image.size
+    e = scene.extra
+    y = rng.uniform(-0.03, 0.08) * h
+    while True:
+        size = max(8, int(e["height"] * rng.uniform(0.85, 1.15) * h) // 2 * 2)
+        if y + size > 1.1 * h:
+            break
+        font, colour = _font(rng.choice(e["fonts"]), size), rng.choice(e["colours"])
+        x = rng.uniform(-0.5, 0.5) * size
+        s = ""
+        while x + font.getlength(s) < 0.9 * w:
+            s += string(rng) if rng.random() < 0.4 else rng.choice(CHARS)
+        scene.things += _write(image, font, s, x, y, colour, _jitter(rng, colour))
+        y += size * rng.uniform(1.05, 1.4)
+
+
 def _draw_text(rng: Random, scene: Scene, image: Image.Image) -> Image.Image:
     """Draws the string and records where each character fell."""
     w, h = image.size
@@ -319,17 +358,7 @@ def _draw_text(rng: Random, scene: Scene, image: Image.Image) -> Image.Image:
         x = 0.03 * w - left + e["x"] * max(0.0, 0.94 * w - (right - left))
         y = 0.03 * h - top + e["y"] * (0.94 * h - (bottom - top))
     y = min(max(y, -top + 2), h - bottom - 2)
-    colour = _jitter(rng, e["colour"])
-    ImageDraw.Draw(image).text((x, y), scene.text, font=font, fill=colour)
-    scene.things = []
-    for i, ch in enumerate(scene.text):
-        a = x + font.getlength(scene.text[:i])
-        b = x + font.getlength(scene.text[: i + 1])
-        if ch == " ":
-            continue
-        scene.things.append(
-            Thing(ch, e["colour"], (a + b) / 2 / w, (y + (top + bottom) / 2) / h, (b - a) / 2 / w, (bottom - top) / 2 / h, order=i + 1)
-        )
+    scene.things = _write(image, font, scene.text, x, y, e["colour"], _jitter(rng, e["colour"]))
     if e["angle"]:
         image = image.rotate(e["angle"], resample=Image.Resampling.BILINEAR, fillcolor=scene.background)
     return image
@@ -342,6 +371,8 @@ def render(rng: Random, scene: Scene, width: int, height: int, smooth: bool = Fa
     image = Image.new("RGB", (w, h), scene.background)
     if scene.sort == "text":
         image = _draw_text(rng, scene, image)
+    elif scene.sort == "wall":
+        _draw_wall(rng, scene, image)
     else:
         pen = ImageDraw.Draw(image)
         if scene.sort == "chart":
@@ -385,6 +416,7 @@ LABEL_KINDS = ["none"] + KINDS + ["bar"] + list(CHARS)
 LABEL_COLOURS = ["none"] + COLOUR_NAMES
 _KIND_ID = {k: i for i, k in enumerate(LABEL_KINDS)}
 _COLOUR_ID = {k: i for i, k in enumerate(LABEL_COLOURS)}
+kind_id, colour_id = _KIND_ID.__getitem__, _COLOUR_ID.__getitem__
 
 
 # What a visual token shows besides kind and colour: nothing, a character's place in its string,
@@ -394,22 +426,28 @@ ROLES = 1 + LONGEST + len(PLACES) + 21
 _PLACE_ID = {name: 1 + LONGEST + i for i, name in enumerate(PLACES)}
 
 
+def worth(value: float) -> int:
+    """Index of ROLES for a bar's value."""
+    return 1 + LONGEST + len(PLACES) + round(value * 20)
+
+
 def role(t: Thing) -> int:
     """Index of ROLES; 0 where there is none to tell."""
     if t.order:
         return min(t.order, LONGEST)
     if t.place:
         return _PLACE_ID[t.place]
-    return 1 + LONGEST + len(PLACES) + round(t.value * 20) if t.value else 0
+    return worth(t.value) if t.value else 0
 
 
 def labels(things: list[Thing], grid: int, cell: tuple[int, int, int, int] = (1, 1, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
     """For the tile `cell` (columns, rows, column, row) of a picture: int [grid², 5] (kind, colour, role, and
-    how many things have its kind and how many its colour) and float [grid², 4] (x, y, half width, half height, as fractions of the tile) of the thing each square of a grid belongs to.
+    how many things have its kind and how many its colour) and float [grid², 5] (x, y, half width, half height, as fractions of the tile, and a bar's value, 0 where it has none)
+    of the thing each square of a grid belongs to.
     """
     cols, rows, col, row = cell
     ids = np.zeros((grid * grid, 5), dtype=np.int64)
-    boxes = np.zeros((grid * grid, 4), dtype=np.float32)
+    boxes = np.zeros((grid * grid, 5), dtype=np.float32)
     near = np.full(grid * grid, 1e9)
     at = (np.arange(grid) + 0.5) / grid
     cx, cy = np.tile(at, grid), np.repeat(at, grid)
@@ -425,5 +463,5 @@ def labels(things: list[Thing], grid: int, cell: tuple[int, int, int, int] = (1,
         near[mine] = d[mine]
         same = [sum(getattr(u, key) == getattr(t, key) for u in things) for key in ("kind", "colour")]
         ids[mine] = (_KIND_ID[t.kind], _COLOUR_ID[t.colour], role(t), *same)
-        boxes[mine] = (x, y, rx, ry)
+        boxes[mine] = (x, y, rx, ry, t.value)
     return ids, boxes

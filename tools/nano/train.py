@@ -20,6 +20,7 @@ import os
 import signal
 import time
 from datetime import timedelta
+from random import Random
 
 import torch
 import torch.distributed as dist
@@ -28,6 +29,7 @@ from torch import nn
 
 import batches
 import draw
+import look
 import prompt
 import tiles
 from model import CONFIG, InternVLChat
@@ -54,12 +56,15 @@ class Heads(nn.Module):
         self.bias_kind = nn.Parameter(torch.zeros(len(draw.LABEL_KINDS)))
         self.bias_colour = nn.Parameter(torch.zeros(len(draw.LABEL_COLOURS)))
         self.box = nn.Linear(d, 4)
+        self.level = nn.Linear(d, 1)
         self.patch = nn.Sequential(nn.LayerNorm(v), nn.Linear(v, len(draw.LABEL_KINDS)))
         self.watch = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, n)) for n in (draw.ROLES, MOST, MOST))
+        classes = (draw.ROLES, len(draw.LABEL_KINDS), len(draw.LABEL_COLOURS), MOST, 2, 2)
+        self.asked = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, n)) for n in classes)
         self.register_buffer("weigh_role", torch.tensor([0.1] + [1.0] * (draw.ROLES - 1)), persistent=False)
 
     def loss(self, tower: torch.Tensor, visual: torch.Tensor, words: torch.Tensor, ids, boxes, patches):
-        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 5], boxes [.., 4], patches [tiles, patches]."""
+        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 5], boxes [.., 5], patches [tiles, patches]."""
         v, on = visual.flatten(0, 1), (ids[..., 0] > 0).flatten()
         parts = []
         for i, (index, bias) in enumerate(((self.kind_ids, self.bias_kind), (self.colour_ids, self.bias_colour))):
@@ -67,7 +72,12 @@ class Heads(nn.Module):
             logits = v @ table.T * self.scale[i] + bias
             parts.append(F.cross_entropy(logits, ids[..., i].flatten(), ignore_index=batches.IGNORE))
         if on.any():
-            parts.append(F.smooth_l1_loss(self.box(v[on]), boxes.flatten(0, 1)[on], beta=0.05))
+            boxes = boxes.flatten(0, 1)[on]
+            box = F.smooth_l1_loss(self.box(v[on]), boxes[:, :4], beta=0.05)
+            bars = boxes[:, 4] > 0
+            if bars.any():
+                box = box + F.smooth_l1_loss(self.level(v[on][bars])[:, 0], boxes[bars, 4], beta=0.05)
+            parts.append(box)
         else:
             parts.append(self.box.bias.sum() * 0)
         parts.append(F.cross_entropy(self.patch(tower).flatten(0, 1), patches.flatten(), ignore_index=batches.IGNORE))
@@ -87,6 +97,15 @@ class Heads(nn.Module):
                     loss = loss + 0.5 * F.cross_entropy(logits, count, ignore_index=batches.IGNORE)
         return loss
 
+    def asked_loss(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What a word of a talk should know half way up, of those that stand for something: see `batches.Words`."""
+        loss = hidden.sum() * 0
+        for head, label, weight in zip(self.asked, labels.unbind(-1), (1.0, 0.5, 0.5, 0.5, 1.0, 1.0)):
+            on = label != batches.IGNORE
+            if on.any():
+                loss = loss + weight * F.cross_entropy(head(hidden[on]), label[on].clamp(max=head[1].out_features - 1))
+        return loss
+
 
 class Muon(torch.optim.Optimizer):
     """Momentum, then the nearest orthogonal matrix by Newton-Schulz iterations (K. Jordan, 2024).
@@ -104,6 +123,8 @@ class Muon(torch.optim.Optimizer):
             ps = group["params"]
             updates = [torch.zeros_like(p) for p in ps]
             for i, p in enumerate(ps):
+                if p.grad is None:  # what takes no part must not go on by its momentum, which is scaled up to a full step
+                    continue
                 state = self.state[p]
                 if not state:
                     state["m"] = torch.zeros_like(p)
@@ -120,6 +141,8 @@ class Muon(torch.optim.Optimizer):
                 updates[i].copy_(x.T if tall else x)
             all_reduce(updates, 1.0)
             for p, x in zip(ps, updates):
+                if p.grad is None:
+                    continue
                 p.mul_(1 - group["lr"] * group["decay"])
                 p.add_(x, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
 
@@ -143,6 +166,12 @@ def load_into(module: nn.Module, values: dict) -> list[str]:
     fits = {k: v.float() for k, v in values.items() if k in own and own[k].shape == v.shape}
     module.load_state_dict(fits, strict=False)
     return sorted(set(own) - set(fits))
+
+
+def normal(pixels: torch.Tensor) -> torch.Tensor:
+    """Bytes [tiles, 3, s, s] as the tower wants them."""
+    mean, std = (torch.from_numpy(v).view(1, 3, 1, 1).to(pixels.device) for v in (tiles.MEAN, tiles.STD))
+    return (pixels.float() / 255 - mean) / std
 
 
 @torch.no_grad()
@@ -190,6 +219,7 @@ def main() -> None:
     ap.add_argument("--mix", default="", help="weights of the sorts of batch, as name=weight,...")
     ap.add_argument("--tower", default="labels,single,print", help="sorts of batch that train the vision tower")
     ap.add_argument("--init", default="", help="a checkpoint folder to start from")
+    ap.add_argument("--look", action="store_true", help="at the start, let the tower's heads look at neighbours: see look.py")
     ap.add_argument("--resume", action="store_true")
     args = ap.parse_args()
     os.makedirs(args.work, exist_ok=True)
@@ -230,6 +260,13 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     for name, p in model.named_parameters():
         inner = p.dim() == 2 and (".layers." in name or name.startswith("mlp1"))
         (matrices if inner else rest).append(p)
+    if args.look:
+        maker = batches.Maker(tok, CONFIG["vision"]["image"], model.grid, Random(args.seed), 30, 0)
+        pixels = torch.cat([maker.make(sort)["pixels"] for sort in ("labels", "single", "print")])
+        tower = model.vision_model
+        basis, rms = look.spare(tower, normal(pixels), CONFIG["vision"]["hidden"] // CONFIG["vision"]["heads"])
+        look.look_around(tower, 2 * model.grid, basis, rms)
+    language = {id(p) for p in model.language_model.model.layers.parameters()}
     if args.adam:
         matrices, rest = [], rest + matrices
     muon = Muon(matrices or [nn.Parameter(torch.zeros(0))], lr=args.lr)
@@ -261,7 +298,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         log = open(os.path.join(args.work, "loss.csv"), "a", newline="")
         writer = csv.writer(log)
         if log.tell() == 0:
-            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "watch_loss", "pictures"])
+            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "watch_loss", "asked_loss", "pictures"])
 
     def save() -> None:
         value = dict(model=model.state_dict(), ema=ema.state_dict(), heads=heads.state_dict(), muon=muon.state_dict(),
@@ -273,8 +310,6 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     for part in filter(None, args.mix.split(",")):
         name, weight = part.split("=")
         mix[name] = float(weight)
-    mean = torch.from_numpy(tiles.MEAN).view(1, 3, 1, 1).to(device)
-    std = torch.from_numpy(tiles.STD).view(1, 3, 1, 1).to(device)
     stream, stage = None, ""
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))  # stop after this step, with the state saved
@@ -302,13 +337,15 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             stream = iter(torch.utils.data.DataLoader(data, batch_size=None, **ahead))
         sort, batch = next(stream)
         batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
-        visual, aux, parts, watch, answer = None, 0.0, [0.0] * 4, 0.0, 0.0
+        visual, aux, parts, watch, asked, answer = None, 0.0, [0.0] * 4, 0.0, 0.0, 0.0
         if "pixels" in batch:
             # The tower learns from single tiles; where a picture has many, only what reads it does: a third of the cost.
             with torch.set_grad_enabled(sort in args.tower.split(",")):
-                tower = model.tower((batch["pixels"].float() / 255 - mean) / std)
+                tower = model.tower(normal(batch["pixels"]))
             visual = model.project(tower)
             words = model.language_model.model.tok_embeddings.weight
+            if stage == "labels":  # any words will do, and a language model may know these
+                words = words.detach()
             if args.aux:
                 aux, parts = heads.loss(tower, visual, words, batch["label_ids"], batch["label_boxes"], batch["label_patches"])
         loss = aux
@@ -321,15 +358,20 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             if args.aux and "pixels" in batch and sort != "video":
                 watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], sort not in batches.SHORT)
                 loss, watch = loss + args.aux * watch_loss, watch_loss.item()
+            if args.aux:
+                asked_loss = heads.asked_loss(watched, batch["asked"])
+                loss, asked = loss + args.aux * asked_loss, asked_loss.item()
         if not math.isfinite(loss.item()):
             raise SystemExit(f"loss is {loss.item()} at step {step}")
-        muon.zero_grad(set_to_none=False)
-        adam.zero_grad(set_to_none=False)
+        muon.zero_grad()
+        adam.zero_grad()
         loss.backward()
-        for p in matrices + rest:
+        # All processes have the same parts at work: in the first stage the vision side alone.
+        working = [p for p in matrices + rest if stage == "all" or id(p) not in language]
+        for p in working:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-        all_reduce([p.grad for p in matrices + rest], 1 / args.processes)
+        all_reduce([p.grad for p in working], 1 / args.processes)
         nn.utils.clip_grad_norm_(rest, 1.0)
         if matrices:
             muon.step()
@@ -345,12 +387,12 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         clock[1] = float(bool(stopped))
         all_reduce([clock], 1.0)
         spent += clock[0].item()
-        acc = sums.setdefault(sort, [0.0] * 8)
-        for i, value in enumerate((answer, *parts, watch, len(batch["ids"]), 1)):
+        acc = sums.setdefault(sort, [0.0] * 9)
+        for i, value in enumerate((answer, *parts, watch, asked, len(batch["ids"]), 1)):
             acc[i] += value
         if chief and step - last_log >= 20:
             for name, a in sorted(sums.items()):
-                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[7], 4) for i in range(6)] + [int(a[6])]
+                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[8], 4) for i in range(7)] + [int(a[7])]
                 writer.writerow(row)
                 print(row, flush=True)
             log.flush()
