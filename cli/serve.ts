@@ -72,6 +72,12 @@ export const servedFlags = {
     "Requests in flight, waiting ones included; default: 128",
     { min: 1, max: 100_000 },
   ),
+  keepResponses: flags.ranged(
+    Flag.Int("keep-responses"),
+    "N",
+    "Answers of /v1/responses kept for later rounds, in memory; 0 for none; default: 1000",
+    { min: 0, max: 1_000_000 },
+  ),
   rate: flags.ranged(
     Flag.Int("rate"),
     "N",
@@ -264,6 +270,10 @@ export const serverOptions: (
           ...some(
             options.maxConcurrent,
             (maxConcurrent) => ({ maxConcurrent }),
+          ),
+          ...some(
+            options.keepResponses,
+            (maxKeptResponses) => ({ maxKeptResponses }),
           ),
           ...some(options.rate, (n) => ({ requestsPerMinute: n })),
           ...some(options.maxImages, (maxImages) => ({ maxImages })),

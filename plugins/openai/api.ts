@@ -20,7 +20,11 @@ import {
   TokenizeBody,
   TokenizeRequest,
 } from "./schema/completions.ts";
-import { ResponseBody, ResponsesRequest } from "./schema/responses.ts";
+import {
+  ResponseBody,
+  ResponseDeleted,
+  ResponsesRequest,
+} from "./schema/responses.ts";
 import { ErrorBody } from "./schema/common.ts";
 import { ModelBody, ModelList } from "./schema/models.ts";
 
@@ -72,7 +76,22 @@ const responses = HttpApiEndpoint.post("responses", "/v1/responses", {
   payload: ResponsesRequest,
   success: [ResponseBody, eventsOf(ResponseBody)],
   error: failures,
-}).annotate(OpenApi.Summary, "Answers an input; nothing is kept for later");
+}).annotate(
+  OpenApi.Summary,
+  "Answers an input, and keeps the answer for later rounds",
+);
+
+const response = HttpApiEndpoint.get("response", "/v1/responses/:id", {
+  params: { id: Schema.String },
+  success: ResponseBody,
+  error: failures,
+}).annotate(OpenApi.Summary, "An answer that was kept");
+
+const forgetting = HttpApiEndpoint.delete(
+  "deleteResponse",
+  "/v1/responses/:id",
+  { params: { id: Schema.String }, success: ResponseDeleted, error: failures },
+).annotate(OpenApi.Summary, "Forgets an answer");
 
 const tokenize = HttpApiEndpoint.post("tokenize", "/tokenize", {
   payload: TokenizeRequest,
@@ -99,7 +118,8 @@ const model = HttpApiEndpoint.get("model", "/v1/models/:id", {
 
 /** OpenAI's API. */
 export class OpenAiGroup extends HttpApiGroup.make("openai")
-  .add(chat, completions, responses, tokenize, detokenize, models, model)
+  .add(chat, completions, responses, response, forgetting)
+  .add(tokenize, detokenize, models, model)
   .middleware(Mistakes) {}
 
 const words = Schema.String.pipe(

@@ -55,6 +55,7 @@ export function makeFront(
       });
     }
     let caller = address;
+    let owner = "";
     if (!open.has(pathname)) {
       if (keys.required) {
         const found = keys.find(request.headers.get("authorization"));
@@ -68,7 +69,7 @@ export function makeFront(
             code: "invalid_api_key",
           });
         }
-        caller = found.id;
+        caller = owner = found.id;
         if (record !== undefined) record.caller = caller;
       }
       const wait = rate.take(caller);
@@ -88,6 +89,7 @@ export function makeFront(
       id,
       endpoint: pathname,
       caller,
+      owner,
       ...(record === undefined ? {} : { record }),
     };
     if (request.method !== "POST") {
@@ -147,7 +149,7 @@ export function makeFront(
         new Response(null, {
           status: 204,
           headers: {
-            "access-control-allow-methods": "GET, POST",
+            "access-control-allow-methods": "GET, POST, DELETE",
             "access-control-allow-headers":
               request.headers.get("access-control-request-headers") ??
                 "authorization, content-type",

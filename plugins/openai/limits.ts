@@ -37,6 +37,10 @@ export interface ServerLimits {
   readonly maxChoices: number;
   /** Tokens of an answer where the request does not say. Default 1,024. */
   readonly defaultMaxTokens: number;
+  /** Answers of `/v1/responses` that are kept for later rounds; 0 for none. Default 1,000. */
+  readonly maxKeptResponses: number;
+  /** Bytes of them, with the inputs that they answer. Default 256 MiB. */
+  readonly maxKeptBytes: number;
   /** Requests in flight, waiting ones included. Default 128. */
   readonly maxConcurrent: number;
   /** Requests a minute and key (or address, without keys); 0 for any number. Default 0. */
@@ -76,6 +80,8 @@ export const defaultServerLimits: ServerLimits = {
   maxRedirects: 3,
   maxChoices: 8,
   defaultMaxTokens: 1024,
+  maxKeptResponses: 1000,
+  maxKeptBytes: 256 << 20,
   maxConcurrent: 128,
   requestsPerMinute: 0,
   requestTimeoutMs: 600_000,

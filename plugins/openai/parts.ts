@@ -3,6 +3,7 @@
  * @module
  */
 import { Context } from "effect";
+import type { KeptResponses } from "./kept.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { MediaPolicy } from "./media/resolve.ts";
 
@@ -14,6 +15,8 @@ export interface ServerParts {
   readonly media: MediaPolicy;
   /** Requests in flight; changed by the routes. */
   readonly load: { inFlight: number };
+  /** Answers that are kept for later rounds. */
+  readonly kept: KeptResponses;
   /** Whether new requests are taken. */
   readonly state: { draining: boolean };
 }

@@ -13,6 +13,8 @@ export interface RequestInfo {
   readonly endpoint: string;
   /** A name of the caller that may be logged. */
   readonly caller: string;
+  /** The name of the key that was given; empty where no keys are needed. */
+  readonly owner: string;
   /** What the access log will say, where there is one. */
   readonly record?: AccessRecord;
 }
@@ -21,7 +23,7 @@ export interface RequestInfo {
 export const RequestInfo: Context.Reference<RequestInfo> = Context.Reference<
   RequestInfo
 >("tessera/openai/RequestInfo", {
-  defaultValue: () => ({ id: "", endpoint: "", caller: "" }),
+  defaultValue: () => ({ id: "", endpoint: "", caller: "", owner: "" }),
 });
 
 /**

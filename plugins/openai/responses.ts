@@ -1,5 +1,5 @@
 /**
- * `POST /v1/responses`: the newer API, answered by what answers chats. Nothing is stored for later rounds.
+ * `/v1/responses`: the newer API, answered by what answers chats, and kept for later rounds.
  * @module
  */
 import { Effect, type Scope } from "effect";
@@ -10,8 +10,9 @@ import { answerAll, type AnswerEvent, answerEvents } from "./ask.ts";
 import { prepareChat, type Prepared, readAnswer, usageOf } from "./chat.ts";
 import type { ApiError } from "./errors.ts";
 import { logprobEntries, logprobEntry } from "./logprobs.ts";
-import type { ServerParts } from "./parts.ts";
+import { ServerParts } from "./parts.ts";
 import type { ModelPool } from "./pool.ts";
+import { RequestInfo } from "./request_info.ts";
 import type {
   AnswerToolCall,
   ChatMessage,
@@ -24,6 +25,7 @@ import type {
   InputPart,
   OutputItem,
   ResponseBody,
+  ResponseDeleted,
   ResponsesRequest,
 } from "./schema/responses.ts";
 import { sseEvent, sseResponse } from "./sse.ts";
@@ -58,16 +60,12 @@ const userParts = (content: readonly InputPart[]): UserPart[] =>
 
 /** The input as messages of a chat; a call and what is said with it are one message. */
 function messagesOf(
-  input: ResponsesRequest["input"],
+  input: readonly InputItem[],
   instructions: string | null | undefined,
 ): ChatMessage[] {
   const messages: ChatMessage[] = [];
   if (instructions != null) {
     messages.push({ role: "system", content: instructions });
-  }
-  if (typeof input === "string") {
-    messages.push({ role: "user", content: input });
-    return messages;
   }
   for (const item of input) messages.push(messageOf(item, messages));
   return messages;
@@ -106,10 +104,15 @@ function messageOf(item: InputItem, before: ChatMessage[]): ChatMessage {
   }
 }
 
-/** The request as one of a chat. */
-function chatRequest(request: ResponsesRequest): ChatRequest {
+/** The request as one of a chat; `input` is all that was said, earlier rounds included. */
+function chatRequest(
+  request: ResponsesRequest,
+  input: readonly InputItem[],
+): ChatRequest {
   const {
-    input,
+    input: _input,
+    previous_response_id: _previous,
+    store: _store,
     instructions,
     text,
     tools,
@@ -173,6 +176,7 @@ const callItem = (call: AnswerToolCall): OutputItem & {
 function bodyOf(
   request: ResponsesRequest,
   prepared: Prepared,
+  store: boolean,
 ): ResponseBody {
   return {
     id: id("resp"),
@@ -186,8 +190,8 @@ function bodyOf(
     model: prepared.ask.model.id,
     output: [],
     parallel_tool_calls: true,
-    previous_response_id: null,
-    store: false,
+    previous_response_id: request.previous_response_id ?? null,
+    store,
     temperature: request.temperature ?? null,
     top_p: request.top_p ?? null,
     text: { format: request.text?.format ?? { type: "text" } },
@@ -230,9 +234,25 @@ export const answerResponses: (
   ApiError,
   ModelPool | ServerParts | Scope.Scope | HttpServerRequest
 > = Effect.fnUntraced(function* (request: ResponsesRequest) {
-  const prepared = yield* prepareChat(chatRequest(request));
-  const body = bodyOf(request, prepared);
-  if (request.stream === true) return yield* stream(prepared, body);
+  const { kept } = yield* ServerParts;
+  const { owner } = yield* RequestInfo;
+  const { input: given, previous_response_id: previous } = request;
+  const input: readonly InputItem[] = typeof given === "string"
+    ? [{ role: "user", content: given }]
+    : given;
+  const before = previous == null
+    ? []
+    : yield* looking(() => kept.transcript(previous, owner));
+  const prepared = yield* prepareChat(
+    chatRequest(request, [...before, ...input]),
+  );
+  const store = request.store !== false && kept.enabled;
+  const keep = (response: ResponseBody): ResponseBody => {
+    if (store) kept.put({ owner, response, input });
+    return response;
+  };
+  const body = bodyOf(request, prepared, store);
+  if (request.stream === true) return yield* stream(prepared, body, keep);
   const [answer] = yield* answerAll(prepared.ask);
   const { completion } = answer!;
   const { text, calls } = readAnswer(completion.text, prepared);
@@ -246,12 +266,37 @@ export const answerResponses: (
     )]),
     ...calls.map(callItem),
   ];
-  return finished(body, output, completion.usage, cut);
+  return keep(finished(body, output, completion.usage, cut));
 });
+
+const looking = <A>(look: () => A): Effect.Effect<A, ApiError> =>
+  Effect.try({ try: look, catch: (error) => error as ApiError });
+
+/** An answer that was kept. */
+export const keptResponse = (
+  id: string,
+): Effect.Effect<ResponseBody, ApiError, ServerParts> =>
+  Effect.gen(function* () {
+    const { kept } = yield* ServerParts;
+    const { owner } = yield* RequestInfo;
+    return yield* looking(() => kept.get(id, owner));
+  });
+
+/** Forgets an answer. */
+export const forgetResponse = (
+  id: string,
+): Effect.Effect<typeof ResponseDeleted.Type, ApiError, ServerParts> =>
+  Effect.gen(function* () {
+    const { kept } = yield* ServerParts;
+    const { owner } = yield* RequestInfo;
+    yield* looking(() => kept.delete(id, owner));
+    return { id, object: "response", deleted: true };
+  });
 
 const stream = Effect.fnUntraced(function* (
   prepared: Prepared,
   body: ResponseBody,
+  keep: (response: ResponseBody) => ResponseBody,
 ) {
   let sequence = 0;
   const send = (type: string, fields: object) =>
@@ -365,7 +410,7 @@ const stream = Effect.fnUntraced(function* (
           ? take(readAnswer(completion.text, prepared))
           : [];
         lines.push(...endText(cut), ...calls.flatMap(call));
-        const done = finished(body, output, completion.usage, cut);
+        const done = keep(finished(body, output, completion.usage, cut));
         lines.push(
           send(cut ? "response.incomplete" : "response.completed", {
             response: done,

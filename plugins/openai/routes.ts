@@ -12,7 +12,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse";
 import { Mistakes, ServerApi } from "./api.ts";
 import { answerChat } from "./chat.ts";
 import { answerCompletion, detokenize, tokenize } from "./completions.ts";
-import { answerResponses } from "./responses.ts";
+import { answerResponses, forgetResponse, keptResponse } from "./responses.ts";
 import { ApiError, oneLine } from "./errors.ts";
 import { countRequest, prometheusText, setInFlight } from "./metrics.ts";
 import { ServerParts } from "./parts.ts";
@@ -151,6 +151,10 @@ const openai = HttpApiBuilder.group(ServerApi, "openai", (handlers) =>
       working("/v1/completions", answerCompletion(payload)))
     .handle("responses", ({ payload }) =>
       working("/v1/responses", answerResponses(payload)))
+    .handle("response", ({ params }) =>
+      route("/v1/responses/:id", keptResponse(params.id)))
+    .handle("deleteResponse", ({ params }) =>
+      route("/v1/responses/:id", forgetResponse(params.id)))
     .handle("tokenize", ({ payload }) =>
       working("/tokenize", tokenize(payload)))
     .handle("detokenize", ({ payload }) =>

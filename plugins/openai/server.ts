@@ -10,6 +10,7 @@ import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import { Lanes, makeLanes } from "../../pipeline/mod.ts";
 import type { OnAccess } from "./access.ts";
 import { makeFront } from "./front.ts";
+import { makeKeptResponses } from "./kept.ts";
 import { makeKeys } from "./keys.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
 import type { MediaPolicy } from "./media/resolve.ts";
@@ -53,13 +54,17 @@ export interface ServerHandler {
 
 /** Bounds and state of a server. */
 export const makeParts = (
-  { limits, media }: Pick<ServerOptions, "limits" | "media">,
-): ServerParts => ({
-  limits: { ...defaultServerLimits, ...limits },
-  media: media ?? {},
-  load: { inFlight: 0 },
-  state: { draining: false },
-});
+  options: Pick<ServerOptions, "limits" | "media">,
+): ServerParts => {
+  const limits = { ...defaultServerLimits, ...options.limits };
+  return {
+    limits,
+    media: options.media ?? {},
+    load: { inFlight: 0 },
+    kept: makeKeptResponses(limits),
+    state: { draining: false },
+  };
+};
 
 /** Makes a server of the models in the pool; it works as long as the scope is open. */
 export const makeServer: (

@@ -114,6 +114,8 @@ export const ResponsesRequest = Schema.Struct({
   truncation: opt(Schema.Literal("disabled")),
   mm_processor_kwargs: opt(MultimodalOptions),
   ...harmless,
+  previous_response_id: opt(Schema.String),
+  store: opt(Schema.Boolean),
 }).annotate({ identifier: "ResponsesRequest" });
 
 /** The request. */
@@ -160,7 +162,7 @@ export const ResponseBody = Schema.Struct({
   model: Schema.String,
   output: Schema.Array(OutputItem),
   parallel_tool_calls: Schema.Boolean,
-  previous_response_id: Schema.Null,
+  previous_response_id: Schema.NullOr(Schema.String),
   store: Schema.Boolean,
   temperature: Schema.NullOr(Schema.Finite),
   top_p: Schema.NullOr(Schema.Finite),
@@ -179,3 +181,10 @@ export const ResponseBody = Schema.Struct({
 
 /** The answer. */
 export type ResponseBody = typeof ResponseBody.Type;
+
+/** What is said of an answer that is not kept any more. */
+export const ResponseDeleted = Schema.Struct({
+  id: Schema.String,
+  object: Schema.Literal("response"),
+  deleted: Schema.Literal(true),
+});
