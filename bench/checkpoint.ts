@@ -11,7 +11,10 @@ import {
   parts as allParts,
 } from "../plugins/internvl/graphs/tensors.ts";
 import { encodeQuantization } from "../plugins/internvl/quantize/config.ts";
-import type { Quantization } from "../plugins/internvl/quantize/scheme.ts";
+import type {
+  BlockScheme,
+  Quantization,
+} from "../plugins/internvl/quantize/scheme.ts";
 import { parseSentencePiece } from "../plugins/internvl/tokenizer/sentencepiece.ts";
 
 /**
@@ -114,6 +117,22 @@ export interface NoiseOptions {
   /** Which parts are written; default: all. */
   readonly parts?: readonly Part[];
 }
+
+const blocks: BlockScheme = {
+  type: "blocks",
+  bits: 4,
+  // In memory the scales are float32: 4.5 bits a weight, as in llama.cpp's q4_0.
+  blockSize: 64,
+  symmetric: true,
+};
+
+/** The language model in 4 bits, the tower as it is. */
+export const int4Weights: Quantization = {
+  vision: { type: "float" },
+  language: blocks,
+  head: blocks,
+  embedding: blocks,
+};
 
 /** Writes a random checkpoint into `dir`; the tokenizer is the one in `tokenizerDir`, padded. */
 export async function writeNoise(

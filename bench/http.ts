@@ -5,6 +5,7 @@
  * @module
  */
 import { Effect } from "effect";
+import { cpuUsage } from "node:process";
 import {
   conversePipeline,
   InternVL,
@@ -34,6 +35,17 @@ export interface HttpLoad {
   readonly runsRatio: number;
   /** Turns that were measured. */
   readonly turns: number;
+  /** Milliseconds of processor time that a request costs, all threads: medians of the turns. */
+  readonly processorMs: {
+    /** The server's process. */
+    readonly server: number;
+    /** The client's, which has the same cores. */
+    readonly client: number;
+    /** A run in this process. */
+    readonly runs: number;
+    /** The engine alone. */
+    readonly engine: number;
+  };
   /** Milliseconds to the first token: median, 95 % and 99 %. */
   readonly firstMs: Percentiles;
   /** Milliseconds between tokens. */
@@ -58,12 +70,13 @@ export interface Amount {
   readonly tokens: number;
   /** Requests of a turn; at least as many as are asked at once. */
   readonly requests: number;
+  /** Requests at once. */
+  readonly concurrency: readonly number[];
 }
 
-const CONCURRENCY = [1, 4, 16, 64];
-
-/** Short requests that each side answers before anything is measured. */
+/** Short requests that each side answers before anything is measured, within a time. */
 const WARM = 100;
+const WARM_MS = 10_000;
 
 /** Three turns are measured for every number of requests at once; more only within this time. */
 const MOST_MS = 20_000;
@@ -132,17 +145,31 @@ async function ask(
   return Number(counted?.[1] ?? 0);
 }
 
+/** Seconds of processor time that the server has used, by its metrics. */
+async function serverSeconds(url: string): Promise<number> {
+  const response = await fetch(new URL("/metrics", url));
+  const text = await response.text();
+  return Number(/^tessera_process_cpu_seconds_total (\S+)$/m.exec(text)![1]);
+}
+
+/** Seconds of processor time that this process has used. */
+function ownSeconds(): number {
+  const { user, system } = cpuUsage();
+  return (user + system) / 1e6;
+}
+
 /** Keeps `concurrency` requests going until `count` were made; returns seconds. */
 async function load(
   concurrency: number,
   count: number,
   one: () => Promise<unknown>,
+  mostMs = Infinity,
 ): Promise<number> {
   let left = count;
   const start = performance.now();
   await Promise.all(
     Array.from({ length: Math.min(concurrency, count) }, async () => {
-      while (left-- > 0) await one();
+      while (left-- > 0 && performance.now() - start < mostMs) await one();
     }),
   );
   return (performance.now() - start) / 1000;
@@ -209,18 +236,26 @@ export async function benchHttp(
         () => runOne(brief),
         () => generate(brief),
       ]
-    ) await load(4, WARM, one);
-    for (const concurrency of CONCURRENCY) {
+    ) await load(4, WARM, one, WARM_MS);
+    for (const concurrency of amount.concurrency) {
       const count = Math.max(concurrency, amount.requests);
       const seen = nothingSeen();
-      /** Tokens per second of one side in one turn. */
-      const rate = async (one: () => Promise<number>): Promise<number> => {
+      const cost = { server: [], client: [], runs: [], engine: [] } as {
+        [part in keyof HttpLoad["processorMs"]]: number[];
+      };
+      /** Tokens per second of one side in one turn; notes the processor time of this process. */
+      const rate = async (
+        one: () => Promise<number>,
+        own: number[],
+      ): Promise<number> => {
         let tokens = 0;
+        const before = ownSeconds();
         const seconds = await load(concurrency, count, async () => {
           // Not `tokens += await …`, which would forget what the others added meanwhile.
           const made = await one();
           tokens += made;
         });
+        own.push((ownSeconds() - before) * 1000 / count);
         return tokens / seconds;
       };
       const sides = {
@@ -242,9 +277,11 @@ export async function benchHttp(
       const start = performance.now();
       for (let turn = 0; turn < rounds; turn++) {
         if (turn >= 3 && performance.now() - start > MOST_MS) break;
-        for (const side of ["http", "runs", "bare"] as const) {
-          rates[side].push(await rate(sides[side]));
-        }
+        const before = await serverSeconds(url);
+        rates.http.push(await rate(sides.http, cost.client));
+        cost.server.push((await serverSeconds(url) - before) * 1000 / count);
+        rates.runs.push(await rate(sides.runs, cost.runs));
+        rates.bare.push(await rate(sides.bare, cost.engine));
       }
       const over = (side: "http" | "runs") =>
         median(rates[side].map((value, i) => value / rates.bare[i]!));
@@ -257,18 +294,29 @@ export async function benchHttp(
         ratio: over("http"),
         runsRatio: over("runs"),
         turns: rates.http.length,
+        processorMs: {
+          server: median(cost.server),
+          client: median(cost.client),
+          runs: median(cost.runs),
+          engine: median(cost.engine),
+        },
         firstMs: percentiles(seen.first),
         betweenMs: percentiles(seen.between),
         errors: seen.errors + warm.errors + early.errors,
       });
       // Each is minutes away from the last on a slow machine.
-      const { tokens, runs, bare, ratio, runsRatio, turns } = results.at(-1)!;
+      const { tokens, runs, bare, ratio, runsRatio, turns, processorMs } =
+        results.at(-1)!;
       console.error(
         `[http] ${concurrency} at once: ${tokens.toFixed(1)} tokens/s, runs ${
           runs.toFixed(1)
         }, engine ${bare.toFixed(1)}; ratios ${ratio.toFixed(3)}, ${
           runsRatio.toFixed(3)
-        } (${turns} turns)`,
+        } (${turns} turns); processor ms a request: ${
+          Object.entries(processorMs).map(([part, ms]) =>
+            `${part} ${ms.toFixed(1)}`
+          ).join(", ")
+        }`,
       );
     }
     return results;

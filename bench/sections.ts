@@ -9,6 +9,7 @@ import {
   benchWide,
   type EngineBench,
 } from "./engine.ts";
+import { int4Weights } from "./checkpoint.ts";
 import { benchConstrain } from "./constrain.ts";
 import { type Figures, goals } from "./goals.ts";
 import { benchDashboard } from "./dashboard.ts";
@@ -468,14 +469,23 @@ const http: Section = {
   about:
     "tokens per second and latencies of clients of the server, against the engine alone",
   title:
-    "Server: tokens/s of streams over HTTP, of runs in one process, of the engine alone",
+    "Server: tokens/s of streams over HTTP, of runs in one process, of the engine alone; processor ms of a request",
   measure: async (place, rounds) => {
-    const found = await both((dir, nano) =>
-      benchHttp(
-        dir,
+    const concurrency = [1, 4, 16, 64];
+    const found = {
+      ...await both((dir, nano) =>
+        benchHttp(dir, rounds, {
+          concurrency,
+          ...(nano
+            ? { tokens: 32, requests: 16 }
+            : { tokens: 16, requests: 4 }),
+        }), place),
+      mini2b: await benchHttp(
+        await place.mini2b({ quantization: int4Weights }),
         rounds,
-        nano ? { tokens: 32, requests: 16 } : { tokens: 16, requests: 4 },
-      ), place);
+        { concurrency: [1, 4], tokens: 16, requests: 4 },
+      ),
+    };
     const rows = (name: string, loads: readonly HttpLoad[]) => [
       [
         name,
@@ -484,6 +494,10 @@ const http: Section = {
         "engine",
         "HTTP:engine",
         "runs:engine",
+        "server, ms",
+        "client",
+        "runs",
+        "engine",
         "turns",
         "errors",
       ],
@@ -494,6 +508,9 @@ const http: Section = {
         show(one.bare),
         percent(one.ratio),
         percent(one.runsRatio),
+        ...(["server", "client", "runs", "engine"] as const).map((part) =>
+          show(one.processorMs[part])
+        ),
         String(one.turns),
         String(one.errors),
       ]),
@@ -507,7 +524,7 @@ const http: Section = {
         ),
       ]),
     ];
-    const text = (["nano", "synthetic"] as const).flatMap((name) => [
+    const text = (["nano", "synthetic", "mini2b"] as const).flatMap((name) => [
       table(rows(name, found[name])),
       table(late(name, found[name])),
     ]).join("\n\n");

@@ -14,13 +14,11 @@ import {
   cacheBytesPerToken,
   memoryEstimate,
 } from "../../plugins/internvl/graphs/tensors.ts";
-import type {
-  BlockScheme,
-  Quantization,
-} from "../../plugins/internvl/quantize/scheme.ts";
+import type { Quantization } from "../../plugins/internvl/quantize/scheme.ts";
 import { type Backend, ffiBackend } from "../../plugins/onnx/mod.ts";
 import { openBandwidthProbe } from "../bandwidth.ts";
 import { bareSteps } from "../bare.ts";
+import { int4Weights } from "../checkpoint.ts";
 import {
   anyPrompt,
   endless,
@@ -88,14 +86,6 @@ const PROMPT = 512;
 /** Tokens of a turn. */
 const STEPS = 8;
 
-const int4: BlockScheme = {
-  type: "blocks",
-  bits: 4,
-  // In memory the scales are float32: 4.5 bits a weight, as in llama.cpp's q4_0.
-  blockSize: 64,
-  symmetric: true,
-};
-
 /** Decodes behind several contexts. The files are large (1 GB each) and are deleted with the scratch. */
 export function benchLlama(
   scratch: Scratch,
@@ -137,13 +127,7 @@ async function sideBySide<A>(
   const threads = navigator.hardwareConcurrency;
   const dir = await scratch.mini2b({
     parts: ["language"],
-    quantization: {
-      vision: { type: "float" },
-      language: int4,
-      head: int4,
-      embedding: int4,
-      ...more,
-    },
+    quantization: { ...int4Weights, ...more },
   });
   const problem = await peerProblem();
   const { config, tensors } = await Effect.runPromise(openCheckpoint(dir));

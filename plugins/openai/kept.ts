@@ -4,16 +4,19 @@
  * @module
  */
 import { ApiError, invalid } from "./errors.ts";
-import type { InputItem, ResponseBody } from "./schema/responses.ts";
 
-/** An answer with what it answers. */
+/** An answer with what it answers; what items and responses are is the business of who keeps them. */
 export interface Kept {
+  /** Id of the answer. */
+  readonly id: string;
+  /** Id of the round before it. */
+  readonly previous: string | null;
   /** Who asked: the name of the key, empty where no keys are needed. */
   readonly owner: string;
   /** The answer. */
-  readonly response: ResponseBody;
-  /** The input of its request alone; earlier rounds are found by `response.previous_response_id`. */
-  readonly input: readonly InputItem[];
+  readonly response: unknown;
+  /** Its request's input, and the output; not those of earlier rounds. */
+  readonly items: readonly unknown[];
 }
 
 /** Answers by id. What belongs to somebody else is not there. */
@@ -23,11 +26,11 @@ export interface KeptResponses {
   /** Keeps an answer; one that is larger than all memory for them is not kept. */
   readonly put: (kept: Kept) => void;
   /** The answer; fails with status 404. */
-  readonly get: (id: string, owner: string) => ResponseBody;
+  readonly get: (id: string, owner: string) => unknown;
   /** Forgets the answer; fails with status 404. */
   readonly delete: (id: string, owner: string) => void;
   /** Input and output of an answer and of all rounds before it; fails with status 400. */
-  readonly transcript: (id: string, owner: string) => readonly InputItem[];
+  readonly transcript: (id: string, owner: string) => readonly unknown[];
 }
 
 /** What is kept at most. */
@@ -81,7 +84,7 @@ export function makeKeptResponses(
     put: (kept) => {
       const size = sizeOf(kept);
       if (maxKeptResponses === 0 || size > maxKeptBytes) return;
-      all.set(kept.response.id, { kept, bytes: size });
+      all.set(kept.id, { kept, bytes: size });
       bytes += size;
       for (const id of all.keys()) {
         if (all.size <= maxKeptResponses && bytes <= maxKeptBytes) break;
@@ -110,12 +113,9 @@ export function makeKeptResponses(
           );
         }
         rounds.push(kept);
-        id = kept.response.previous_response_id;
+        id = kept.previous;
       }
-      return rounds.reverse().flatMap(({ input, response }) => [
-        ...input,
-        ...response.output,
-      ]);
+      return rounds.reverse().flatMap(({ items }) => items);
     },
   };
 }

@@ -242,13 +242,24 @@ export const answerResponses: (
     : given;
   const before = previous == null
     ? []
-    : yield* looking(() => kept.transcript(previous, owner));
+    : yield* looking(() =>
+      kept.transcript(previous, owner) as readonly InputItem[]
+    );
   const prepared = yield* prepareChat(
     chatRequest(request, [...before, ...input]),
   );
   const store = request.store !== false && kept.enabled;
   const keep = (response: ResponseBody): ResponseBody => {
-    if (store) kept.put({ owner, response, input });
+    const { id, output } = response;
+    if (store) {
+      kept.put({
+        id,
+        previous: previous ?? null,
+        owner,
+        response,
+        items: [...input, ...output],
+      });
+    }
     return response;
   };
   const body = bodyOf(request, prepared, store);
@@ -279,7 +290,7 @@ export const keptResponse = (
   Effect.gen(function* () {
     const { kept } = yield* ServerParts;
     const { owner } = yield* RequestInfo;
-    return yield* looking(() => kept.get(id, owner));
+    return yield* looking(() => kept.get(id, owner) as ResponseBody);
   });
 
 /** Forgets an answer. */
