@@ -14,7 +14,7 @@ const picture: OpenAI.Responses.ResponseInput = [{
 const rounds = ({ client }: TestServer) => async () => {
   const max = { model, max_output_tokens: 24 };
   const first = await client.responses.create({ ...max, input: picture });
-  assert.ok(first.store);
+  assert.ok("store" in first && first.store);
   const next = await client.responses.create({
     ...max,
     previous_response_id: first.id,
