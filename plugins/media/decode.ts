@@ -47,6 +47,8 @@ export class DecodeError extends Error {
 export const LONGEST_EDGE = 1_000_000;
 /** Seconds after which a decoder that makes no end is stopped. */
 const TIMEOUT_SECONDS = 60;
+/** While another thread of the process loads sharp, every loader is blocked for a moment: see {@link loadSharp}. */
+const TRIES = 5;
 
 /**
  * Loads sharp and narrows libvips to the loaders of the kinds that are read. The setting is
@@ -75,11 +77,17 @@ export async function decodePicture(
   if (sniffed.format === undefined) {
     throw new DecodeError(`is ${sniffed.refused}`);
   }
-  try {
-    return await decodeKnown(sharp, bytes, sniffed.format, maxPixels);
-  } catch (error) {
-    if (error instanceof DecodeError) throw error;
-    throw new DecodeError(explain(error, sniffed.format, maxPixels));
+  for (let tries = 1;; tries++) {
+    try {
+      return await decodeKnown(sharp, bytes, sniffed.format, maxPixels);
+    } catch (error) {
+      if (error instanceof DecodeError) throw error;
+      if (tries < TRIES && `${error}`.includes("operation is blocked")) {
+        await new Promise((resolve) => setTimeout(resolve, 10 * tries));
+        continue;
+      }
+      throw new DecodeError(explain(error, sniffed.format, maxPixels));
+    }
   }
 }
 

@@ -419,11 +419,17 @@ export class Engine {
       slot.length,
     );
     const ms = performance.now() - begun;
+    // Counted before a token is told, so that whoever looks when its answer ends finds it.
+    const counts = this.#counts;
+    counts.decode++;
+    counts.tokensDrafted += draft.length;
     let chosen = 0;
     do {
       slot.keys[slot.length++] = sequence.next;
       if (this.#options.reuseAnswers) slot.shared = slot.length;
       if (sequence.cancelled) break;
+      counts.tokensDecoded++;
+      if (chosen > 0) counts.tokensAccepted++;
       this.#take(sequence, logits[chosen++]);
       // Where it has ended, it has no slot any more.
     } while (
@@ -431,10 +437,6 @@ export class Engine {
       sequence.next === draft[chosen - 1]
     );
     sequence.speculation!.pace.drafted(ms, chosen);
-    this.#counts.decode++;
-    this.#counts.tokensDecoded += chosen;
-    this.#counts.tokensDrafted += draft.length;
-    this.#counts.tokensAccepted += Math.max(0, chosen - 1);
   }
 
   /**
