@@ -48,7 +48,9 @@ export const LONGEST_EDGE = 1_000_000;
 /** Seconds after which a decoder that makes no end is stopped. */
 const TIMEOUT_SECONDS = 60;
 /** While another thread of the process loads sharp, every loader is blocked for a moment: see {@link loadSharp}. */
-const TRIES = 5;
+const TRIES = 4;
+/** What sharp says then, before and after it has chosen the loader. */
+const BLOCKED = /operation is blocked|unsupported image format/;
 
 /**
  * Loads sharp and narrows libvips to the loaders of the kinds that are read. The setting is
@@ -82,7 +84,7 @@ export async function decodePicture(
       return await decodeKnown(sharp, bytes, sniffed.format, maxPixels);
     } catch (error) {
       if (error instanceof DecodeError) throw error;
-      if (tries < TRIES && `${error}`.includes("operation is blocked")) {
+      if (tries < TRIES && BLOCKED.test(`${error}`)) {
         await new Promise((resolve) => setTimeout(resolve, 10 * tries));
         continue;
       }
