@@ -15,7 +15,16 @@ import {
   run,
 } from "../mod.ts";
 import { startServer } from "../tests/process_kit.ts";
-import { median, quantile } from "./stats.ts";
+import {
+  ask,
+  load,
+  nothingSeen,
+  type Percentiles,
+  percentiles,
+  type Seen,
+  type StreamRequest,
+} from "./clients.ts";
+import { median, pairedRatio } from "./stats.ts";
 
 /** What clients saw at one number of requests at once. */
 export interface HttpLoad {
@@ -52,17 +61,21 @@ export interface HttpLoad {
   readonly betweenMs: Percentiles;
   /** Requests that failed. */
   readonly errors: number;
+  /** What clients of another server saw in the same turns. */
+  readonly rival?: {
+    /** Tokens per second. */
+    readonly tokens: number;
+    /** Ours over its. */
+    readonly ratio: number;
+    /** Milliseconds to the first token. */
+    readonly firstMs: Percentiles;
+    /** Requests that failed. */
+    readonly errors: number;
+  };
 }
 
-/** The middle, and how bad it gets. */
-export interface Percentiles {
-  /** The middle one. */
-  readonly p50: number;
-  /** 95 % are below. */
-  readonly p95: number;
-  /** 99 % are below. */
-  readonly p99: number;
-}
+/** Another server's request for so many tokens, after a prompt of so many. */
+export type Rival = (length: number, tokens: number) => StreamRequest;
 
 /** How much is asked: a large model does less in the same time. */
 export interface Amount {
@@ -81,12 +94,6 @@ const WARM_MS = 10_000;
 /** Three turns are measured for every number of requests at once; more only within this time. */
 const MOST_MS = 20_000;
 
-const percentiles = (numbers: readonly number[]): Percentiles => ({
-  p50: quantile(numbers, 0.5),
-  p95: quantile(numbers, 0.95),
-  p99: quantile(numbers, 0.99),
-});
-
 /** No two prompts have a beginning in common, so that nothing is kept from one to the next; all are as long. */
 const systemMessage = () =>
   `${Math.random().toFixed(12).slice(2)} is the question's number.`;
@@ -96,54 +103,23 @@ const messages = () => [
   { role: "user" as const, content: question },
 ];
 
-interface Seen {
-  readonly first: number[];
-  readonly between: number[];
-  errors: number;
-}
-
-const nothingSeen = (): Seen => ({ first: [], between: [], errors: 0 });
-
-/** One streamed request, as a client sees it; returns the tokens of its answer. */
-async function ask(
-  url: string,
-  tokens: number,
-  seen: Seen,
-): Promise<number> {
-  const start = performance.now();
-  const response = await fetch(`${url}/chat/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      model: "bench",
-      messages: messages(),
-      max_tokens: tokens,
-      min_tokens: tokens,
-      stream: true,
-      stream_options: { include_usage: true },
-    }),
-  });
-  if (!response.ok) {
-    seen.errors++;
-    await response.body?.cancel();
-    return 0;
-  }
-  let last = 0;
-  let text = "";
-  for await (
-    const part of response.body!.pipeThrough(new TextDecoderStream())
-  ) {
-    text += part;
-    const now = performance.now();
-    if (!part.includes('"content":"')) continue;
-    if (last === 0) seen.first.push(now - start);
-    else seen.between.push(now - last);
-    last = now;
-  }
-  const counted = /"completion_tokens":(\d+)/.exec(text);
-  if (counted === null) seen.errors++;
-  return Number(counted?.[1] ?? 0);
-}
+/** The same as a request. */
+const request = (url: string, tokens: number): StreamRequest => ({
+  url: `${url}/chat/completions`,
+  body: {
+    model: "bench",
+    messages: messages(),
+    max_tokens: tokens,
+    min_tokens: tokens,
+    stream: true,
+    stream_options: { include_usage: true },
+  },
+  mark: '"content":"',
+  count: (stream) => {
+    const found = /"completion_tokens":(\d+)/.exec(stream);
+    return found === null ? undefined : Number(found[1]);
+  },
+});
 
 /** Seconds of processor time that the server has used, by its metrics. */
 async function serverSeconds(url: string): Promise<number> {
@@ -158,28 +134,12 @@ function ownSeconds(): number {
   return (user + system) / 1e6;
 }
 
-/** Keeps `concurrency` requests going until `count` were made; returns seconds. */
-async function load(
-  concurrency: number,
-  count: number,
-  one: () => Promise<unknown>,
-  mostMs = Infinity,
-): Promise<number> {
-  let left = count;
-  const start = performance.now();
-  await Promise.all(
-    Array.from({ length: Math.min(concurrency, count) }, async () => {
-      while (left-- > 0 && performance.now() - start < mostMs) await one();
-    }),
-  );
-  return (performance.now() - start) / 1000;
-}
-
 /** Measures a checkpoint. */
 export async function benchHttp(
   dir: string,
   rounds: number,
   amount: Amount,
+  rival?: Rival,
 ): Promise<readonly HttpLoad[]> {
   const server = await startServer(["--model", `bench=${dir}`]);
   const { url } = server.line;
@@ -189,6 +149,7 @@ export async function benchHttp(
       maxNewTokens: amount.tokens,
       minNewTokens: amount.tokens,
     };
+    let length = 0;
     const generate = (most: typeof settings = settings) =>
       model.effect(Effect.gen(function* () {
         const renderer = yield* PromptRenderer;
@@ -204,6 +165,7 @@ export async function benchHttp(
           settings: most,
           observer: { onText: () => {} },
         });
+        length = usage.promptTokens;
         return usage.completionTokens;
       }));
     const converse = conversePipeline();
@@ -232,14 +194,19 @@ export async function benchHttp(
     const early = nothingSeen();
     for (
       const one of [
-        () => ask(url, 2, early),
+        () => ask(request(url, 2), early),
         () => runOne(brief),
         () => generate(brief),
       ]
     ) await load(4, WARM, one, WARM_MS);
+    /** Asks the other server, where there is one. */
+    const askRival = (tokens: number, seen: Seen) =>
+      rival === undefined
+        ? Promise.resolve(NaN)
+        : ask(rival(length, tokens), seen);
     for (const concurrency of amount.concurrency) {
       const count = Math.max(concurrency, amount.requests);
-      const seen = nothingSeen();
+      const seen = nothingSeen(), theirs = nothingSeen();
       const cost = { server: [], client: [], runs: [], engine: [] } as {
         [part in keyof HttpLoad["processorMs"]]: number[];
       };
@@ -259,11 +226,12 @@ export async function benchHttp(
         return tokens / seconds;
       };
       const sides = {
-        http: () => ask(url, amount.tokens, seen),
+        http: () => ask(request(url, amount.tokens), seen),
         runs: () => runOne(),
         bare: () => generate(),
+        rival: () => askRival(amount.tokens, theirs),
       };
-      const rates = { http: [], runs: [], bare: [] } as {
+      const rates = { http: [], runs: [], bare: [], rival: [] } as {
         [side in keyof typeof sides]: number[];
       };
       // What is asked at once for the first time takes memory for the first time.
@@ -271,9 +239,10 @@ export async function benchHttp(
       await load(
         concurrency,
         concurrency,
-        () => ask(url, 2, warm),
+        () => ask(request(url, 2), warm),
       );
       await load(concurrency, concurrency, () => generate(brief));
+      await load(concurrency, concurrency, () => askRival(2, nothingSeen()));
       const start = performance.now();
       for (let turn = 0; turn < rounds; turn++) {
         if (turn >= 3 && performance.now() - start > MOST_MS) break;
@@ -282,9 +251,10 @@ export async function benchHttp(
         cost.server.push((await serverSeconds(url) - before) * 1000 / count);
         rates.runs.push(await rate(sides.runs, cost.runs));
         rates.bare.push(await rate(sides.bare, cost.engine));
+        rates.rival.push(await rate(sides.rival, []));
       }
       const over = (side: "http" | "runs") =>
-        median(rates[side].map((value, i) => value / rates.bare[i]!));
+        pairedRatio(rates[side], rates.bare);
       results.push({
         concurrency,
         requests: median(rates.http) / amount.tokens,
@@ -303,10 +273,18 @@ export async function benchHttp(
         firstMs: percentiles(seen.first),
         betweenMs: percentiles(seen.between),
         errors: seen.errors + warm.errors + early.errors,
+        ...(rival === undefined ? {} : {
+          rival: {
+            tokens: median(rates.rival),
+            ratio: pairedRatio(rates.http, rates.rival),
+            firstMs: percentiles(theirs.first),
+            errors: theirs.errors,
+          },
+        }),
       });
       // Each is minutes away from the last on a slow machine.
-      const { tokens, runs, bare, ratio, runsRatio, turns, processorMs } =
-        results.at(-1)!;
+      const last = results.at(-1)!;
+      const { tokens, runs, bare, ratio, runsRatio, turns, processorMs } = last;
       console.error(
         `[http] ${concurrency} at once: ${tokens.toFixed(1)} tokens/s, runs ${
           runs.toFixed(1)
@@ -316,6 +294,10 @@ export async function benchHttp(
           Object.entries(processorMs).map(([part, ms]) =>
             `${part} ${ms.toFixed(1)}`
           ).join(", ")
+        }${
+          last.rival === undefined
+            ? ""
+            : `; the other server ${last.rival.tokens.toFixed(1)} tokens/s`
         }`,
       );
     }

@@ -16,6 +16,7 @@ import { benchDashboard } from "./dashboard.ts";
 import { benchGraph } from "./graph.ts";
 import { benchHttp, type HttpLoad } from "./http.ts";
 import { benchLlama, benchPrefill } from "./llama/bench.ts";
+import { SERVER, serverProblem, startLlamaServer } from "./llama/server.ts";
 import { benchModel, type ModelBench } from "./model.ts";
 import { benchPreprocess, preprocessTable } from "./preprocess.ts";
 import { benchQuality } from "./quality.ts";
@@ -472,20 +473,23 @@ const http: Section = {
     "Server: tokens/s of streams over HTTP, of runs in one process, of the engine alone; processor ms of a request",
   measure: async (place, rounds) => {
     const concurrency = [1, 4, 16, 64];
-    const found = {
-      ...await both((dir, nano) =>
-        benchHttp(dir, rounds, {
-          concurrency,
-          ...(nano
-            ? { tokens: 32, requests: 16 }
-            : { tokens: 16, requests: 4 }),
-        }), place),
-      mini2b: await benchHttp(
-        await place.mini2b({ quantization: int4Weights }),
-        rounds,
-        { concurrency: [1, 4], tokens: 16, requests: 4 },
-      ),
-    };
+    const small = await both((dir, nano) =>
+      benchHttp(dir, rounds, {
+        concurrency,
+        ...(nano ? { tokens: 32, requests: 16 } : { tokens: 16, requests: 4 }),
+      }), place);
+    const dir = await place.mini2b({ quantization: int4Weights });
+    const problem = await serverProblem();
+    await using other = problem === undefined
+      ? await startLlamaServer(dir, place)
+      : undefined;
+    const mini2b = await benchHttp(
+      dir,
+      rounds,
+      { concurrency: [1, 4], tokens: 16, requests: 4 },
+      other?.request,
+    );
+    const found = { ...small, mini2b };
     const rows = (name: string, loads: readonly HttpLoad[]) => [
       [
         name,
@@ -524,10 +528,25 @@ const http: Section = {
         ),
       ]),
     ];
-    const text = (["nano", "synthetic", "mini2b"] as const).flatMap((name) => [
-      table(rows(name, found[name])),
-      table(late(name, found[name])),
-    ]).join("\n\n");
+    const beside = table([
+      [`mini2b, ${SERVER}`, "tokens/s", "ours:its", "first p50, ms", "errors"],
+      ...mini2b.flatMap(({ concurrency, rival }) =>
+        rival === undefined ? [] : [[
+          `${concurrency} at once`,
+          show(rival.tokens),
+          show(rival.ratio),
+          show(rival.firstMs.p50),
+          String(rival.errors),
+        ]]
+      ),
+    ]);
+    const text = [
+      ...(["nano", "synthetic", "mini2b"] as const).flatMap((name) => [
+        table(rows(name, found[name])),
+        table(late(name, found[name])),
+      ]),
+      problem ?? beside,
+    ].join("\n\n");
     return { figures: found, text };
   },
 };

@@ -16,7 +16,7 @@ const aboutShapes: Messages = [{
 
 Deno.test("OpenAI's client: chat", async (t) => {
   const store = makeMemoryStore();
-  await withServer({ store }, async ({ client, serving, url }) => {
+  await withServer({ store }, async ({ client, post, serving, url }) => {
     const ask = (more: object = {}) =>
       client.chat.completions.create({
         model: "nano",
@@ -258,6 +258,20 @@ Deno.test("OpenAI's client: chat", async (t) => {
       const document = await (await get("/openapi.json")).json();
       assert.ok(document.paths["/v1/chat/completions"].post);
       assert.equal((await get("/nowhere")).status, 404);
+      for (
+        const [path, methods] of [
+          ["/v1/chat/completions", "POST"],
+          ["/v1/responses/resp_1", "GET, DELETE"],
+        ] as const
+      ) {
+        const wrong = await fetch(url + path, { method: "PUT" });
+        assert.equal(wrong.status, 405);
+        assert.equal(wrong.headers.get("allow"), methods);
+        assert.equal((await wrong.json()).error.code, "method_not_supported");
+      }
+      const cut = await post("/v1/chat/completions", '{"model":');
+      assert.equal(cut.status, 400);
+      assert.equal((await cut.json()).error.code, "invalid_json");
     });
   });
 });

@@ -9,24 +9,32 @@ import { openPeer, type Peer } from "../peer.ts";
 export const VERSION = "3.22.1";
 
 /** The folder whose `node_modules` holds node-llama-cpp. */
-const folder = () =>
+export const folder = (): string =>
   Deno.env.get("TESSERA_LLAMA") ??
     fileURLToPath(new URL(".", import.meta.url)).replace(/[\\/]$/, "");
 
 /** Why there is nothing to compare with, and what to do about it; `undefined` where there is. */
-export async function peerProblem(): Promise<string | undefined> {
+export const peerProblem = (): Promise<string | undefined> =>
+  missing({ "node-llama-cpp": VERSION });
+
+/** What to do about the packages that are not there in these versions; `undefined` where all are. */
+export async function missing(
+  wanted: Readonly<Record<string, string>>,
+): Promise<string | undefined> {
   const place = folder();
-  const path = `${place}/node_modules/node-llama-cpp/package.json`;
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch {
-    return `llama.cpp is not measured: npm install --no-save --ignore-scripts --prefix ${place} node-llama-cpp@${VERSION}; TESSERA_LLAMA names another folder`;
+  for (const [name, version] of Object.entries(wanted)) {
+    const path = `${place}/node_modules/${name}/package.json`;
+    let found: string;
+    try {
+      found = JSON.parse(await Deno.readTextFile(path)).version;
+    } catch {
+      const all = Object.entries(wanted).map((one) => one.join("@")).join(" ");
+      return `${name} is not measured: npm install --no-save --ignore-scripts --prefix ${place} ${all}; TESSERA_LLAMA names another folder`;
+    }
+    if (found !== version) {
+      return `${name} is not measured: ${place} has version ${found}, not ${version}`;
+    }
   }
-  const { version } = JSON.parse(text);
-  return version === VERSION
-    ? undefined
-    : `llama.cpp is not measured: ${place} has node-llama-cpp ${version}, not ${VERSION}`;
 }
 
 /** Starts llama.cpp on a GGUF file, with room for a context of `longest` tokens. */

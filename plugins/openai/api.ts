@@ -153,3 +153,20 @@ export class ServerApi extends HttpApi.make("tessera")
     description:
       "Vision-language models of the InternVL-Chat family behind OpenAI's API.",
   })) {}
+
+/** Every path of the API as a pattern, with its methods. */
+const places = new Map<string, { readonly at: RegExp; methods: string[] }>();
+for (const { endpoints } of Object.values(ServerApi.groups)) {
+  for (const { path, method } of Object.values(endpoints)) {
+    const place = places.get(path) ?? {
+      at: new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`),
+      methods: [],
+    };
+    place.methods.push(method);
+    places.set(path, place);
+  }
+}
+
+/** The methods that a path is there for; none where it is not there at all. */
+export const methodsOf = (pathname: string): readonly string[] =>
+  [...places.values()].find(({ at }) => at.test(pathname))?.methods ?? [];

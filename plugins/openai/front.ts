@@ -4,6 +4,7 @@
  * @module
  */
 import { AccessRecord, type OnAccess } from "./access.ts";
+import { methodsOf } from "./api.ts";
 import { ApiError, errorResponse } from "./errors.ts";
 import { readBody } from "./body.ts";
 import type { Keys } from "./keys.ts";
@@ -162,7 +163,7 @@ export function makeFront(
       const response = await admit(request, address, id, pathname, record);
       return finish(
         response.status === 404 && !isJson(response)
-          ? errorResponse(nothingHere(request))
+          ? nothingHere(request)
           : response,
       );
     } catch (error) {
@@ -180,15 +181,35 @@ export function makeFront(
 const isJson = (response: Response): boolean =>
   response.headers.get("content-type")?.startsWith("application/json") ?? false;
 
-const nothingHere = (request: Request): ApiError =>
-  new ApiError({
-    status: 404,
-    type: "invalid_request_error",
-    message: `there is no ${request.method} ${
-      new URL(request.url).pathname.slice(0, 200)
-    } here; GET /openapi.json lists what there is`,
-    code: "unknown_url",
-  });
+/** Says of a request that no route took what is wrong with it. */
+function nothingHere(request: Request): Response {
+  const path = new URL(request.url).pathname;
+  const known = methodsOf(path);
+  // A name that is too long for a route is not there either.
+  const methods = known.includes(request.method) ? "" : known.join(", ");
+  const response = errorResponse(
+    new ApiError({
+      type: "invalid_request_error",
+      ...(methods === ""
+        ? {
+          status: 404,
+          message: `there is no ${request.method} ${
+            path.slice(0, 200)
+          } here; GET /openapi.json lists what there is`,
+          code: "unknown_url",
+        }
+        : {
+          status: 405,
+          message: `${
+            path.slice(0, 200)
+          } takes ${methods}, not ${request.method}`,
+          code: "method_not_supported",
+        }),
+    }),
+  );
+  if (methods !== "") response.headers.set("allow", methods);
+  return response;
+}
 
 /** The host of a request, without its port. */
 function hostOf(request: Request): string {

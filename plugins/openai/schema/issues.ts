@@ -48,6 +48,9 @@ export function mistake(error: Schema.SchemaError): ApiError {
       "missing_required_parameter",
     );
   }
+  if (param === "" && /valid JSON/.test(message)) {
+    return invalid(undefined, "the body is not valid JSON", "invalid_json");
+  }
   return invalid(
     param === "" ? undefined : param,
     param === "" ? lower(message) : `${param}: ${lower(message)}`,
