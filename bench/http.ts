@@ -81,7 +81,7 @@ export type Rival = (length: number, tokens: number) => StreamRequest;
 export interface Amount {
   /** Tokens of an answer. */
   readonly tokens: number;
-  /** Requests of a turn; at least as many as are asked at once. */
+  /** Requests of a turn; at least twice as many as are asked at once. */
   readonly requests: number;
   /** Requests at once. */
   readonly concurrency: readonly number[];
@@ -205,7 +205,8 @@ export async function benchHttp(
         ? Promise.resolve(NaN)
         : ask(rival(length, tokens), seen);
     for (const concurrency of amount.concurrency) {
-      const count = Math.max(concurrency, amount.requests);
+      // One burst would be all beginning and end; who has an answer asks again.
+      const count = Math.max(2 * concurrency, amount.requests);
       const seen = nothingSeen(), theirs = nothingSeen();
       const cost = { server: [], client: [], runs: [], engine: [] } as {
         [part in keyof HttpLoad["processorMs"]]: number[];
