@@ -465,6 +465,48 @@ const chat: Section = {
   },
 };
 
+/** Tables of what clients of the server saw. */
+const httpTables = (name: string, loads: readonly HttpLoad[]): string[] => [
+  table([
+    [
+      name,
+      "HTTP",
+      "runs",
+      "engine",
+      "HTTP:engine",
+      "runs:engine",
+      "server, ms",
+      "client",
+      "runs",
+      "engine",
+      "turns",
+      "errors",
+    ],
+    ...loads.map((one) => [
+      `${one.concurrency} at once`,
+      show(one.tokens),
+      show(one.runs),
+      show(one.bare),
+      percent(one.ratio),
+      percent(one.runsRatio),
+      ...(["server", "client", "runs", "engine"] as const).map((part) =>
+        show(one.processorMs[part])
+      ),
+      String(one.turns),
+      String(one.errors),
+    ]),
+  ]),
+  table([
+    [`${name}, ms`, "first p50", "p95", "p99", "next p50", "p95", "p99"],
+    ...loads.map(({ concurrency, firstMs, betweenMs }) => [
+      `${concurrency} at once`,
+      ...[firstMs, betweenMs].flatMap(({ p50, p95, p99 }) =>
+        [p50, p95, p99].map(show)
+      ),
+    ]),
+  ]),
+];
+
 const http: Section = {
   name: "http",
   about:
@@ -473,81 +515,51 @@ const http: Section = {
     "Server: tokens/s of streams over HTTP, of runs in one process, of the engine alone; processor ms of a request",
   measure: async (place, rounds) => {
     const concurrency = [1, 4, 16, 64];
-    const small = await both((dir, nano) =>
+    const found = await both((dir, nano) =>
       benchHttp(dir, rounds, {
         concurrency,
         ...(nano ? { tokens: 32, requests: 16 } : { tokens: 16, requests: 4 }),
       }), place);
+    const text = (["nano", "synthetic"] as const)
+      .flatMap((name) => httpTables(name, found[name])).join("\n\n");
+    return { figures: found, text };
+  },
+};
+
+const served: Section = {
+  name: "served",
+  about:
+    "the same for Mini-2B's shape in 4 bits, beside another server, with llama.cpp",
+  title: "Server with Mini-2B's shape in 4 bits, and another beside it",
+  measure: async (place, rounds) => {
     const dir = await place.mini2b({ quantization: int4Weights });
     const problem = await serverProblem();
     await using other = problem === undefined
       ? await startLlamaServer(dir, place)
       : undefined;
-    const mini2b = await benchHttp(
+    const loads = await benchHttp(
       dir,
       rounds,
       { concurrency: [1, 4], tokens: 16, requests: 4 },
       other?.request,
     );
-    const found = { ...small, mini2b };
-    const rows = (name: string, loads: readonly HttpLoad[]) => [
-      [
-        name,
-        "HTTP",
-        "runs",
-        "engine",
-        "HTTP:engine",
-        "runs:engine",
-        "server, ms",
-        "client",
-        "runs",
-        "engine",
-        "turns",
-        "errors",
-      ],
-      ...loads.map((one) => [
-        `${one.concurrency} at once`,
-        show(one.tokens),
-        show(one.runs),
-        show(one.bare),
-        percent(one.ratio),
-        percent(one.runsRatio),
-        ...(["server", "client", "runs", "engine"] as const).map((part) =>
-          show(one.processorMs[part])
-        ),
-        String(one.turns),
-        String(one.errors),
-      ]),
-    ];
-    const late = (name: string, loads: readonly HttpLoad[]) => [
-      [`${name}, ms`, "first p50", "p95", "p99", "next p50", "p95", "p99"],
-      ...loads.map(({ concurrency, firstMs, betweenMs }) => [
-        `${concurrency} at once`,
-        ...[firstMs, betweenMs].flatMap(({ p50, p95, p99 }) =>
-          [p50, p95, p99].map(show)
-        ),
-      ]),
-    ];
     const beside = table([
-      [`mini2b, ${SERVER}`, "tokens/s", "ours:its", "first p50, ms", "errors"],
-      ...mini2b.flatMap(({ concurrency, rival }) =>
+      [SERVER, "tokens/s", "ours:its", "first p50, ms", "p95", "errors"],
+      ...loads.flatMap(({ concurrency, rival }) =>
         rival === undefined ? [] : [[
           `${concurrency} at once`,
           show(rival.tokens),
           show(rival.ratio),
           show(rival.firstMs.p50),
+          show(rival.firstMs.p95),
           String(rival.errors),
         ]]
       ),
     ]);
-    const text = [
-      ...(["nano", "synthetic", "mini2b"] as const).flatMap((name) => [
-        table(rows(name, found[name])),
-        table(late(name, found[name])),
-      ]),
-      problem ?? beside,
-    ].join("\n\n");
-    return { figures: found, text };
+    return {
+      figures: { mini2b: loads },
+      text: [...httpTables("mini2b", loads), problem ?? beside].join("\n\n"),
+    };
   },
 };
 
@@ -702,6 +714,7 @@ export const sections: readonly Section[] = [
   speculate,
   constrain,
   http,
+  served,
   llama,
   prefill,
   tower,

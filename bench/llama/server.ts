@@ -77,9 +77,8 @@ export async function startLlamaServer(
         stream: true,
       },
       mark: '"text":"',
-      // It counts nothing in streams; who is cut off has got all that was asked for.
-      count: (stream) =>
-        stream.includes('"finish_reason":"length"') ? tokens : undefined,
+      // It counts nothing in streams, and says each token for itself.
+      count: (stream) => stream.match(/"text":"[^"]+"/g)?.length,
     }),
     [Symbol.asyncDispose]: async () => {
       child.kill("SIGKILL");
