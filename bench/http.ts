@@ -244,15 +244,23 @@ export async function benchHttp(
       );
       await load(concurrency, concurrency, () => generate(brief));
       await load(concurrency, concurrency, () => askRival(2, nothingSeen()));
+      const measures = [
+        async () => {
+          const before = await serverSeconds(url);
+          rates.http.push(await rate(sides.http, cost.client));
+          cost.server.push((await serverSeconds(url) - before) * 1000 / count);
+        },
+        async () => rates.runs.push(await rate(sides.runs, cost.runs)),
+        async () => rates.bare.push(await rate(sides.bare, cost.engine)),
+        async () => rates.rival.push(await rate(sides.rival, [])),
+      ];
       const start = performance.now();
       for (let turn = 0; turn < rounds; turn++) {
         if (turn >= 3 && performance.now() - start > MOST_MS) break;
-        const before = await serverSeconds(url);
-        rates.http.push(await rate(sides.http, cost.client));
-        cost.server.push((await serverSeconds(url) - before) * 1000 / count);
-        rates.runs.push(await rate(sides.runs, cost.runs));
-        rates.bare.push(await rate(sides.bare, cost.engine));
-        rates.rival.push(await rate(sides.rival, []));
+        // Each side is first in turn, so that none always comes after the same other.
+        for (let i = 0; i < measures.length; i++) {
+          await measures[(turn + i) % measures.length]!();
+        }
       }
       const over = (side: "http" | "runs") =>
         pairedRatio(rates[side], rates.bare);
