@@ -304,7 +304,7 @@ def chart_rounds(g: Tongue, rng: Random, scene) -> list[Round]:
     return [general(g, rng)]
 
 
-def rounds_for(rng: Random, scene, chinese: float = 0.2) -> list[Round]:
+def rounds_for(rng: Random, scene, chinese: float = 0.28) -> list[Round]:
     """One talk about one picture of any sort."""
     g = TONGUES["zh" if rng.random() < chinese * (1.0 if scene.sort == "shapes" else 0.5) else "en"]
     return {"text": text_rounds, "chart": chart_rounds}.get(scene.sort, shape_rounds)(g, rng, scene)

@@ -36,6 +36,7 @@ from model import CONFIG, InternVLChat
 
 PIECES = 900
 MOST = 7  # things of one kind, and 0
+VERDICT = 6  # weight of the word behind a colon, the verdict of a comparison: one of a dozen in its answer
 
 
 class Heads(nn.Module):
@@ -266,6 +267,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         tower = model.vision_model
         basis, rms = look.spare(tower, normal(pixels), CONFIG["vision"]["hidden"] // CONFIG["vision"]["heads"])
         look.look_around(tower, 2 * model.grid, basis, rms)
+    colons = torch.tensor([tok.encode(mark)[-1] for mark in (":", "\uff1a")], device=device)
     language = {id(p) for p in model.language_model.model.layers.parameters()}
     if args.adam:
         matrices, rest = [], rest + matrices
@@ -353,7 +355,9 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             x = model.embed(batch["ids"], tok.context, visual)
             h, watched = model.language_model(x, batch["pos"], batches.attention_mask(batch["branch"]))
             on = batch["target"] != batches.IGNORE
-            answer_loss = F.cross_entropy(model.language_model.output(h[on]), batch["target"][on])
+            losses = F.cross_entropy(model.language_model.output(h[on]), batch["target"][on], reduction="none")
+            verdict = torch.isin(batch["ids"][on], colons).float()
+            answer_loss = (losses * (1 + (VERDICT - 1) * verdict)).mean()
             loss, answer = answer_loss + args.aux * aux, answer_loss.item()
             if args.aux and "pixels" in batch and sort != "video":
                 watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], sort not in batches.SHORT)
