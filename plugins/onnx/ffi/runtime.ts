@@ -138,10 +138,34 @@ const RELEASERS = {
 let current: OrtRuntime | undefined;
 let holders = 0;
 
+/** What ONNX Runtime says while another thread of the process (a worker of the N-API package, say) ends its environment. */
+const ENDING = /Only one instance of LoggingManager/;
+const TRIES = 10;
+
+/** Makes an environment; waits a moment where another is just ending. Throws {@link BackendError}. */
+export async function makeRuntime(library: OrtLibrary): Promise<OrtRuntime> {
+  for (let tries = 1;; tries++) {
+    try {
+      return new OrtRuntime(library);
+    } catch (error) {
+      if (tries === TRIES || !ENDING.test(`${error}`)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 5 * tries));
+    }
+  }
+}
+
+/** On its way: those who come meanwhile wait for the same. */
+let coming: Promise<void> | undefined;
+
 /** The process's environment, created by the first holder. Throws {@link BackendError}. */
 async function acquireRuntime(): Promise<OrtRuntime> {
   const library = await openLibrary();
-  current ??= new OrtRuntime(library);
+  // Whoever waited with others may find that they have ended it again.
+  while (current === undefined) {
+    await (coming ??= makeRuntime(library)
+      .then((made) => void (current = made))
+      .finally(() => coming = undefined));
+  }
   holders++;
   return current;
 }
