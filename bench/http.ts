@@ -21,7 +21,6 @@ import {
   nothingSeen,
   type Percentiles,
   percentiles,
-  type Seen,
   type StreamRequest,
 } from "./clients.ts";
 import { median, pairedRatio } from "./stats.ts";
@@ -199,11 +198,6 @@ export async function benchHttp(
         () => generate(brief),
       ]
     ) await load(4, WARM, one, WARM_MS);
-    /** Asks the other server, where there is one. */
-    const askRival = (tokens: number, seen: Seen) =>
-      rival === undefined
-        ? Promise.resolve(NaN)
-        : ask(rival(length, tokens), seen);
     for (const concurrency of amount.concurrency) {
       // One burst would be all beginning and end; who has an answer asks again.
       const count = Math.max(2 * concurrency, amount.requests);
@@ -230,11 +224,11 @@ export async function benchHttp(
         http: () => ask(request(url, amount.tokens), seen),
         runs: () => runOne(),
         bare: () => generate(),
-        rival: () => askRival(amount.tokens, theirs),
       };
-      const rates = { http: [], runs: [], bare: [], rival: [] } as {
+      const rates = { http: [], runs: [], bare: [] } as {
         [side in keyof typeof sides]: number[];
       };
+      const rivals: number[] = [];
       // What is asked at once for the first time takes memory for the first time.
       const warm = nothingSeen();
       await load(
@@ -243,8 +237,7 @@ export async function benchHttp(
         () => ask(request(url, 2), warm),
       );
       await load(concurrency, concurrency, () => generate(brief));
-      await load(concurrency, concurrency, () => askRival(2, nothingSeen()));
-      const measures = [
+      const measures: (() => Promise<unknown>)[] = [
         async () => {
           const before = await serverSeconds(url);
           rates.http.push(await rate(sides.http, cost.client));
@@ -252,8 +245,20 @@ export async function benchHttp(
         },
         async () => rates.runs.push(await rate(sides.runs, cost.runs)),
         async () => rates.bare.push(await rate(sides.bare, cost.engine)),
-        async () => rates.rival.push(await rate(sides.rival, [])),
       ];
+      if (rival !== undefined) {
+        const theirRequest = (tokens: number) => rival(length, tokens);
+        await load(
+          concurrency,
+          concurrency,
+          () => ask(theirRequest(2), nothingSeen()),
+        );
+        measures.push(async () =>
+          rivals.push(
+            await rate(() => ask(theirRequest(amount.tokens), theirs), []),
+          )
+        );
+      }
       const start = performance.now();
       for (let turn = 0; turn < rounds; turn++) {
         if (turn >= 3 && performance.now() - start > MOST_MS) break;
@@ -284,8 +289,8 @@ export async function benchHttp(
         errors: seen.errors + warm.errors + early.errors,
         ...(rival === undefined ? {} : {
           rival: {
-            tokens: median(rates.rival),
-            ratio: pairedRatio(rates.http, rates.rival),
+            tokens: median(rivals),
+            ratio: pairedRatio(rates.http, rivals),
             firstMs: percentiles(theirs.first),
             errors: theirs.errors,
           },

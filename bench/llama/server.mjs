@@ -1,6 +1,6 @@
 /**
  * llama.cpp behind a server with OpenAI's API: the npm package `inference-server`, which runs node-llama-cpp.
- * Prints one line when it takes requests.
+ * Prints one line when it takes requests, and ends with its input.
  *
  * Arguments: the folder in whose `node_modules` both lie, the GGUF file, the number of threads, a
  * folder for its lists.
@@ -33,5 +33,6 @@ await models.start();
 const server = createExpressServer(models).listen(
   0,
   "127.0.0.1",
-  () => console.log(JSON.stringify({ port: server.address().port })),
+  () => console.log(JSON.stringify({ ready: server.address().port })),
 );
+process.stdin.resume().on("end", () => process.exit());

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Effect } from "effect";
 import { openCheckpoint } from "../../plugins/internvl/checkpoint.ts";
 import type { StreamRequest } from "../clients.ts";
+import { openPeer } from "../peer.ts";
 import type { Scratch } from "../scratch.ts";
 import { writeGguf } from "./gguf.ts";
 import { folder, missing, VERSION } from "./peer.ts";
@@ -39,30 +40,15 @@ export async function startLlamaServer(
   const { config } = await Effect.runPromise(openCheckpoint(dir));
   const gguf = scratch.path("served.gguf");
   await writeGguf(gguf, config.language);
-  const child = new Deno.Command("node", {
-    args: [
-      fileURLToPath(new URL("./server.mjs", import.meta.url)),
-      folder(),
-      gguf,
-      String(navigator.hardwareConcurrency),
-      scratch.path("served-lists"),
-    ],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
-  let port: number | undefined;
-  while (port === undefined) {
-    const { value } = await reader.read();
-    if (value === undefined) throw new Error(`${SERVER} does not start`);
-    said += value;
-    const found = /^\{"port":(\d+)\}$/m.exec(said);
-    if (found !== null) port = Number(found[1]);
-  }
-  reader.releaseLock();
-  const url = `http://127.0.0.1:${port}/openai/v1/completions`;
+  const peer = await openPeer("node", [
+    fileURLToPath(new URL("./server.mjs", import.meta.url)),
+    folder(),
+    gguf,
+    String(navigator.hardwareConcurrency),
+    scratch.path("served-lists"),
+  ]);
+  if (peer === undefined) throw new Error(`${SERVER} does not start`);
+  const url = `http://127.0.0.1:${peer.about}/openai/v1/completions`;
   return {
     request: (length, tokens) => ({
       url,
@@ -80,9 +66,6 @@ export async function startLlamaServer(
       // It counts nothing in streams, and says each token for itself.
       count: (stream) => stream.match(/"text":"[^"]+"/g)?.length,
     }),
-    [Symbol.asyncDispose]: async () => {
-      child.kill("SIGKILL");
-      await child.status;
-    },
+    [Symbol.asyncDispose]: () => peer[Symbol.asyncDispose](),
   };
 }
