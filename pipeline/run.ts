@@ -36,6 +36,11 @@ export interface RunOptions {
   readonly attributes?: { readonly [name: string]: Json };
   /** Sees everything that passes a port, the inputs of the run included; the run waits for it. */
   readonly onValue?: OnValue;
+  /**
+   * Whether the result waits until the run is stored; default: it does. Otherwise a run that could not be
+   * stored is a warning in the log.
+   */
+  readonly awaitStore?: boolean;
 }
 
 /** What a run gives back. */
@@ -171,12 +176,17 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
         ...(Exit.isSuccess(exit) ? { outputs: previews(exit.value) } : {}),
         rssBytes: process.memoryUsage.rss(),
       });
-      return Effect.catch(state.store.flush(runId), (error) => {
-        storeError = error;
-        return Exit.isSuccess(exit)
-          ? Effect.void
-          : Effect.logWarning(`run ${runId}: ${error.message}`);
-      });
+      const behind = options.awaitStore === false;
+      const stored = Effect.catch(
+        state.store.flush(runId, { lazily: behind }),
+        (error) => {
+          storeError = error;
+          return Exit.isSuccess(exit) && !behind
+            ? Effect.void
+            : Effect.logWarning(`run ${runId}: ${error.message}`);
+        },
+      );
+      return behind ? Effect.asVoid(Effect.forkDetach(stored)) : stored;
     };
     // The types of the pipeline say what its nodes fail with and ask for.
     let body: Effect.Effect<Data, E | GraphError, R | Scope.Scope> = execute(

@@ -131,9 +131,13 @@ export interface RunStore {
   readonly record: (event: RunEvent) => void;
   /**
    * Waits until everything recorded before is written, in order. Fails when an event of this run could
-   * not be written; then nothing more of the run is, and what was written stands as it is.
+   * not be written; then nothing more of the run is, and what was written stands as it is. `lazily` it
+   * waits until the store would have written anyway, and hurries nothing.
    */
-  readonly flush: (runId: string) => Effect.Effect<void, StoreError>;
+  readonly flush: (
+    runId: string,
+    options?: { readonly lazily?: boolean },
+  ) => Effect.Effect<void, StoreError>;
   /** Lists runs, latest first if nothing else is asked for. */
   readonly list: (query?: RunQuery) => Effect.Effect<RunPage, StoreError>;
   /** A run with its nodes and events; `undefined` if there is none. */

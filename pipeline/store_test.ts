@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Effect } from "effect";
+import { Effect, Logger } from "effect";
 import { StoreError } from "./errors.ts";
 import type { RunEvent } from "./events.ts";
 import { pipeline } from "./graph.ts";
@@ -85,5 +85,37 @@ check(
     );
     assert.deepEqual(result.outputs, { value: 2 });
     assert.equal(result.storeError?.message, "the disk is full");
+  }),
+);
+
+check(
+  "who does not wait for the store has the result before it, and its failure in the log",
+  Effect.gen(function* () {
+    const waiting = Promise.withResolvers<void>();
+    const logged = Promise.withResolvers<string>();
+    let lazy: boolean | undefined;
+    const slow: RunStore = {
+      ...makeMemoryStore(),
+      flush: (_runId, options) =>
+        Effect.gen(function* () {
+          lazy = options?.lazily;
+          yield* Effect.promise(() => waiting.promise);
+          yield* Effect.fail(new StoreError({ message: "the disk is full" }));
+        }),
+    };
+    const logger = Logger.make(({ message }) => logged.resolve(`${message}`));
+    const result = yield* run(next, { value: 1 }, {
+      runId: "fast",
+      awaitStore: false,
+    }).pipe(
+      Effect.provideService(RunStore, slow),
+      Effect.provide(Logger.layer([logger])),
+    );
+    assert.deepEqual(result.outputs, { value: 2 });
+    assert.equal(result.storeError, undefined);
+    waiting.resolve();
+    const line = yield* Effect.promise(() => logged.promise);
+    assert.equal(line, "run fast: the disk is full");
+    assert.equal(lazy, true);
   }),
 );

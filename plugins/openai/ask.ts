@@ -128,6 +128,8 @@ const answerOne: (
     ? ask.settings
     : { ...ask.settings, seed: seed + choice };
   const running = start({ ...ask, settings }, {
+    // Whoever asks does not wait for the store.
+    awaitStore: false,
     attributes: {
       model: ask.model.id,
       endpoint: info.endpoint,

@@ -1,6 +1,7 @@
 /**
  * The writing side of the store: events wait in a buffer, and one fiber at a time writes them in order,
- * many to a transaction.
+ * many to a transaction. A transaction costs about the same whatever is in it, so that between two of them
+ * there is a pause: while much happens, writing has a tenth of the thread's time and no more.
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -13,12 +14,22 @@ const batchSize = 128;
 /** Events that may wait; a run whose events come in faster for long is given up. */
 const mostWaiting = 100_000;
 
+/** A pause is this many times as long as the writing before it, and not longer than so many milliseconds. */
+const pauseTimes = 9;
+const longestPause = 100;
+
 /** Buffers events and writes them in order. */
 export interface Writer {
   /** Takes an event; never waits. */
   readonly record: (event: RunEvent) => void;
-  /** Waits until everything taken before is written; fails when an event of this run was lost. */
-  readonly flush: (runId: string) => Effect.Effect<void, StoreError>;
+  /**
+   * Waits until everything taken before is written; fails when an event of this run was lost. Unless
+   * `lazily`, it is written without a pause.
+   */
+  readonly flush: (
+    runId: string,
+    options?: { readonly lazily?: boolean },
+  ) => Effect.Effect<void, StoreError>;
 }
 
 /**
@@ -34,16 +45,30 @@ export function makeWriter(
     let buffer: RunEvent[] = [];
     let taken = 0;
     let done = 0;
+    // Everything up to here is waited for.
+    let hurried = 0;
     let open = true;
     let writing = false;
+    let pausedUntil = -Infinity;
+    let pause: ReturnType<typeof setTimeout> | undefined;
     // A fiber for each batch, in the asynchronous context of here. Effect keeps the context of every
     // suspension and Deno that of all before it: one fiber as old as the store would grow with each run.
     const fork = Effect.runForkWith(yield* Effect.context<never>());
     const here = AsyncLocalStorage.snapshot();
-    const start = (): void => {
+    const begin = (): void => {
+      clearTimeout(pause);
+      pause = undefined;
+      writing = true;
       here(() =>
         fork(Effect.withTracerEnabled(drain, false), { uninterruptible: true })
       );
+    };
+    const arrange = (): void => {
+      if (writing || buffer.length === 0) return;
+      const rest = pausedUntil - performance.now();
+      // A full batch gains nothing by waiting.
+      if (rest <= 0 || hurried > done || buffer.length >= batchSize) begin();
+      else pause ??= here(() => setTimeout(begin, rest));
     };
     const waiting: {
       readonly until: number;
@@ -68,10 +93,7 @@ export function makeWriter(
       }
       buffer.push(event);
       taken++;
-      if (!writing) {
-        writing = true;
-        start();
-      }
+      arrange();
     };
     const release = (): void => {
       while (waiting.length > 0 && waiting[0]!.until <= done) {
@@ -81,6 +103,7 @@ export function makeWriter(
     const drain = Effect.gen(function* () {
       // Others come first: writing can wait, and a batch comes together.
       yield* Effect.yieldNow;
+      const began = performance.now();
       const batch = buffer.slice(0, batchSize);
       const fit = batch.filter(({ runId }) => !lost.has(runId));
       if (fit.length > 0) {
@@ -92,8 +115,10 @@ export function makeWriter(
       // Only now, so that nothing is lost before it is written.
       buffer = buffer.slice(batch.length);
       done += batch.length;
-      writing = buffer.length > 0;
-      if (writing) start();
+      const now = performance.now();
+      pausedUntil = now + Math.min(pauseTimes * (now - began), longestPause);
+      writing = false;
+      arrange();
       release();
     });
     yield* Effect.addFinalizer(() =>
@@ -101,17 +126,21 @@ export function makeWriter(
         Effect.sync(() => {
           open = false;
         }),
-        Effect.suspend(() => written()),
+        Effect.suspend(() => written(false)),
       )
     );
-    const written = (): Effect.Effect<void> => {
+    const written = (lazily: boolean): Effect.Effect<void> => {
       if (done >= taken) return Effect.void;
+      if (!lazily) {
+        hurried = taken;
+        arrange();
+      }
       const deferred = Deferred.makeUnsafe<void>();
       waiting.push({ until: taken, deferred });
       return Deferred.await(deferred);
     };
-    const flush = (runId: string): Effect.Effect<void, StoreError> =>
-      Effect.flatMap(Effect.suspend(written), () => {
+    const flush: Writer["flush"] = (runId, { lazily = false } = {}) =>
+      Effect.flatMap(Effect.suspend(() => written(lazily)), () => {
         const error = lost.get(runId);
         lost.delete(runId);
         return error === undefined ? Effect.void : Effect.fail(error);

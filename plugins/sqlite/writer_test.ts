@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { setImmediate } from "node:timers/promises";
+import { Effect } from "effect";
+import type { RunEvent } from "../../pipeline/mod.ts";
+import { makeWriter, type Writer } from "./writer.ts";
+
+const event = (seq: number): RunEvent => ({
+  _tag: "NodeProgress",
+  node: "decode",
+  done: seq,
+  runId: "run",
+  seq,
+  at: seq,
+});
+
+/** Turns of the event loop, so that whatever waits for no timer has happened. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 20; i++) await setImmediate();
+}
+
+/** A writer whose writing takes a while of computing, what it wrote, and what ends its pause, which no time does. */
+async function withWriter(
+  body: (
+    writer: Writer,
+    batches: readonly number[],
+    endPause: () => void,
+  ) => Promise<void>,
+): Promise<void> {
+  const real = { setTimeout, clearTimeout };
+  const timers = new Map<number, () => void>();
+  let made = 0;
+  Object.assign(globalThis, {
+    setTimeout: (then: () => void) => (timers.set(++made, then), made),
+    clearTimeout: (timer: number) => timers.delete(timer),
+  });
+  const endPause = () => {
+    const [[timer, then]] = [...timers] as [[number, () => void]];
+    timers.delete(timer);
+    then();
+  };
+  try {
+    const batches: number[] = [];
+    await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
+      const writer = yield* makeWriter((batch) =>
+        Effect.sync(() => {
+          batches.push(batch.length);
+          const until = performance.now() + 12;
+          while (performance.now() < until);
+        })
+      );
+      yield* Effect.promise(() => body(writer, batches, endPause));
+    })));
+  } finally {
+    Object.assign(globalThis, real);
+  }
+}
+
+Deno.test("the first event is written at once, those after it together after a pause", () =>
+  withWriter(async (writer, batches, endPause) => {
+    writer.record(event(0));
+    await turns();
+    assert.deepEqual(batches, [1]);
+    for (let seq = 1; seq <= 5; seq++) {
+      writer.record(event(seq));
+      await turns();
+    }
+    assert.deepEqual(batches, [1]);
+    endPause();
+    await turns();
+    assert.deepEqual(batches, [1, 5]);
+  }));
+
+Deno.test("who waits for the store is not kept waiting by a pause; who waits lazily is", () =>
+  withWriter(async (writer, batches, endPause) => {
+    writer.record(event(0));
+    await turns();
+    writer.record(event(1));
+    await Effect.runPromise(writer.flush("run"));
+    assert.deepEqual(batches, [1, 1]);
+    writer.record(event(2));
+    let stored = false;
+    const lazily = Effect.runPromise(writer.flush("run", { lazily: true }))
+      .then(() => stored = true);
+    await turns();
+    assert.ok(!stored);
+    assert.deepEqual(batches, [1, 1]);
+    endPause();
+    await lazily;
+    assert.deepEqual(batches, [1, 1, 1]);
+  }));
+
+Deno.test("as many events as go into a transaction wait for nothing", () =>
+  withWriter(async (writer, batches) => {
+    writer.record(event(0));
+    await turns();
+    for (let seq = 1; seq <= 300; seq++) writer.record(event(seq));
+    await turns();
+    assert.deepEqual(batches, [1, 128, 128]);
+  }));
+
+Deno.test("what a pause holds back is written at the end", async () => {
+  let seen: readonly number[] = [];
+  await withWriter(async (writer, batches) => {
+    seen = batches;
+    writer.record(event(0));
+    await turns();
+    writer.record(event(1));
+    await turns();
+    assert.deepEqual(batches, [1]);
+  });
+  assert.deepEqual(seen, [1, 1]);
+});
