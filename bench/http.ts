@@ -23,7 +23,7 @@ import {
   percentiles,
   type StreamRequest,
 } from "./clients.ts";
-import { median, pairedRatio } from "./stats.ts";
+import { median, pairedRatio, quantile } from "./stats.ts";
 
 /** What clients saw at one number of requests at once. */
 export interface HttpLoad {
@@ -39,6 +39,8 @@ export interface HttpLoad {
   readonly bare: number;
   /** The first over the third: the median of the ratios of measurements in turns. */
   readonly ratio: number;
+  /** Half of those ratios lie between these. */
+  readonly ratioMiddle: readonly [number, number];
   /** The second over the third. */
   readonly runsRatio: number;
   /** Turns that were measured. */
@@ -91,7 +93,7 @@ const WARM = 100;
 const WARM_MS = 10_000;
 
 /** Three turns are measured for every number of requests at once; more only within this time. */
-const MOST_MS = 20_000;
+const MOST_MS = 60_000;
 
 /** No two prompts have a beginning in common, so that nothing is kept from one to the next; all are as long. */
 const systemMessage = () =>
@@ -276,6 +278,9 @@ export async function benchHttp(
         runs: median(rates.runs),
         bare: median(rates.bare),
         ratio: over("http"),
+        ratioMiddle: [0.25, 0.75].map((q) =>
+          quantile(rates.http.map((rate, i) => rate / rates.bare[i]!), q)
+        ) as [number, number],
         runsRatio: over("runs"),
         turns: rates.http.length,
         processorMs: {
@@ -299,10 +304,13 @@ export async function benchHttp(
       // Each is minutes away from the last on a slow machine.
       const last = results.at(-1)!;
       const { tokens, runs, bare, ratio, runsRatio, turns, processorMs } = last;
+      const [low, high] = last.ratioMiddle;
       console.error(
         `[http] ${concurrency} at once: ${tokens.toFixed(1)} tokens/s, runs ${
           runs.toFixed(1)
-        }, engine ${bare.toFixed(1)}; ratios ${ratio.toFixed(3)}, ${
+        }, engine ${bare.toFixed(1)}; ratios ${ratio.toFixed(3)} [${
+          low.toFixed(3)
+        }, ${high.toFixed(3)}], ${
           runsRatio.toFixed(3)
         } (${turns} turns); processor ms a request: ${
           Object.entries(processorMs).map(([part, ms]) =>

@@ -474,6 +474,7 @@ const httpTables = (name: string, loads: readonly HttpLoad[]): string[] => [
       "runs",
       "engine",
       "HTTP:engine",
+      "half of the turns",
       "runs:engine",
       "server, ms",
       "client",
@@ -488,6 +489,7 @@ const httpTables = (name: string, loads: readonly HttpLoad[]): string[] => [
       show(one.runs),
       show(one.bare),
       percent(one.ratio),
+      one.ratioMiddle.map(percent).join(" to "),
       percent(one.runsRatio),
       ...(["server", "client", "runs", "engine"] as const).map((part) =>
         show(one.processorMs[part])
