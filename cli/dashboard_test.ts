@@ -21,7 +21,7 @@ Deno.test("dashboard: --keep-days forgets what is older, and only that", async (
           ...eventsOf("fresh", now - 20 * day),
         ]
       ) runs.record(event);
-      yield* Effect.forEach(["ancient", "fresh"], runs.flush);
+      yield* Effect.forEach(["ancient", "fresh"], (id) => runs.flush(id));
     })));
     await using process = tessera(
       ["dashboard", "--port", "0", "--store", filename, "--keep-days", "30"],

@@ -89,7 +89,7 @@ Deno.test("the process: MCP over standard input and output, and its end", async 
   let out = "";
   const send = (body: object) =>
     writer.write(new TextEncoder().encode(`${JSON.stringify(body)}\n`));
-  const answer = async (id: number) => {
+  const answer = async (id: number | null) => {
     while (true) {
       const lines = out.split("\n");
       for (const line of lines.slice(0, -1)) {
@@ -104,6 +104,13 @@ Deno.test("the process: MCP over standard input and output, and its end", async 
   await send(message(1, "initialize", initialize));
   assert.equal((await answer(1)).result.serverInfo.name, "tessera");
   await send({ jsonrpc: "2.0", method: "notifications/initialized" });
+  // Not even a broken message ends it.
+  await writer.write(new TextEncoder().encode('this is no json\n\n{"id":\n'));
+  for (const _ of [1, 2]) {
+    const error = await answer(null);
+    out = out.replace(`${JSON.stringify(error)}\n`, "");
+    assert.equal(error.error.code, -32700);
+  }
   await send(call(2, "ask_image", {
     image: "images/shapes.png",
     question: "What is in the picture?",

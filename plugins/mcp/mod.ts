@@ -6,7 +6,7 @@
 import { Effect, Layer, Schema } from "effect";
 import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai";
 import type { HttpRouter } from "effect/http";
-import type { Stdio } from "effect/Stdio";
+import { Stdio } from "effect/Stdio";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
@@ -14,6 +14,7 @@ import {
   type TextQuestion,
   type TextServices,
 } from "../openai/mod.ts";
+import { jsonLines } from "./lines.ts";
 
 const picture = Schema.String.annotate({
   description:
@@ -42,7 +43,7 @@ const askImage = Tool.make("ask_image", {
   description: "Answers a question about one picture.",
   parameters: Schema.Struct({ image: picture, question, ...shared }),
   ...common,
-}).annotate(Tool.Readonly, true);
+}).annotate(Tool.Readonly, true).annotate(Tool.Destructive, false);
 
 const askImages = Tool.make("ask_images", {
   description:
@@ -53,7 +54,7 @@ const askImages = Tool.make("ask_images", {
     ...shared,
   }),
   ...common,
-}).annotate(Tool.Readonly, true);
+}).annotate(Tool.Readonly, true).annotate(Tool.Destructive, false);
 
 const askVideo = Tool.make("ask_video", {
   description:
@@ -71,13 +72,13 @@ const askVideo = Tool.make("ask_video", {
     ...shared,
   }),
   ...common,
-}).annotate(Tool.Readonly, true);
+}).annotate(Tool.Readonly, true).annotate(Tool.Destructive, false);
 
 const readText = Tool.make("read_text", {
   description: "Reads the text in a picture.",
   parameters: Schema.Struct({ image: picture, ...shared }),
   ...common,
-}).annotate(Tool.Readonly, true);
+}).annotate(Tool.Readonly, true).annotate(Tool.Destructive, false);
 
 const toolkit = Toolkit.make(askImage, askImages, askVideo, readText);
 
@@ -163,7 +164,10 @@ const described = (options: McpOptions) => ({
 export const mcpStdio = (
   options: McpOptions,
 ): Layer.Layer<never, Error, Stdio | TextServices> =>
-  McpServer.layerStdio(described(options)) as unknown as Layer.Layer<
+  Layer.provide(
+    McpServer.layerStdio(described(options)),
+    Layer.effect(Stdio, Effect.map(Stdio, jsonLines)),
+  ) as unknown as Layer.Layer<
     never,
     Error,
     Stdio | TextServices
