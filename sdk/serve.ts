@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope";
 import type { Stdio } from "effect/Stdio";
 import { basename } from "node:path";
 import { type CheckpointError, MediaError } from "../nodes/errors.ts";
-import { VideoProcessor } from "../nodes/services.ts";
+import { ImageProcessor, VideoProcessor } from "../nodes/services.ts";
 import { makeMemoryStore, RunStore, type StoreError } from "../pipeline/mod.ts";
 import { openCheckpoint } from "../plugins/internvl/mod.ts";
 import { mcpHttp, mcpStdio } from "../plugins/mcp/mod.ts";
@@ -196,9 +196,22 @@ const openPool: (
 
 /** Loads the first model, so that the first request does not wait and a damaged one is found out at once. */
 const loadFirst = (pool: ModelPool): Effect.Effect<void, ServeError> =>
-  Effect.scoped(pool.use(pool.list()[0]!.id)).pipe(
+  pool.use(pool.list()[0]!.id).pipe(
     Effect.mapError((error) => new ServeError(error.message)),
+    Effect.flatMap(({ context }) =>
+      Effect.provideContext(startWorker, context)
+    ),
+    Effect.scoped,
   );
+
+/** Sees a dot, so that the first picture of a request need not wait for a worker and its libraries. */
+const startWorker = Effect.flatMap(
+  ImageProcessor,
+  (processor) =>
+    Effect.ignore(
+      processor.decode({ width: 1, height: 1, data: new Uint8Array(3) }),
+    ),
+);
 
 /**
  * Serves models until the scope closes; then running requests get their time. Fails with
