@@ -2,6 +2,7 @@
  * Content digests for memoization.
  * @module
  */
+import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
 import { Effect } from "effect";
 
@@ -10,6 +11,9 @@ import { Effect } from "effect";
  * made here, at about a millisecond per megabyte.
  */
 const PIECE = 2 << 20;
+
+/** Bytes that are hashed here and now: asking somebody else to takes longer. */
+const SMALL = 16 << 10;
 
 /**
  * SHA-256 in hex of `bytes`, after `prefix` (a shape, say), computed off the event loop. Of more than 2 MiB
@@ -47,6 +51,9 @@ async function digestPieces(
 const text = (value: string) => new TextEncoder().encode(value);
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  if (bytes.length <= SMALL) {
+    return createHash("sha256").update(bytes).digest("hex");
+  }
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }
 

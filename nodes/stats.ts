@@ -47,6 +47,15 @@ export type TensorPreview = {
  * ```
  */
 export function tensorStats(tensor: Tensor): Pick<TensorPreview, "stats"> {
+  let stats = known.get(tensor);
+  if (stats === undefined) known.set(tensor, stats = spread(tensor));
+  return stats;
+}
+
+/** A tensor that is remembered comes by again and again, and what is in it stays. */
+const known = new WeakMap<Tensor, Pick<TensorPreview, "stats">>();
+
+function spread(tensor: Tensor): Pick<TensorPreview, "stats"> {
   const { data, dtype } = tensor as { data?: unknown; dtype: string };
   // 16-bit floats come as their bits.
   if (!ArrayBuffer.isView(data) || /16/.test(dtype)) return {};
