@@ -23,6 +23,7 @@ import {
   percentiles,
   type StreamRequest,
 } from "./clients.ts";
+import { mainThreadMs } from "./machine.ts";
 import { median, pairedRatio, quantile } from "./stats.ts";
 
 /** What clients saw at one number of requests at once. */
@@ -49,12 +50,16 @@ export interface HttpLoad {
   readonly processorMs: {
     /** The server's process. */
     readonly server: number;
+    /** Of it the main thread, which is all that is ours; NaN where nobody says. */
+    readonly serverMain: number;
     /** The client's, which has the same cores. */
     readonly client: number;
     /** A run in this process. */
     readonly runs: number;
     /** The engine alone. */
     readonly engine: number;
+    /** Of it the main thread. */
+    readonly engineMain: number;
   };
   /** Milliseconds to the first token: median, 95 % and 99 %. */
   readonly firstMs: Percentiles;
@@ -204,8 +209,23 @@ export async function benchHttp(
       // One burst would be all beginning and end; who has an answer asks again.
       const count = Math.max(2 * concurrency, amount.requests);
       const seen = nothingSeen(), theirs = nothingSeen();
-      const cost = { server: [], client: [], runs: [], engine: [] } as {
-        [part in keyof HttpLoad["processorMs"]]: number[];
+      const cost = {
+        server: [],
+        serverMain: [],
+        client: [],
+        runs: [],
+        engine: [],
+        engineMain: [],
+      } as { [part in keyof HttpLoad["processorMs"]]: number[] };
+      /** What a process's main thread computes meanwhile, of each request. */
+      const mainOf = async (
+        pid: number,
+        own: number[],
+        work: () => Promise<unknown>,
+      ) => {
+        const before = await mainThreadMs(pid);
+        await work();
+        own.push((await mainThreadMs(pid) - before) / count);
       };
       /** Tokens per second of one side in one turn; notes the processor time of this process. */
       const rate = async (
@@ -240,13 +260,18 @@ export async function benchHttp(
       );
       await load(concurrency, concurrency, () => generate(brief));
       const measures: (() => Promise<unknown>)[] = [
-        async () => {
-          const before = await serverSeconds(url);
-          rates.http.push(await rate(sides.http, cost.client));
-          cost.server.push((await serverSeconds(url) - before) * 1000 / count);
-        },
+        () =>
+          mainOf(server.child.pid, cost.serverMain, async () => {
+            const before = await serverSeconds(url);
+            rates.http.push(await rate(sides.http, cost.client));
+            const seconds = await serverSeconds(url) - before;
+            cost.server.push(seconds * 1000 / count);
+          }),
         async () => rates.runs.push(await rate(sides.runs, cost.runs)),
-        async () => rates.bare.push(await rate(sides.bare, cost.engine)),
+        () =>
+          mainOf(Deno.pid, cost.engineMain, async () => {
+            rates.bare.push(await rate(sides.bare, cost.engine));
+          }),
       ];
       if (rival !== undefined) {
         const theirRequest = (tokens: number) => rival(length, tokens);
@@ -285,9 +310,11 @@ export async function benchHttp(
         turns: rates.http.length,
         processorMs: {
           server: median(cost.server),
+          serverMain: median(cost.serverMain),
           client: median(cost.client),
           runs: median(cost.runs),
           engine: median(cost.engine),
+          engineMain: median(cost.engineMain),
         },
         firstMs: percentiles(seen.first),
         betweenMs: percentiles(seen.between),
