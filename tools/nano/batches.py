@@ -99,8 +99,8 @@ def picture(rng: Random, scene: draw.Scene, size: int, max_num: int, wh: tuple[i
 
 
 def marks(scene: draw.Scene, grid: int, cell: tuple[int, int, int, int] = (1, 1, 0, 0)):
-    """(ids, boxes) of the visual tokens of one tile and the kinds of its patches."""
-    return (*draw.labels(scene.things, grid, cell), draw.labels(scene.things, 2 * grid, cell)[0][:, 0])
+    """(ids, boxes) of the visual tokens of one tile, and the kinds and roles of its patches, int [4 grid², 2]."""
+    return (*draw.labels(scene.things, grid, cell), draw.labels(scene.things, 2 * grid, cell)[0][:, [0, 2]])
 
 
 def single(rng: Random, size: int, grid: int, max_num: int, mix=(68, 16, 16, 0)) -> Sample:
@@ -127,12 +127,19 @@ def single(rng: Random, size: int, grid: int, max_num: int, mix=(68, 16, 16, 0))
     return s
 
 
-def page(rng: Random, size: int, grid: int, max_num: int = 12) -> Sample:
-    """A large picture with one small line. Drawn only a little finer than its tiles show it, which looks the same."""
+# Columns and rows of pages: most are small, which teach the same reading for less.
+PAGES = [(4, 3), (4, 3), (4, 3), (4, 3), (2, 1), (1, 2), (2, 2), (3, 2), (2, 3), (3, 3)]
+
+
+def page(rng: Random, size: int, grid: int) -> Sample:
+    """A picture of several tiles with one line, as small as on a large page. Drawn only a little finer than its tiles show it, which looks the same."""
     s = Sample()
-    scene = draw.text(rng, draw.TRAIN_FONTS, small=True)
-    w = rng.randint(500, 700)
-    s.tiles, s.labels = picture(rng, scene, size, max_num, (w, int(w * rng.uniform(0.66, 0.8))), grid)
+    cols, rows = rng.choice(PAGES)
+    scene = draw.text(rng, draw.TRAIN_FONTS, small=min(8, 4 * cols))
+    scene.extra["height"] *= 3 / rows
+    fine = size * rng.uniform(1.1, 1.55)
+    wh = (int(fine * cols), int(fine * rows * (rng.uniform(0.95, 1.05))))
+    s.tiles, s.labels = picture(rng, scene, size, cols * rows, wh, grid)
     s.opening = prompt.opening(prompt.image_block(len(s.tiles), grid * grid) + "\n")
     s.talk = lambda: talk.text_rounds(talk.TONGUES["en"], rng, scene)
     return s

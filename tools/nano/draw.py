@@ -194,13 +194,13 @@ def string(rng: Random, most: int = 12) -> str:
             return s
 
 
-def text(rng: Random, fonts: list[str], s: str | None = None, small: bool = False) -> Scene:
-    """A string in one colour. `small`: so small on its page that it needs many tiles."""
+def text(rng: Random, fonts: list[str], s: str | None = None, small: int = 0) -> Scene:
+    """A string in one colour. `small`: of at most so many characters, so small on its page that it needs many tiles."""
     background, colours = _background(rng)
     if s is None:
-        s = string(rng, 8 if small else 12)
+        s = string(rng, small or 12)
         while small and len(s) < 3:
-            s = string(rng, 8)
+            s = string(rng, small)
     scene = Scene("text", [], background, text=s)
     scene.extra = {
         "font": rng.choice(fonts),

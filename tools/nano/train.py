@@ -59,13 +59,14 @@ class Heads(nn.Module):
         self.box = nn.Linear(d, 4)
         self.level = nn.Linear(d, 1)
         self.patch = nn.Sequential(nn.LayerNorm(v), nn.Linear(v, len(draw.LABEL_KINDS)))
+        self.quarters = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 4 * n)) for n in (len(draw.LABEL_KINDS), draw.ROLES))
         self.watch = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, n)) for n in (draw.ROLES, MOST, MOST))
         classes = (draw.ROLES, len(draw.LABEL_KINDS), len(draw.LABEL_COLOURS), MOST, 2, 2)
         self.asked = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, n)) for n in classes)
         self.register_buffer("weigh_role", torch.tensor([0.1] + [1.0] * (draw.ROLES - 1)), persistent=False)
 
     def loss(self, tower: torch.Tensor, visual: torch.Tensor, words: torch.Tensor, ids, boxes, patches):
-        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 5], boxes [.., 5], patches [tiles, patches]."""
+        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 5], boxes [.., 5], patches [tiles, patches, 2]."""
         v, on = visual.flatten(0, 1), (ids[..., 0] > 0).flatten()
         parts = []
         for i, (index, bias) in enumerate(((self.kind_ids, self.bias_kind), (self.colour_ids, self.bias_colour))):
@@ -81,16 +82,19 @@ class Heads(nn.Module):
             parts.append(box)
         else:
             parts.append(self.box.bias.sum() * 0)
-        parts.append(F.cross_entropy(self.patch(tower).flatten(0, 1), patches.flatten(), ignore_index=batches.IGNORE))
-        return parts[0] + parts[1] + 4 * parts[2] + parts[3], [p.item() for p in parts]
+        parts.append(F.cross_entropy(self.patch(tower).flatten(0, 1), patches[..., 0].flatten(), ignore_index=batches.IGNORE))
+        # A visual token may show several things, small characters above all: it should tell each of its four patches'.
+        parts.append(F.cross_entropy(self.quarters[0](v).view(-1, len(draw.LABEL_KINDS)), quarters(patches)[..., 0].flatten()))
+        return parts[0] + parts[1] + 4 * parts[2] + parts[3] + parts[4], [p.item() for p in parts]
 
-    def watch_loss(self, hidden: torch.Tensor, ids: torch.Tensor, shapes: bool) -> torch.Tensor:
-        """What a visual token should know half way up: its thing's role and, of shapes, how many share its kind and its colour.
+    def watch_loss(self, hidden: torch.Tensor, ids: torch.Tensor, patches: torch.Tensor, shapes: bool) -> torch.Tensor:
+        """What a visual token should know half way up: its thing's role, those of its patches and, of shapes, how many share its kind and its colour.
 
         Reading in order, places, values and counts are then looked up as kinds and colours are.
         """
         role, kind, colour = (head(hidden) for head in self.watch)
         loss = F.cross_entropy(role, ids[..., 2].flatten(), weight=self.weigh_role)
+        loss = loss + F.cross_entropy(self.quarters[1](hidden).view(-1, draw.ROLES), quarters(patches)[..., 1].flatten(), weight=self.weigh_role)
         if shapes:
             for logits, count in ((kind, ids[..., 3].flatten()), (colour, ids[..., 4].flatten())):
                 count = torch.where((count > 0) & (count < MOST), count, batches.IGNORE)
@@ -106,6 +110,13 @@ class Heads(nn.Module):
             if on.any():
                 loss = loss + weight * F.cross_entropy(head(hidden[on]), label[on].clamp(max=head[1].out_features - 1))
         return loss
+
+
+def quarters(patches: torch.Tensor) -> torch.Tensor:
+    """Labels of patches [tiles, patches, n], by the visual token that pixel shuffle puts them in: [tiles · tokens, 4, n]."""
+    tiles_, count, n = patches.shape
+    g = math.isqrt(count) // 2
+    return patches.view(tiles_, g, 2, g, 2, n).permute(0, 1, 3, 2, 4, 5).reshape(tiles_ * g * g, 4, n)
 
 
 class Muon(torch.optim.Optimizer):
@@ -300,7 +311,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         log = open(os.path.join(args.work, "loss.csv"), "a", newline="")
         writer = csv.writer(log)
         if log.tell() == 0:
-            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "watch_loss", "asked_loss", "pictures"])
+            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "quarter_loss", "watch_loss", "asked_loss", "pictures"])
 
     def save() -> None:
         value = dict(model=model.state_dict(), ema=ema.state_dict(), heads=heads.state_dict(), muon=muon.state_dict(),
@@ -339,7 +350,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             stream = iter(torch.utils.data.DataLoader(data, batch_size=None, **ahead))
         sort, batch = next(stream)
         batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
-        visual, aux, parts, watch, asked, answer = None, 0.0, [0.0] * 4, 0.0, 0.0, 0.0
+        visual, aux, parts, watch, asked, answer = None, 0.0, [0.0] * 5, 0.0, 0.0, 0.0
         if "pixels" in batch:
             # The tower learns from single tiles; where a picture has many, only what reads it does: a third of the cost.
             with torch.set_grad_enabled(sort in args.tower.split(",")):
@@ -360,7 +371,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             answer_loss = (losses * (1 + (VERDICT - 1) * verdict)).mean()
             loss, answer = answer_loss + args.aux * aux, answer_loss.item()
             if args.aux and "pixels" in batch and sort != "video":
-                watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], sort not in batches.SHORT)
+                watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], batch["label_patches"], sort not in batches.SHORT)
                 loss, watch = loss + args.aux * watch_loss, watch_loss.item()
             if args.aux:
                 asked_loss = heads.asked_loss(watched, batch["asked"])
@@ -391,12 +402,12 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         clock[1] = float(bool(stopped))
         all_reduce([clock], 1.0)
         spent += clock[0].item()
-        acc = sums.setdefault(sort, [0.0] * 9)
+        acc = sums.setdefault(sort, [0.0] * 10)
         for i, value in enumerate((answer, *parts, watch, asked, len(batch["ids"]), 1)):
             acc[i] += value
         if chief and step - last_log >= 20:
             for name, a in sorted(sums.items()):
-                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[8], 4) for i in range(7)] + [int(a[7])]
+                row = [round(spent / 60, 2), step, name] + [round(a[i] / a[9], 4) for i in range(8)] + [int(a[8])]
                 writer.writerow(row)
                 print(row, flush=True)
             log.flush()
