@@ -18,7 +18,7 @@ async function turns(): Promise<void> {
   for (let i = 0; i < 20; i++) await setImmediate();
 }
 
-/** A writer whose writing takes a while of computing, what it wrote, and what ends its pause, which no time does. */
+/** A writer whose writing takes a while, what it wrote, and what ends its pause: time stands still otherwise. */
 async function withWriter(
   body: (
     writer: Writer,
@@ -27,6 +27,8 @@ async function withWriter(
   ) => Promise<void>,
 ): Promise<void> {
   const real = { setTimeout, clearTimeout };
+  let clock = 0;
+  performance.now = () => clock;
   const timers = new Map<number, () => void>();
   let made = 0;
   Object.assign(globalThis, {
@@ -36,6 +38,7 @@ async function withWriter(
   const endPause = () => {
     const [[timer, then]] = [...timers] as [[number, () => void]];
     timers.delete(timer);
+    clock += 100;
     then();
   };
   try {
@@ -44,14 +47,14 @@ async function withWriter(
       const writer = yield* makeWriter((batch) =>
         Effect.sync(() => {
           batches.push(batch.length);
-          const until = performance.now() + 12;
-          while (performance.now() < until);
+          clock += 12;
         })
       );
       yield* Effect.promise(() => body(writer, batches, endPause));
     })));
   } finally {
     Object.assign(globalThis, real);
+    Reflect.deleteProperty(performance, "now");
   }
 }
 
