@@ -24,7 +24,7 @@ import {
   type StreamRequest,
 } from "./clients.ts";
 import { mainThreadMs } from "./machine.ts";
-import { median, pairedRatio, quantile } from "./stats.ts";
+import { median, pairedRatio } from "./stats.ts";
 
 /** What clients saw at one number of requests at once. */
 export interface HttpLoad {
@@ -303,9 +303,10 @@ export async function benchHttp(
         runs: median(rates.runs),
         bare: median(rates.bare),
         ratio: over("http"),
-        ratioMiddle: [0.25, 0.75].map((q) =>
-          quantile(rates.http.map((rate, i) => rate / rates.bare[i]!), q)
-        ) as [number, number],
+        ratioMiddle: [
+          pairedRatio(rates.http, rates.bare, 0.25),
+          pairedRatio(rates.http, rates.bare, 0.75),
+        ],
         runsRatio: over("runs"),
         turns: rates.http.length,
         processorMs: {

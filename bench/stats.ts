@@ -42,19 +42,20 @@ export function summarize(numbers: readonly number[]): Summary {
 }
 
 /**
- * The median of the ratios `a[i] / b[i]` of measurements taken in the same turn: what disturbs a turn
- * disturbs both of its halves. Both lists must be equally long.
+ * The median, or another quantile, of the ratios `a[i] / b[i]` of measurements taken in the same turn: what
+ * disturbs a turn disturbs both of its halves. Both lists must be equally long.
  */
 export function pairedRatio(
   a: readonly number[],
   b: readonly number[],
+  q = 0.5,
 ): number {
   if (a.length !== b.length) {
     throw new RangeError(
       `pairedRatio: ${a.length} measurements against ${b.length}`,
     );
   }
-  return median(a.map((value, i) => value / b[i]));
+  return quantile(a.map((value, i) => value / b[i]), q);
 }
 
 /** Three significant digits, without an exponent for what a table holds. */

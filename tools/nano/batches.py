@@ -138,7 +138,7 @@ def page(rng: Random, size: int, grid: int) -> Sample:
     scene = draw.text(rng, draw.TRAIN_FONTS, small=min(8, 4 * cols))
     scene.extra["height"] *= 3 / rows
     fine = size * rng.uniform(1.1, 1.55)
-    wh = (int(fine * cols), int(fine * rows * (rng.uniform(0.95, 1.05))))
+    wh = (int(fine * cols), int(fine * rows * rng.uniform(0.95, 1.05)))
     s.tiles, s.labels = picture(rng, scene, size, cols * rows, wh, grid)
     s.opening = prompt.opening(prompt.image_block(len(s.tiles), grid * grid) + "\n")
     s.talk = lambda: talk.text_rounds(talk.TONGUES["en"], rng, scene)
