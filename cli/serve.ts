@@ -348,23 +348,18 @@ export const reloadOnHangUp = (
     (remove) => Effect.sync(remove),
   ));
 
-/** What probes ask every few seconds, which is not worth a line when it goes well. */
-const probed = new Set(["/health", "/ready", "/metrics"]);
-
 /** Writes the access log. */
 const accessLog = (
   form: "words" | "json",
   { warn }: Shell,
   { accessWords }: Pick<typeof import("../mod.ts"), "accessWords">,
 ): OnAccess =>
-(entry) => {
-  if (entry.status === 200 && probed.has(entry.path)) return;
+(entry) =>
   warn(
     form === "json"
       ? `${JSON.stringify(entry)}\n`
       : `tessera: ${oneLine(accessWords(entry))}\n`,
   );
-};
 
 /** A dashboard over the store that the server records in; `load` gives the model of its chat page. */
 const beside = Effect.fnUntraced(function* (

@@ -208,7 +208,13 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
     const outputs = yield* Effect.withSpan(
       Effect.onExit(body, finish),
       `pipeline ${name}`,
-      { attributes: { "tessera.run": runId }, captureStackTrace: false },
+      {
+        attributes: {
+          "tessera.run": runId,
+          ...spanAttributes(options.attributes),
+        },
+        captureStackTrace: false,
+      },
     );
     const values: Record<string, unknown> = {};
     for (const [output, { value }] of Object.entries(outputs)) {
@@ -225,6 +231,17 @@ export function runScoped<In extends Ports, Out extends Ports, E, R>(
     return result;
   });
   return running;
+}
+
+/** What the caller attached, as far as a span can carry it, as `tessera.` and the name. */
+function spanAttributes(
+  attributes: RunOptions["attributes"] = {},
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(attributes)
+      .filter(([, value]) => value !== null && typeof value !== "object")
+      .map(([name, value]) => [`tessera.${name}`, value]),
+  );
 }
 
 /** Interrupts the body when the store is asked to cancel the run. */

@@ -12,8 +12,6 @@ import {
   Logger,
   ManagedRuntime,
 } from "effect";
-import * as FetchHttpClient from "effect/http/FetchHttpClient";
-import * as Otlp from "effect/observability/Otlp";
 import type * as Scope from "effect/Scope";
 import type { Stdio } from "effect/Stdio";
 import { basename } from "node:path";
@@ -41,6 +39,7 @@ import {
 } from "../plugins/openai/mod.ts";
 import { layerSqlite } from "../plugins/sqlite/mod.ts";
 import { modelLayer } from "./layers.ts";
+import { makeTelemetry } from "./telemetry.ts";
 import type { LoadOptions } from "./types.ts";
 
 /** A model to serve. */
@@ -240,15 +239,16 @@ export const serving: (
   function* (options: ServeOptions) {
     const pool = yield* openPool(options);
     const telemetry = options.otlp === undefined
-      ? Context.empty()
-      : yield* Layer.build(
-        Otlp.layerJson({
-          baseUrl: options.otlp,
-          resource: { serviceName: "tessera" },
-        }).pipe(Layer.provide(FetchHttpClient.layer)),
-      );
+      ? undefined
+      : yield* makeTelemetry(options.otlp);
     const handler = yield* makeServer({
       ...options,
+      ...(telemetry === undefined ? {} : {
+        onAccess: (entry) => {
+          telemetry.onAccess(entry);
+          options.onAccess?.(entry);
+        },
+      }),
       ...(options.mcp === undefined ? {} : {
         more: mcpHttp({
           ...options.mcp,
@@ -259,7 +259,7 @@ export const serving: (
       }),
     }).pipe(
       Effect.provideService(ModelPool, pool),
-      Effect.provideContext(telemetry),
+      Effect.provideContext(telemetry?.context ?? Context.empty()),
     );
     const listening = yield* listen(handler, {
       graceMs: options.limits?.graceMs ?? defaultServerLimits.graceMs,

@@ -28,7 +28,10 @@ export interface AccessEntry {
   readonly completionTokens?: number;
 }
 
-/** Is told of requests that are over. */
+/** What probes ask every few seconds, which is not worth a word when it goes well. */
+const probed: ReadonlySet<string> = new Set(["/health", "/ready", "/metrics"]);
+
+/** Is told of requests that are over; not of `/health`, `/ready` and `/metrics` while they answer 200. */
 export type OnAccess = (entry: AccessEntry) => void;
 
 /** Takes down what there is to say about a request while it is answered. */
@@ -84,6 +87,7 @@ export class AccessRecord {
 
   #tell(): void {
     if (this.#held || this.#status === undefined) return;
+    if (this.#status === 200 && probed.has(this.#facts.path)) return;
     this.#onAccess({
       time: new Date(this.#came).toISOString(),
       ...this.#facts,

@@ -167,6 +167,13 @@ for (const { endpoints } of Object.values(ServerApi.groups)) {
   }
 }
 
+const placeOf = (pathname: string) =>
+  places.entries().find(([, { at }]) => at.test(pathname));
+
 /** The methods that a path is there for; none where it is not there at all. */
 export const methodsOf = (pathname: string): readonly string[] =>
-  [...places.values()].find(({ at }) => at.test(pathname))?.methods ?? [];
+  placeOf(pathname)?.[1].methods ?? [];
+
+/** The pattern of a path, such as `/v1/models/:model`, where it is there. */
+export const routeOf = (pathname: string): string | undefined =>
+  placeOf(pathname)?.[0];

@@ -99,7 +99,7 @@ export function makeFront(
     const body = await readBody(request, parts.limits);
     // A request of its own: the body is whole, and what was for the front stays here.
     const headers = new Headers(request.headers);
-    for (const name of ["authorization", "cookie", "content-length", "host"]) {
+    for (const name of ["authorization", "cookie", "content-length"]) {
       headers.delete(name);
     }
     headers.set("content-type", "application/json");

@@ -4,11 +4,13 @@
  */
 import { Context, Effect, Layer, type Scope, Tracer } from "effect";
 import * as HttpEffect from "effect/http/HttpEffect";
+import * as HttpMiddleware from "effect/http/HttpMiddleware";
 import * as HttpRouter from "effect/http/HttpRouter";
 import * as HttpServer from "effect/http/HttpServer";
 import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import { Lanes, makeLanes } from "../../pipeline/mod.ts";
 import type { OnAccess } from "./access.ts";
+import { routeOf } from "./api.ts";
 import { makeFront } from "./front.ts";
 import { makeKeptResponses } from "./kept.ts";
 import { makeKeys } from "./keys.ts";
@@ -104,6 +106,11 @@ const build: (
       Context.mergeAll(
         Context.make(ModelPool, pool),
         Context.make(ServerParts, parts),
+        // Few names, whatever is asked for: by the route, as OpenTelemetry has it.
+        Context.make(HttpMiddleware.SpanNameGenerator, ({ method, url }) => {
+          const route = routeOf(url.split("?", 1)[0]!);
+          return route === undefined ? method : `${method} ${route}`;
+        }),
         // The engine has a queue of its own, and says how many are before whom.
         Context.make(
           Lanes,

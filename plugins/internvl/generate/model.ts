@@ -11,7 +11,7 @@ import {
   LogitsProcessors,
 } from "../../../nodes/services.ts";
 import { hostTensor, type Tensor } from "../../../nodes/tensor.ts";
-import type { Prompt } from "../../../nodes/values.ts";
+import type { Completion, Prompt } from "../../../nodes/values.ts";
 import { CapacityError } from "../../../pipeline/errors.ts";
 import type { Constrainer } from "../../grammar/mod.ts";
 import type { Session } from "../../onnx/mod.ts";
@@ -237,7 +237,7 @@ export const makeLanguageModel: (
     const generate: LanguageModel["generate"] = Effect.fn("internvl.generate")(
       function* (request) {
         const { deadlineMs } = request;
-        return yield* deadlineMs === undefined
+        const completion = yield* deadlineMs === undefined
           ? answer(request)
           : Effect.timeoutOrElse(answer(request), {
             duration: deadlineMs,
@@ -250,6 +250,8 @@ export const makeLanguageModel: (
                 }),
               ),
           });
+        yield* Effect.annotateCurrentSpan(telemetryOf(completion));
+        return completion;
       },
       Effect.onExit((exit) =>
         Effect.sync(() => {
@@ -272,6 +274,15 @@ export const makeLanguageModel: (
     };
   },
 );
+
+/** A generation by OpenTelemetry's conventions for generative models. */
+const telemetryOf = ({ usage, finishReason }: Completion) => ({
+  "gen_ai.operation.name": "generate_content",
+  "gen_ai.usage.input_tokens": usage.promptTokens,
+  "gen_ai.usage.output_tokens": usage.completionTokens,
+  "gen_ai.usage.cache_read.input_tokens": usage.cachedTokens ?? 0,
+  "gen_ai.response.finish_reasons": [finishReason],
+});
 
 /** How a job fails; with {@link PromptError} where its constraint costs too much to follow. */
 type EngineFailure = CapacityError | BackendError | PromptError;
