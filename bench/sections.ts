@@ -191,19 +191,25 @@ const step: Section = {
   about: "what a generated token costs beyond ONNX Runtime's own Run",
   title: "Step: a generated token against the bare Run",
   measure: async (place, rounds) => {
-    const figures = await both(
+    const two = await both(
       (dir, nano) => benchStep(dir, rounds * 2, nano ? 100 : 32),
       place,
     );
+    const large = await place.mini2b({
+      parts: ["language"],
+      quantization: int4Weights,
+    });
+    const figures = { ...two, mini2b: await benchStep(large, rounds * 2, 32) };
     const row = (name: string, value: (bench: StepBench) => string) => [
       name,
       value(figures.nano),
       value(figures.synthetic),
+      value(figures.mini2b),
     ];
     return {
       figures,
       text: table([
-        ["", "nano", "synthetic"],
+        ["", "nano", "synthetic", "Mini-2B, int4"],
         row("generation, ms per token", (b) => show(b.loopMs)),
         row("bare Run off the event loop, ms", (b) => show(b.bareMs)),
         row("bare Run on the main thread, ms", (b) => show(b.blockingMs)),
