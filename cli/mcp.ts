@@ -9,13 +9,9 @@ import * as Stream from "effect/Stream";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import * as flags from "./flags.ts";
-import {
-  dashboardFlags,
-  listening,
-  servedFlags,
-  serveHttp,
-  serverOptions,
-} from "./serve.ts";
+import { serveHttp } from "./serve.ts";
+import { dashboardFlags, listening, servedFlags } from "./serve_flags.ts";
+import { serverOptions } from "./serve_options.ts";
 import { Shell } from "./shell.ts";
 import { version } from "./version.ts";
 
