@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { machineFacts } from "./machine.ts";
 import { type Figures, goals } from "./goals.ts";
-import { goalsTable, type Report, type Section, sections } from "./sections.ts";
+import { goalsTable, sections } from "./sections/mod.ts";
+import type { Report, Section } from "./sections/section.ts";
 import { wrap } from "./table.ts";
 import { openScratch } from "./scratch.ts";
 
