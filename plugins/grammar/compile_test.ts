@@ -106,6 +106,10 @@ const refusals: readonly (readonly [OutputConstraint, RegExp])[] = [
         ),
       ] as const
     ),
+  // A name that every object has is no keyword.
+  ...["constructor", "toString"].map((key) =>
+    [schemaOf({ [key]: 1 }), new RegExp(`has "${key}", which is not`)] as const
+  ),
   [
     schemaOf({ type: "array", uniqueItems: true }),
     /has uniqueItems, which is not offered \(at #\)/,

@@ -93,9 +93,16 @@ function sameLength(low: string, high: string): Part {
   );
 }
 
-/** The numbers in a range, without exponents. */
-export function numbers({ least, most, above, below }: Range): Part {
+/** The numbers in a range, without exponents; beyond 999,999,999 whole ones of up to 15 digits. */
+export function numbers(range: Range): Part {
+  const { least, most, above, below } = range;
   const parts: Part[] = [];
+  if (most > MAX_WHOLE) {
+    parts.push(integers({ ...range, least: Math.max(least, MAX_WHOLE + 1) }));
+  }
+  if (least < -MAX_WHOLE) {
+    parts.push(integers({ ...range, most: Math.min(most, -MAX_WHOLE - 1) }));
+  }
   if (most >= 0) {
     parts.push(
       millionths(

@@ -66,6 +66,30 @@ Deno.test("integers: all in the range and no other, over many ranges", () => {
   }
 });
 
+Deno.test("numbers beyond 999,999,999 are whole and keep to their bounds", () => {
+  const second = 1_600_000_000;
+  const ranges: Range[] = [
+    { least: second, most: Infinity },
+    { least: -Infinity, most: -second, below: true },
+    { least: 0.5, most: second + 0.5 },
+    { least: -second, most: second, above: true, below: true },
+    { least: -Infinity, most: Infinity },
+  ];
+  for (const range of ranges) {
+    const reads = reader(numbers(range));
+    for (const size of [0.25, 999_999_999, second, second + 1, 1e14 + 7]) {
+      for (const value of [size, -size]) {
+        assert.equal(
+          reads(String(value)),
+          inside(value, range),
+          `${value} in ${JSON.stringify(range)}`,
+        );
+      }
+    }
+    assert.ok(!reads("1000000000.5") && !reads("-1000000000.5"));
+  }
+});
+
 Deno.test("numbers: what is read is in the range, and all of up to six decimals in it is read", () => {
   const ends = [
     -Infinity,

@@ -49,32 +49,34 @@ type Type =
   | "array"
   | "object";
 
-const keywords: Readonly<Record<string, readonly Type[] | undefined>> = {
-  minLength: ["string"],
-  maxLength: ["string"],
-  pattern: ["string"],
-  format: ["string"],
-  minimum: ["number"],
-  maximum: ["number"],
-  exclusiveMinimum: ["number"],
-  exclusiveMaximum: ["number"],
-  items: ["array"],
-  prefixItems: ["array"],
-  additionalItems: ["array"],
-  minItems: ["array"],
-  maxItems: ["array"],
-  uniqueItems: ["array"],
-  properties: ["object"],
-  required: ["object"],
-  additionalProperties: ["object"],
-  type: [],
-  enum: [],
-  const: [],
-  $ref: [],
-  allOf: [],
-  anyOf: [],
-  oneOf: [],
-};
+// Without the names that every object has, such as `constructor`.
+const keywords: Readonly<Record<string, readonly Type[] | undefined>> = Object
+  .assign(Object.create(null), {
+    minLength: ["string"],
+    maxLength: ["string"],
+    pattern: ["string"],
+    format: ["string"],
+    minimum: ["number"],
+    maximum: ["number"],
+    exclusiveMinimum: ["number"],
+    exclusiveMaximum: ["number"],
+    items: ["array"],
+    prefixItems: ["array"],
+    additionalItems: ["array"],
+    minItems: ["array"],
+    maxItems: ["array"],
+    uniqueItems: ["array"],
+    properties: ["object"],
+    required: ["object"],
+    additionalProperties: ["object"],
+    type: [],
+    enum: [],
+    const: [],
+    $ref: [],
+    allOf: [],
+    anyOf: [],
+    oneOf: [],
+  });
 
 const types: readonly string[] = [
   "string",
