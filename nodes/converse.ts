@@ -130,7 +130,13 @@ export function conversePipeline(options: TilingParams = {}): ConversePipeline {
  * const text = "The circle is";
  * const { encode } = await model.effect(TextTokenizer);
  * const { outputs } = await model.run(completePipeline(), {
- *   prompt: { text, ids: encode(text, { bos: true }), images: [], question: text },
+ *   prompt: {
+ *     text,
+ *     ids: encode(text, { bos: true }),
+ *     images: [],
+ *     question: text,
+ *     continues: true,
+ *   },
  *   settings: { maxNewTokens: 4 },
  * });
  * assert.ok(outputs.completion.ids.length <= 4);

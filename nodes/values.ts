@@ -128,6 +128,8 @@ export interface Prompt {
   readonly images: readonly ImageSpan[];
   /** The question as it is to be stored in the history (with the `<image>` that was put in front). */
   readonly question: string;
+  /** Whether the answer goes on with this text: the white space at its ends then belongs to it. Default false. */
+  readonly continues?: boolean;
 }
 
 /** Generation settings, with the names and the meaning of Hugging Face `generate`. */

@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect";
 import { PromptError } from "../../../nodes/errors.ts";
+import type { Prompt } from "../../../nodes/values.ts";
 import {
   type Constrainer,
   makeConstrainer,
@@ -42,13 +43,15 @@ export function answerMatcher(
 }
 
 /**
- * The text of an answer that ends before these texts and those of the settings. Under a constraint
- * nothing is cut or trimmed: an end text may be a part of a JSON string, a space the whole of a choice.
+ * The text of an answer to a prompt, which ends before these texts and those of the settings. What goes
+ * on with its prompt is not trimmed. Under a constraint nothing is trimmed or cut: an end text may be a
+ * part of a JSON string, a space the whole of a choice.
  */
 export const answerText = (
   settings: ResolvedSettings,
   endTexts: readonly string[],
+  { continues = false }: Pick<Prompt, "continues">,
 ): AnswerText =>
   settings.constraint === undefined
-    ? new AnswerText([...endTexts, ...settings.stop])
+    ? new AnswerText([...endTexts, ...settings.stop], !continues)
     : new AnswerText([], false);

@@ -38,7 +38,7 @@ async function generate(
     prompt: { text: "", question: "", ids: new Int32Array(1), images: [] },
     matcher: await Effect.runPromise(answerMatcher(settings, constrainer)),
   });
-  const text = answerText(settings, ["<|im_end|>"]);
+  const text = answerText(settings, ["<|im_end|>"], {});
   const decoder = tokenizer.streamDecoder({ skipSpecialTokens: true });
   const ids: number[] = [];
   while (ids.length < limit) {

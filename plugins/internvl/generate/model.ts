@@ -125,6 +125,7 @@ export const makeLanguageModel: (
           config,
           rotaryType(kvCache),
           prompt.ids.length,
+          length,
         ),
         // The last token of all is never fed back.
         room: length - 1,
@@ -148,7 +149,7 @@ export const makeLanguageModel: (
         limit,
         chooser: makeChooser(settings, chooser),
         endIds: parts.endIds,
-        text: answerText(settings, parts.endTexts ?? []),
+        text: answerText(settings, parts.endTexts ?? [], request.prompt),
         detokenizer: parts.detokenizer(settings),
         observer,
         logprobs: settings.logprobs !== undefined,
@@ -201,7 +202,7 @@ export const makeLanguageModel: (
         ...chooser,
         settings,
         limit,
-        text: () => answerText(settings, parts.endTexts ?? []),
+        text: () => answerText(settings, parts.endTexts ?? [], request.prompt),
         detokenizer: () => parts.detokenizer(settings),
         observer,
         advance: (rows) =>
@@ -380,20 +381,21 @@ function sequenceLength(
 }
 
 /**
- * The rotary table of a prompt whose angles no other has: with dynamic NTK, one past the trained length
- * is rotated by the base of its own length.
+ * The rotary table of a prompt, and of what may follow it, whose angles no other has: with dynamic NTK, a
+ * prompt past the trained length is rotated by the base of its own length.
  */
 const ownRotary = Effect.fnUntraced(function* (
   tables: RotaryTables,
   config: LanguageConfig,
   kvCache: ComputeType,
+  promptLength: number,
   length: number,
 ): Effect.fn.Return<Readonly<Record<"cos" | "sin", Tensor>> | undefined> {
   if (
     config.ropeScaling?.type !== "dynamic" ||
-    length <= config.maxPositionEmbeddings
+    promptLength <= config.maxPositionEmbeddings
   ) return undefined;
-  const table = yield* tables.forPrompt(length, length);
+  const table = yield* tables.forPrompt(promptLength, length);
   const half = config.headDim / 2;
   const tensor = (numbers: Float32Array<ArrayBuffer>): Tensor =>
     hostTensor(

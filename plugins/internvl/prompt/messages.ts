@@ -113,7 +113,12 @@ export function renderMessages(
   const question = last.parts.map((part) =>
     "media" in part ? "<image>" : wordsOf(part)
   ).join("");
-  return Effect.succeed({ text, ...tokens, question });
+  return Effect.succeed({
+    text,
+    ...tokens,
+    question,
+    ...(continues ? { continues } : {}),
+  });
 }
 
 const wordsOf = (part: Exclude<MessagePart, { media: unknown }>): string =>
