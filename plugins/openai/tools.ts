@@ -56,19 +56,56 @@ export function resultMessage(text: string): Message {
 
 /** What an answer must look like that has to be a call of one of these functions. */
 export function callConstraint(tools: readonly Tool[]): Constraint {
-  const calls = tools.map(({ function: f }) => ({
-    type: "object",
-    properties: {
-      name: { const: f.name },
-      parameters: f.parameters ?? { type: "object", properties: {} },
-    },
-    required: ["name", "parameters"],
-    additionalProperties: false,
-  }));
+  const calls = tools.map(({ function: f }, index) => {
+    const at = `#${tools.length === 1 ? "" : `/anyOf/${index}`}`;
+    return {
+      type: "object",
+      properties: {
+        name: { const: f.name },
+        parameters: moved(
+          // Arguments are an object, whatever else a schema leaves open.
+          { type: "object", ...f.parameters },
+          `${at}/properties/parameters`,
+        ),
+      },
+      required: ["name", "parameters"],
+      additionalProperties: false,
+    };
+  });
   return {
     type: "json_schema",
     schema: calls.length === 1 ? calls[0] : { anyOf: calls },
   };
+}
+
+/** Keywords whose values are schemas by names of their own, and those whose values are no schemas. */
+const named = new Set([
+  "properties",
+  "patternProperties",
+  "$defs",
+  "definitions",
+  "dependentSchemas",
+]);
+const plain = new Set(["const", "enum", "default", "examples", "example"]);
+
+/** A schema that has come to stand at `place` of another, with its references to itself. */
+function moved(schema: unknown, place: string): unknown {
+  if (Array.isArray(schema)) return schema.map((one) => moved(one, place));
+  if (typeof schema !== "object" || schema === null) return schema;
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => [
+      key,
+      key === "$ref" && typeof value === "string" && /^#(\/|$)/.test(value)
+        ? place + value.slice(1)
+        : plain.has(key)
+        ? value
+        : named.has(key) && typeof value === "object" && value !== null
+        ? Object.fromEntries(
+          Object.entries(value).map(([name, one]) => [name, moved(one, place)]),
+        )
+        : moved(value, place),
+    ]),
+  );
 }
 
 /** What an answer says, and what it asks for. */
@@ -79,16 +116,28 @@ export interface ParsedAnswer {
   readonly calls: readonly AnswerToolCall[];
 }
 
-const newCall = (name: string, args: unknown): AnswerToolCall => ({
+const newCall = (name: string, args: string): AnswerToolCall => ({
   id: `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
   type: "function",
-  function: {
-    name,
-    arguments: typeof args === "string" ? args : JSON.stringify(args ?? {}),
-  },
+  function: { name, arguments: args },
 });
 
-/** A call written as JSON; `undefined` when it is none of these functions. */
+/** Arguments as JSON of an object; some models write that JSON as a string. */
+function argumentsOf(value: unknown): string | undefined {
+  if (typeof value === "string") {
+    try {
+      return isObject(JSON.parse(value)) ? value : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+  return isObject(value ?? {}) ? JSON.stringify(value ?? {}) : undefined;
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A call written as JSON; `undefined` when it is none of these functions, or not of named arguments. */
 export function parseCall(
   text: string,
   tools: readonly Tool[],
@@ -99,13 +148,12 @@ export function parseCall(
   } catch {
     return undefined;
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { name, parameters, arguments: args } = value as {
-    readonly [key: string]: unknown;
-  };
-  return typeof name === "string" &&
+  if (!isObject(value)) return undefined;
+  const { name, parameters } = value;
+  const args = argumentsOf(parameters ?? value.arguments);
+  return typeof name === "string" && args !== undefined &&
       tools.some((tool) => tool.function.name === name)
-    ? newCall(name, parameters ?? args)
+    ? newCall(name, args)
     : undefined;
 }
 

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import type { Tool } from "./schema/chat.ts";
-import { makeCallReader, pythonJson, toolsMessage } from "./tools.ts";
+import {
+  callConstraint,
+  makeCallReader,
+  pythonJson,
+  toolsMessage,
+} from "./tools.ts";
 
 const tool = (name: string): Tool => ({ type: "function", function: { name } });
 const tools = [tool("weather"), tool("time")];
@@ -35,6 +40,59 @@ Deno.test("calls are read out of an answer, however it is cut", () => {
       calls: [["weather", '{"city":"Rome"}'], ["time", "{}"]],
     }, `parts of ${size}`);
   }
+});
+
+Deno.test("arguments are an object: a string must hold one, and anything else is no call", () => {
+  const given = (args: string) =>
+    read(call(`{"name": "time", "parameters": ${args}}`), 1000).calls;
+  assert.deepEqual(given('"{\\"utc\\": true}"'), [["time", '{"utc": true}']]);
+  assert.deepEqual(given("null"), [["time", "{}"]]);
+  for (const args of ["20.628", '"a sentence"', '"[1]"', "[1]", "true"]) {
+    assert.deepEqual(given(args), [], args);
+  }
+});
+
+Deno.test("a forced call: references of a tool's schema lead to where they led, arguments are an object", () => {
+  const $defs = { A: { type: "object", properties: { x: { $ref: "#" } } } };
+  const nested = (name: string): Tool => ({
+    type: "function",
+    function: {
+      name,
+      parameters: {
+        type: "object",
+        properties: {
+          $ref: { $ref: "#/$defs/A" },
+          b: { const: { $ref: "#" } },
+        },
+        $defs,
+      },
+    },
+  });
+  const schemaOf = (tools: readonly Tool[]) => {
+    const constraint = callConstraint(tools);
+    assert.ok(constraint.type === "json_schema");
+    // deno-lint-ignore no-explicit-any
+    return constraint.schema as any;
+  };
+  const one = schemaOf([nested("a")]).properties.parameters;
+  assert.deepEqual(one.properties, {
+    $ref: { $ref: "#/properties/parameters/$defs/A" },
+    b: { const: { $ref: "#" } },
+  });
+  assert.equal(
+    one.$defs.A.properties.x.$ref,
+    "#/properties/parameters",
+  );
+  const [, second] = schemaOf([nested("a"), nested("b")]).anyOf;
+  assert.equal(
+    second.properties.parameters.properties.$ref.$ref,
+    "#/anyOf/1/properties/parameters/$defs/A",
+  );
+  const open: Tool = {
+    type: "function",
+    function: { name: "c", parameters: {} },
+  };
+  assert.deepEqual(schemaOf([open]).properties.parameters, { type: "object" });
 });
 
 Deno.test("what is no call stays words", () => {
