@@ -6,6 +6,7 @@ import * as Cause from "effect/Cause";
 import * as Console from "effect/Console";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
+import * as Logger from "effect/Logger";
 import * as CliConfig from "effect/cli/CliConfig";
 import type * as CliError from "effect/cli/CliError";
 import * as CliOutput from "effect/cli/CliOutput";
@@ -111,9 +112,16 @@ export const execute: (
     const output: Console.Console = Object.assign(
       Object.create(globalThis.console),
       {
-        log: (text: string) => Effect.runSync(shell.write(`${text}\n`)),
+        log: (...words: readonly unknown[]) =>
+          Effect.runSync(shell.write(`${words.join(" ")}\n`)),
       },
     );
+    // Warnings of what runs underneath: stdout is for answers, and agents read it.
+    const warnings = Logger.layer([
+      Logger.make<unknown, void>(({ message }) =>
+        shell.warn(`tessera: ${oneLine([message].flat().join(" "))}\n`)
+      ),
+    ]);
     const dashed = args.slice(0, endOfFlags(args)).find(isDashed);
     if (dashed !== undefined) {
       const message =
@@ -127,6 +135,7 @@ export const execute: (
       Effect.provideService(Console.Console, output),
       Effect.provide(Layer.mergeAll(
         services,
+        warnings,
         CliOutput.layerPresenter(presenter),
         CliConfig.layer({
           builtIns: [

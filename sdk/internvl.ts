@@ -8,7 +8,6 @@ import {
   Effect,
   Exit,
   Layer,
-  Logger,
   ManagedRuntime,
   type Scope,
 } from "effect";
@@ -34,7 +33,7 @@ import {
   type QuantizeResult,
   type QuantizeSettings,
 } from "../plugins/internvl/mod.ts";
-import { modelLayer } from "./layers.ts";
+import { modelLayer, quiet } from "./layers.ts";
 import type {
   AskOptions,
   BatchRequest,
@@ -378,11 +377,6 @@ export class InternVL implements AsyncDisposable {
     return running;
   }
 }
-
-/** Warnings go to stderr: stdout belongs to the script. */
-const quiet: Layer.Layer<never> = Logger.layer([
-  Logger.withConsoleError(Logger.formatSimple),
-]);
 
 /** Runs an effect; an interruption by the caller's signal rejects with the signal's reason. */
 async function settle<A, E>(

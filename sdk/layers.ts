@@ -2,7 +2,7 @@
  * What a loaded model is made of: the layers behind `InternVL.load`, for programs on Effect.
  * @module
  */
-import { Layer } from "effect";
+import { Layer, Logger } from "effect";
 import { BackendError, type CheckpointError } from "../nodes/errors.ts";
 import {
   layerMemory,
@@ -22,6 +22,11 @@ import {
 import { layerSqlite } from "../plugins/sqlite/mod.ts";
 import type { AskServices } from "./ask.ts";
 import type { LoadOptions } from "./types.ts";
+
+/** Warnings go to stderr: stdout belongs to the script. */
+export const quiet: Layer.Layer<never> = Logger.layer([
+  Logger.withConsoleError(Logger.formatSimple),
+]);
 
 const backends = { ffi: ffiBackend, napi: napiBackend };
 

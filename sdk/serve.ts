@@ -9,7 +9,6 @@ import {
   Exit,
   Fiber,
   Layer,
-  Logger,
   ManagedRuntime,
 } from "effect";
 import type * as Scope from "effect/Scope";
@@ -19,7 +18,7 @@ import { type CheckpointError, MediaError } from "../nodes/errors.ts";
 import { ImageProcessor, VideoProcessor } from "../nodes/services.ts";
 import { makeMemoryStore, RunStore, type StoreError } from "../pipeline/mod.ts";
 import { openCheckpoint } from "../plugins/internvl/mod.ts";
-import { mcpHttp, mcpStdio } from "../plugins/mcp/mod.ts";
+import { boundSessions, mcpHttp, mcpStdio } from "../plugins/mcp/mod.ts";
 import { imageProcessorWith } from "../plugins/media/mod.ts";
 import {
   defaultServerLimits,
@@ -38,7 +37,7 @@ import {
   ServerParts,
 } from "../plugins/openai/mod.ts";
 import { layerSqlite } from "../plugins/sqlite/mod.ts";
-import { modelLayer } from "./layers.ts";
+import { modelLayer, quiet } from "./layers.ts";
 import { makeTelemetry } from "./telemetry.ts";
 import type { LoadOptions } from "./types.ts";
 
@@ -250,12 +249,8 @@ export const serving: (
         },
       }),
       ...(options.mcp === undefined ? {} : {
-        more: mcpHttp({
-          ...options.mcp,
-          ...(options.origins === undefined
-            ? {}
-            : { origins: options.origins }),
-        }),
+        more: mcpHttp(options.mcp),
+        around: boundSessions,
       }),
     }).pipe(
       Effect.provideService(ModelPool, pool),
@@ -367,8 +362,3 @@ export async function serve(options: ServeOptions): Promise<Server> {
     [Symbol.asyncDispose]: () => runtime.dispose(),
   };
 }
-
-/** What the server has to say goes to stderr: stdout belongs to the script. */
-const quiet: Layer.Layer<never> = Logger.layer([
-  Logger.withConsoleError(Logger.formatSimple),
-]);

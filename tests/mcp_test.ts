@@ -77,6 +77,40 @@ Deno.test("MCP over HTTP: tools are listed, answer, and say what is wrong", asyn
   });
 });
 
+Deno.test("MCP over HTTP: pages that may ask can, and read their session; it ends for good", async () => {
+  for (const origins of [["*"], ["https://app.example"]]) {
+    await withServer({ mcp: { version: "1" }, origins }, async ({ url }) => {
+      const send = (body: object | undefined, headers: object = {}) =>
+        fetch(`${url}/mcp`, {
+          method: body === undefined ? "DELETE" : "POST",
+          headers: {
+            "content-type": "application/json",
+            accept: "application/json, text/event-stream",
+            origin: "https://app.example",
+            ...headers,
+          },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        });
+      const hello = await send(message(1, "initialize", initialize));
+      assert.equal(hello.status, 200);
+      await hello.body?.cancel();
+      assert.match(
+        hello.headers.get("access-control-expose-headers")!,
+        /mcp-session-id/,
+      );
+      const session = {
+        "mcp-session-id": hello.headers.get("mcp-session-id")!,
+      };
+      // As it is ended when there are too many: without a word about the protocol.
+      const end = await send(undefined, session);
+      assert.equal(end.status, 204);
+      const after = await send(message(2, "tools/list"), session);
+      assert.equal(after.status, 404);
+      await after.body?.cancel();
+    });
+  }
+});
+
 Deno.test("the process: MCP over standard input and output, and its end", async () => {
   const child = tessera(["mcp", "--store", "none"], {
     permissions: ["--allow-write"],

@@ -16,6 +16,8 @@ import {
 } from "../openai/mod.ts";
 import { jsonLines } from "./lines.ts";
 
+export { boundSessions, type SessionBounds } from "./sessions.ts";
+
 const picture = Schema.String.annotate({
   description:
     "A picture: https address, data URL, or path of a file where files may be read",
@@ -88,8 +90,6 @@ export interface McpOptions {
   readonly version: string;
   /** Folder that relative paths start from; without it only addresses are taken. */
   readonly folder?: string;
-  /** Origins of pages that may ask over HTTP; default none. */
-  readonly origins?: readonly string[];
 }
 
 /** An address: what has a scheme, or the path of a file. */
@@ -181,9 +181,6 @@ export const mcpHttp = (
     ...described(options),
     path: "/mcp",
     allowSessionTermination: true,
-    ...(options.origins === undefined
-      ? {}
-      : { allowedOrigins: options.origins }),
   }) as unknown as Layer.Layer<
     never,
     Error,

@@ -34,11 +34,21 @@ export type Inner = (request: Request, info: RequestInfo) => Promise<Response>;
 /** Paths that need no key and are not counted. */
 const open = new Set(["/health", "/ready", "/openapi.json", "/docs"]);
 
+/** What pages of other origins may read of an answer's head; MCP's clients have to. */
+const exposed =
+  "x-request-id, retry-after, x-should-retry, mcp-session-id, mcp-protocol-version";
+
 /** Puts the front before the routes. */
 export function makeFront(
   { keys, rate, parts, hosts, origins = [], onAccess }: FrontOptions,
   inner: Inner,
 ): (request: Request, address: string) => Promise<Response> {
+  /** Whether a page of another origin asks, and may. */
+  const shares = (request: Request): boolean => {
+    const origin = request.headers.get("origin");
+    return origin !== null &&
+      (origins.includes("*") || origins.includes(origin));
+  };
   const admit = async (
     request: Request,
     address: string,
@@ -93,12 +103,18 @@ export function makeFront(
       owner,
       ...(record === undefined ? {} : { record }),
     };
+    const headers = new Headers(request.headers);
+    // Judged here: what is behind knows of no `*`.
+    const shared = shares(request);
+    if (shared) headers.delete("origin");
     if (request.method !== "POST") {
-      return await inner(request, info);
+      return await inner(
+        shared ? new Request(request, { headers }) : request,
+        info,
+      );
     }
     const body = await readBody(request, parts.limits);
     // A request of its own: the body is whole, and what was for the front stays here.
-    const headers = new Headers(request.headers);
     for (const name of ["authorization", "cookie", "content-length"]) {
       headers.delete(name);
     }
@@ -123,9 +139,7 @@ export function makeFront(
     }, onAccess);
     // Where keys are needed, an address is not who asks.
     if (record !== undefined && !keys.required) record.caller = address;
-    const origin = request.headers.get("origin");
-    const shared = origin !== null &&
-      (origins.includes("*") || origins.includes(origin));
+    const shared = shares(request);
     const finish = (response: Response): Response => {
       const headers = response.headers;
       headers.set("x-request-id", id);
@@ -138,8 +152,11 @@ export function makeFront(
         );
       }
       if (shared) {
-        headers.set("access-control-allow-origin", origin);
-        headers.set("access-control-expose-headers", "x-request-id");
+        headers.set(
+          "access-control-allow-origin",
+          request.headers.get("origin")!,
+        );
+        headers.set("access-control-expose-headers", exposed);
         headers.append("vary", "origin");
       }
       record?.responded(response.status);

@@ -3,6 +3,7 @@
  * @module
  */
 export { askText, type TextQuestion, type TextServices } from "./ask_text.ts";
+export type { Inner } from "./front.ts";
 export { defaultServerLimits, type ServerLimits } from "./limits.ts";
 export { ServerParts } from "./parts.ts";
 export type { MediaPolicy } from "./media/resolve.ts";

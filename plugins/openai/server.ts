@@ -11,7 +11,7 @@ import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import { Lanes, makeLanes } from "../../pipeline/mod.ts";
 import type { OnAccess } from "./access.ts";
 import { routeOf } from "./api.ts";
-import { makeFront } from "./front.ts";
+import { type Inner, makeFront } from "./front.ts";
 import { makeKeptResponses } from "./kept.ts";
 import { makeKeys } from "./keys.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
@@ -34,6 +34,8 @@ export interface ServerOptions {
   readonly hosts?: readonly string[];
   /** Origins of pages that may ask; default none. */
   readonly origins?: readonly string[];
+  /** Stands between the front and the routes. */
+  readonly around?: (inner: Inner) => Inner;
   /** Is told of every request that is over; see {@link AccessEntry}. */
   readonly onAccess?: OnAccess;
   /** Routes besides OpenAI's. */
@@ -143,7 +145,9 @@ const build: (
           ? {}
           : { onAccess: options.onAccess }),
       },
-      (request, info) => inner(request, Context.make(RequestInfo, info)),
+      (options.around ?? ((inner) => inner))((request, info) =>
+        inner(request, Context.make(RequestInfo, info))
+      ),
     );
     return {
       handle,
@@ -186,6 +190,9 @@ export const listen: (
     const { port = 8000, hostname = "127.0.0.1" } = options;
     const graceMs = options.graceMs ?? defaultServerLimits.graceMs;
     const stop = new AbortController();
+    // Requests whose last byte has not left yet.
+    let open = 0;
+    let whenNone = () => {};
     const server = yield* Effect.acquireRelease(
       Effect.try({
         try: () =>
@@ -195,23 +202,30 @@ export const listen: (
             signal: stop.signal,
             onListen: () => {},
             onError: () => new Response(null, { status: 500 }),
-          }, (request, info) =>
-            handler.handle(
+          }, (request, info) => {
+            open++;
+            const over = () => {
+              if (--open === 0) whenNone();
+            };
+            info.completed.then(over, over);
+            return handler.handle(
               request,
               "hostname" in info.remoteAddr ? info.remoteAddr.hostname : "",
-            )),
+            );
+          }),
         catch: (cause) => new ListenError(hostname, port, cause),
       }),
       (server) =>
         Effect.promise(async () => {
           handler.drain();
-          const late = Promise.withResolvers<"late">();
-          const timer = setTimeout(() => late.resolve("late"), graceMs);
-          const ended = server.shutdown().catch(() => {});
-          if (await Promise.race([ended, late.promise]) === "late") {
-            stop.abort();
-          }
+          const ready = Promise.withResolvers<void>();
+          const timer = setTimeout(ready.resolve, graceMs);
+          whenNone = ready.resolve;
+          if (open === 0) ready.resolve();
+          await ready.promise;
           clearTimeout(timer);
+          // Not after `shutdown()`: Deno then throws at the signal, where nobody can catch it.
+          stop.abort();
           await server.finished;
         }),
     );

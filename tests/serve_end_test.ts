@@ -1,0 +1,37 @@
+/**
+ * The end of a server: running requests get their time, and what is left is interrupted.
+ */
+import assert from "node:assert/strict";
+import { withServer } from "./serve_kit.ts";
+
+const long = {
+  model: "nano",
+  messages: [{ role: "user", content: "Hello!" }],
+  max_tokens: 4000,
+  min_tokens: 4000,
+};
+
+for (const stream of [false, true]) {
+  Deno.test(
+    `a request that outlives the grace time is cut off, and nobody else: ${
+      stream ? "streamed" : "plain"
+    }`,
+    async () => {
+      let late: Promise<string> | undefined;
+      let first: Promise<string> | undefined;
+      await withServer({ limits: { graceMs: 300 } }, async ({ post }) => {
+        const read = async (body: object) =>
+          await (await post("/v1/chat/completions", body)).text();
+        late = read({ ...long, stream }).then(
+          (text) => stream && !text.includes("[DONE]") ? "cut off" : text,
+          () => "cut off",
+        );
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        first = read({ ...long, max_tokens: 2, min_tokens: 2 });
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      });
+      assert.match(await first!, /"completion_tokens":2/);
+      assert.equal(await late!, "cut off");
+    },
+  );
+}
