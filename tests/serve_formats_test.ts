@@ -174,6 +174,24 @@ const completions = ({ client }: TestServer) => async () => {
     lengths.reduce((sum, n) => sum + n),
     several.usage!.completion_tokens,
   );
+  // What goes on with a text keeps the white space between.
+  const red = await client.completions.create({
+    ...ask,
+    prompt: "The picture shows a red",
+    logprobs: 1,
+  });
+  assert.match(red.choices[0]!.text, /^ /);
+  assert.equal(
+    red.choices[0]!.text,
+    red.choices[0]!.logprobs!.tokens!.join("").slice(
+      0,
+      red.choices[0]!.text.length,
+    ),
+  );
+  await assert.rejects(
+    client.completions.create({ ...ask, echo: true, logprobs: 1 }),
+    /echo with logprobs is not supported/,
+  );
   const ids = await client.completions.create({ ...ask, prompt: [1, 5, 6] });
   assert.equal(ids.usage!.prompt_tokens, 3);
 };

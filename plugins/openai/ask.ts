@@ -30,7 +30,7 @@ import {
 import { ApiError, fromRunError, isServerFault, oneLine } from "./errors.ts";
 import { countAnswer } from "./metrics.ts";
 import type { ServedModel } from "./pool.ts";
-import { GivePlaceBack, RequestInfo } from "./request_info.ts";
+import { Place, RequestInfo } from "./request_info.ts";
 
 /** What is asked: messages, or a text to go on with. */
 export type Question =
@@ -126,7 +126,7 @@ const answerOne: (
   // Answers to one request differ by their seeds; the first is the one that a single answer would be.
   const settings = seed === undefined || choice === 0
     ? ask.settings
-    : { ...ask.settings, seed: seed + choice };
+    : { ...ask.settings, seed: (seed + choice) % Number.MAX_SAFE_INTEGER };
   const running = start({ ...ask, settings }, {
     // Whoever asks does not wait for the store.
     awaitStore: false,
@@ -197,7 +197,7 @@ export const answerEvents: (
   asks: readonly Ask[],
   push: (event: AnswerEvent) => void,
 ) {
-  const giveBack = yield* GivePlaceBack;
+  const { giveBack } = yield* Place;
   const listen = (choice: number) => (event: RunEvent): void => {
     if (event._tag !== "NodeProgress" || event.port === undefined) return;
     if (event.port === "text") {
@@ -213,7 +213,7 @@ export const answerEvents: (
         push({ type: "end", choice, answer });
       }),
     { concurrency: "unbounded", discard: true },
-  ).pipe(Effect.onExit(() => Effect.sync(giveBack)));
+  ).pipe(Effect.onExit(() => giveBack));
 });
 
 /** A service of a model. */

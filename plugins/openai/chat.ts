@@ -18,7 +18,8 @@ import { logprobEntries, logprobEntry } from "./logprobs.ts";
 import { resolveImage, resolveVideo } from "./media/resolve.ts";
 import { mapMessages } from "./messages.ts";
 import { ServerParts } from "./parts.ts";
-import { ModelPool } from "./pool.ts";
+import type { ModelPool } from "./pool.ts";
+import { useModel } from "./request_info.ts";
 import type {
   AnswerToolCall,
   ChatChunk,
@@ -119,12 +120,11 @@ export const prepareChat: (
   ModelPool | ServerParts | Scope.Scope
 > = Effect.fnUntraced(function* (request: ChatRequest) {
   const { limits, media } = yield* ServerParts;
-  const pool = yield* ModelPool;
   const plan = yield* Effect.try({
     try: () => planOf(request, limits),
     catch: (error) => error as ApiError,
   });
-  const model = yield* pool.use(request.model);
+  const model = yield* useModel(request.model);
   const load = <A, B, E, R>(
     list: readonly A[],
     read: (item: A) => Effect.Effect<B, E, R>,

@@ -20,11 +20,12 @@ import {
   serviceOf,
 } from "./ask.ts";
 import { envelopeOf, usageOf } from "./chat.ts";
-import { type ApiError, fromRunError, invalid } from "./errors.ts";
+import { type ApiError, fromRunError, invalid, unsupported } from "./errors.ts";
 import { logprobEntries, logprobEntry } from "./logprobs.ts";
 import { mapMessages } from "./messages.ts";
 import { ServerParts } from "./parts.ts";
-import { ModelPool, type ServedModel } from "./pool.ts";
+import type { ModelPool, ServedModel } from "./pool.ts";
+import { useModel } from "./request_info.ts";
 import type { LogprobEntry } from "./schema/chat.ts";
 import type {
   CompletionBody,
@@ -65,6 +66,7 @@ function promptsOf(
       ids: Int32Array.from(ids),
       images: [],
       question: text ?? "",
+      continues: true,
     };
   };
   if (typeof prompt === "string") return [ofText(prompt)];
@@ -86,9 +88,15 @@ export const answerCompletion: (
   Requirements
 > = Effect.fnUntraced(function* (request: CompletionRequest) {
   const { limits } = yield* ServerParts;
-  const model = yield* (yield* ModelPool).use(request.model);
+  const model = yield* useModel(request.model);
   const asks = yield* Effect.try({
     try: (): readonly Ask[] => {
+      if (request.echo === true && request.logprobs != null) {
+        throw unsupported(
+          "echo",
+          "echo with logprobs is not supported: the prompt's own are not computed",
+        );
+      }
       const choices = request.n ?? 1;
       const prompts = promptsOf(request.prompt, model);
       if (choices * prompts.length > limits.maxChoices) {
@@ -246,7 +254,7 @@ export const tokenize = Effect.fnUntraced(function* (
   request: TokenizeRequest,
 ) {
   const { limits } = yield* ServerParts;
-  const model = yield* (yield* ModelPool).use(request.model);
+  const model = yield* useModel(request.model);
   const tokenizer = serviceOf(model, TextTokenizer);
   let ids: Int32Array;
   if (request.prompt != null) {
@@ -294,7 +302,7 @@ export const tokenize = Effect.fnUntraced(function* (
 export const detokenize = Effect.fnUntraced(function* (
   request: DetokenizeRequest,
 ) {
-  const model = yield* (yield* ModelPool).use(request.model);
+  const model = yield* useModel(request.model);
   const { decode } = serviceOf(model, TextTokenizer);
   return { prompt: decode(request.tokens, { special: true }) };
 });

@@ -147,13 +147,7 @@ export function fromRunError(
             code: "deadline_exceeded",
             retry: false,
           });
-        case "memory":
-          return new ApiError({
-            status: 503,
-            message,
-            code: "out_of_memory",
-            retryAfter: 5,
-          });
+        // Of one request's own length, or of all of the memory: neither passes by waiting.
         default:
           return invalid("messages", message, "context_length_exceeded");
       }

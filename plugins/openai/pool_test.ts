@@ -4,10 +4,11 @@ import { ModelInfo } from "../../nodes/mod.ts";
 import {
   makeModelPool,
   type ModelEntry,
-  type ModelPool,
+  ModelPool,
   type PoolOptions,
   type ServedServices,
 } from "./pool.ts";
+import { Place, useModel } from "./request_info.ts";
 
 /** Models that do nothing but come and go. */
 function models(sizes: Record<string, number>, fail?: string) {
@@ -152,4 +153,21 @@ Deno.test("an interrupted load leaves nothing behind", async () => {
   const count = (sign: string) =>
     made.log.filter((line) => line.startsWith(sign)).length;
   assert.equal(count("+"), count("-"));
+});
+
+Deno.test("a request whose answer is complete holds no model, however long its client reads", async () => {
+  const made = models({ a: 4, b: 4 });
+  await withPool(made, { memoryBytes: 4 }, (pool) =>
+    Effect.gen(function* () {
+      const work = yield* Scope.make();
+      const use = (id: string) =>
+        Effect.provideService(useModel(id), ModelPool, pool);
+      yield* use("a").pipe(
+        Effect.provideService(Place, { scope: work, giveBack: Effect.void }),
+      );
+      assert.ok(Exit.isFailure(yield* Effect.exit(Effect.scoped(use("b")))));
+      yield* Scope.close(work, Exit.void);
+      yield* Effect.scoped(use("b"));
+      assert.deepEqual(made.log, ["+a", "-a", "+b"]);
+    }));
 });

@@ -2,8 +2,10 @@
  * Who asks for what, for logs, runs and metrics.
  * @module
  */
-import { Context } from "effect";
+import { Context, Effect, Scope } from "effect";
 import type { AccessRecord } from "./access.ts";
+import type { ApiError } from "./errors.ts";
+import { ModelPool, type ServedModel } from "./pool.ts";
 
 /** Facts about a request. */
 export interface RequestInfo {
@@ -26,10 +28,29 @@ export const RequestInfo: Context.Reference<RequestInfo> = Context.Reference<
   defaultValue: () => ({ id: "", endpoint: "", caller: "", owner: "" }),
 });
 
-/**
- * Gives the request's place among those in flight back before its last byte is sent: when the answer is
- * complete, a client who reads slowly, or not at all, keeps nobody out.
- */
-export const GivePlaceBack: Context.Reference<() => void> = Context.Reference<
-  () => void
->("tessera/openai/GivePlaceBack", { defaultValue: () => () => {} });
+/** What a request holds while its answer is computed, and no longer. */
+export interface Place {
+  /** Ends with the computing. Default: the scope of the request. */
+  readonly scope?: Scope.Scope;
+  /**
+   * Gives the place among those in flight, and what is held in the scope, back before the last byte is
+   * sent: when the answer is complete, a client who reads slowly, or not at all, keeps nobody out.
+   */
+  readonly giveBack: Effect.Effect<void>;
+}
+
+/** The place of the request in whose fiber this is read. */
+export const Place: Context.Reference<Place> = Context.Reference<Place>(
+  "tessera/openai/Place",
+  { defaultValue: () => ({ giveBack: Effect.void }) },
+);
+
+/** A loaded model for as long as the request's answer is computed. */
+export const useModel = (
+  id: string,
+): Effect.Effect<ServedModel, ApiError, ModelPool | Scope.Scope> =>
+  Effect.gen(function* () {
+    const pool = yield* ModelPool;
+    const { scope = yield* Effect.scope } = yield* Place;
+    return yield* Scope.provide(pool.use(id), scope);
+  });

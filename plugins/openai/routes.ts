@@ -2,7 +2,7 @@
  * The handlers behind the routes.
  * @module
  */
-import { Effect, Exit, Layer, type Scope } from "effect";
+import { Effect, Exit, Layer, Scope } from "effect";
 import {
   HttpApiBuilder,
   HttpApiMiddleware,
@@ -17,7 +17,7 @@ import { ApiError, oneLine } from "./errors.ts";
 import { countRequest, prometheusText, setInFlight } from "./metrics.ts";
 import { ServerParts } from "./parts.ts";
 import { ModelPool, type ModelState } from "./pool.ts";
-import { GivePlaceBack, RequestInfo } from "./request_info.ts";
+import { Place, RequestInfo } from "./request_info.ts";
 import { mistake } from "./schema/issues.ts";
 
 /** A failure as a response. */
@@ -114,20 +114,21 @@ function working<A, R>(
           }),
         );
       }
+      const scope = yield* Scope.fork(yield* Effect.scope);
       let taken = true;
-      const giveBack = (): void => {
-        if (taken) load.inFlight--;
+      const giveBack = Effect.suspend(() => {
+        if (!taken) return Effect.void;
         taken = false;
-      };
+        return Effect.andThen(
+          setInFlight(--load.inFlight),
+          Scope.close(scope, Exit.void),
+        );
+      });
       yield* Effect.acquireRelease(
         Effect.suspend(() => setInFlight(++load.inFlight)),
-        () =>
-          Effect.suspend(() => {
-            giveBack();
-            return setInFlight(load.inFlight);
-          }),
+        () => giveBack,
       );
-      return yield* Effect.provideService(body, GivePlaceBack, giveBack);
+      return yield* Effect.provideService(body, Place, { scope, giveBack });
     }),
   );
 }
