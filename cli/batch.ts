@@ -68,6 +68,13 @@ export const batchHandler = Effect.fn("cli.batch")(function* (
   const shell = yield* Shell;
   const ask = yield* checked(() => flags.askOptions(options));
   const jobs = yield* checked(() => {
+    for (const name of ["input", "output"] as const) {
+      if (options[name] === "-") {
+        throw new UsageError(
+          `--${name} must be a file: a second start goes on from both; ./- is one of that name`,
+        );
+      }
+    }
     if (sameFile(options.input, options.output)) {
       throw new UsageError("--input and --output are the same file");
     }

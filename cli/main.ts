@@ -87,7 +87,7 @@ export const execute: (
       present: (event) => {
         switch (event._tag) {
           case "Help":
-            return Effect.ignore(
+            return Effect.orDie(
               shell.write(
                 helpText(event.helpDoc, {
                   columns: shell.stdoutIsTerminal ? shell.columns() : 80,
@@ -96,7 +96,7 @@ export const execute: (
               ),
             );
           case "Version":
-            return Effect.ignore(shell.write(`tessera ${event.version}\n`));
+            return Effect.orDie(shell.write(`tessera ${event.version}\n`));
           case "InvalidInvocation": {
             const message = invocationMessage(event.errors, event.commandPath);
             shell.warn(
@@ -122,10 +122,15 @@ export const execute: (
         shell.warn(`tessera: ${oneLine([message].flat().join(" "))}\n`)
       ),
     ]);
-    const dashed = args.slice(0, endOfFlags(args)).find(isDashed);
-    if (dashed !== undefined) {
+    const at = args.slice(0, endOfFlags(args)).findIndex(isDashed);
+    if (at >= 0) {
+      const dashed = args[at]!;
+      const before = args[at - 1] ?? "";
+      const flag = /^(--[a-z-]+|-[im])$/.test(before) ? before : "--image";
       const message =
-        `there is no flag ${dashed}; a file is given as --image=${dashed}, and a question that begins with a dash stands after --`;
+        `there is no flag ${dashed}; as the value of ${flag} it is written ${flag}=${
+          quoted(dashed)
+        }, and a question that begins with a dash stands after --`;
       shell.warn(`tessera: ${oneLine(message)}\n`);
       yield* reportJson("UsageError", oneLine(message));
       return 1;
@@ -176,8 +181,15 @@ function endOfFlags(args: readonly string[]): number {
  * five flags, one of them `-h`.
  */
 function isDashed(arg: string): boolean {
-  return /^-[^-]./su.test(arg) && !/^-[him]=/.test(arg) &&
+  return /^-[^-]/su.test(arg) && !/^-[himp](=|$)/.test(arg) &&
     !Number.isFinite(Number(arg));
+}
+
+/** A text as a shell has to be given it. */
+function quoted(text: string): string {
+  return /^[\w./:,=+-]*$/.test(text)
+    ? text
+    : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function isHelp(error: unknown): error is CliError.ShowHelp {
@@ -196,7 +208,9 @@ function invocationMessage(
         return `there is no flag ${error.option}${meant(error.suggestions)}`;
       case "UnknownSubcommand":
         return `there is no command ${error.subcommand}${
-          meant(error.suggestions)
+          error.subcommand === "help"
+            ? "; --help tells about all commands, and behind a command about that one"
+            : meant(error.suggestions)
         }`;
       case "MissingOption":
         return `--${error.option} is missing`;

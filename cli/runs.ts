@@ -180,6 +180,13 @@ export const runsHandler = Effect.fn("cli.runs")(function* (
   const { layerSqlite } = yield* Effect.promise(() =>
     import("../plugins/sqlite/mod.ts")
   );
+  if (options.store === "none") {
+    return yield* Effect.fail<Fault>(
+      new InputError(
+        "--store none keeps nothing, so there are no runs to list",
+      ),
+    );
+  }
   const fault = requireFileFault("run store", options.store);
   if (fault !== undefined) return yield* Effect.fail<Fault>(fault);
   const id = Option.getOrUndefined(options.id);

@@ -2,6 +2,7 @@
  * The command line from arguments to exit code, on doubles: what is printed where, and what is asked of
  * the model. What needs a process of its own is in `cli_process_test.ts`.
  */
+import { Effect } from "effect";
 import assert from "node:assert/strict";
 import { CheckpointError, MediaError } from "../nodes/errors.ts";
 import { StoreError } from "../pipeline/mod.ts";
@@ -12,6 +13,7 @@ import {
   type Outcome,
   runCli,
 } from "../cli/testing.ts";
+import { OutputError } from "../cli/faults.ts";
 import { printable } from "../cli/text.ts";
 
 const picture = "examples/images/shapes.png";
@@ -224,7 +226,22 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
     [["runs", ""], /ID has no value$/],
     [
       ["chat", "-i", "-dash.png", "Q"],
-      /there is no flag -dash\.png; a file is given as --image=-dash\.png/,
+      /there is no flag -dash\.png; as the value of -i it is written -i=-dash\.png/,
+    ],
+    [
+      ["chat", "--regex", "-?[0-9]+", "Q"],
+      /there is no flag -\?\[0-9\]\+; as the value of --regex it is written --regex='-\?\[0-9\]\+', and/,
+    ],
+    [["chat", "--stop", "-x", "Q"], /is written --stop=-x, and a question/],
+    [["help"], /there is no command help; --help tells about all commands/],
+    [["runs", "--store", "none"], /--store none keeps nothing/],
+    [
+      ["batch", "--input", "-", "--output", "a.jsonl"],
+      /--input must be a file: .*\.\/- is one of that name/,
+    ],
+    [
+      ["batch", "--input", "q.jsonl", "--output", "-"],
+      /--output must be a file/,
     ],
     [["chat", "-how?"], /there is no flag -how\?; .* stands after --$/],
     [
@@ -573,6 +590,19 @@ Deno.test("batch: after a crash the half line goes, and the rest is asked", asyn
       [["a", "kept"], ["b", "You asked: Qb"]],
     );
   });
+});
+
+Deno.test("help and version that cannot be written are failures", async () => {
+  for (const args of [["--help"], ["chat", "--help"], ["--version"]]) {
+    const shell = fakeShell();
+    const full = {
+      ...shell,
+      write: () => Effect.fail(new OutputError("the disk is full")),
+    };
+    const outcome = await runCli(args, { shell: full });
+    assert.equal(outcome.code, 1);
+    assert.equal(outcome.err, "tessera: the disk is full\n");
+  }
 });
 
 Deno.test("batch: Ctrl-C keeps what is done; bad input asks nothing", async () => {

@@ -59,7 +59,10 @@ export function pattern(source: string, options: PatternOptions): Part {
       cause instanceof RangeError
         ? "is nested too deep"
         : cause instanceof Error
-        ? cause.message
+        // Without the pattern once more, in the words of V8.
+        ? `cannot be read: ${
+          cause.message.replace(/^Invalid regular expression: \/.*\/u?: /s, "")
+        }`
         : String(cause),
     );
   }

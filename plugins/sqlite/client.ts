@@ -54,6 +54,14 @@ export function openSqlite(
       // At once, because the caller may try again and again.
       () => Effect.sync(() => db.close()),
     );
+    const opened = fileId(options.filename);
+    // SQLite goes on with a file that has no name any more, where nobody will ever find what it writes.
+    const checkPresent = (): void => {
+      if (opened === undefined || fileId(options.filename) === opened) return;
+      throw new Error(
+        "the file was deleted or replaced since it was opened; start again to go on with a new one",
+      );
+    };
     const statements = new Map<string, StatementSync>();
     const prepare = (text: string): StatementSync => {
       let statement = statements.get(text);
@@ -68,6 +76,7 @@ export function openSqlite(
     };
     const all = (text: string, params: ReadonlyArray<unknown>) =>
       attempt(() => {
+        if (!db.isTransaction) checkPresent();
         const statement = prepare(text);
         const values = params as SQLInputValue[];
         if (statement.columns().length > 0) return statement.all(...values);
@@ -110,6 +119,17 @@ export function openSqlite(
       Reactivity.layer,
     );
   });
+}
+
+/** What tells a file from another of its name; `undefined` where nothing does. */
+function fileId(filename: string): string | undefined {
+  if (filename === ":memory:" || filename === "") return undefined;
+  try {
+    const { dev, ino } = Deno.statSync(filename);
+    return ino === null ? undefined : `${dev} ${ino}`;
+  } catch {
+    return undefined;
+  }
 }
 
 function attempt<A>(body: () => A): Effect.Effect<A, SqlError> {

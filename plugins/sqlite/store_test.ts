@@ -361,6 +361,35 @@ check(
   !mayRun,
 );
 
+for (const replaced of [false, true]) {
+  check(
+    `a file that was ${
+      replaced ? "replaced" : "deleted"
+    } is missed, by readers and writers, instead of going on where nobody looks`,
+    (path) =>
+      Effect.gen(function* () {
+        const filename = `${path}/runs.sqlite`;
+        const store = yield* makeSqliteStore({ filename });
+        yield* Effect.provideService(
+          run(talk, { text: "a" }),
+          RunStore,
+          store,
+        );
+        assert.equal((yield* store.list()).runs.length, 1);
+        for (const end of ["", "-wal", "-shm"]) Deno.removeSync(filename + end);
+        if (replaced) Deno.writeTextFileSync(filename, "");
+        const read = yield* Effect.flip(store.list());
+        assert.match(read.message, /deleted or replaced.*start again/);
+        const { storeError } = yield* Effect.provideService(
+          run(talk, { text: "b" }),
+          RunStore,
+          store,
+        );
+        assert.match(storeError!.message, /deleted or replaced/);
+      }),
+  );
+}
+
 Deno.test("the plugin brings the layer", async () => {
   const { sqlitePlugin } = await import("./mod.ts");
   const plugin = sqlitePlugin(":memory:");

@@ -192,10 +192,10 @@ function refuse(
     return failure(
       dir,
       begun
-        ? "holds an unfinished quantization; resume it, or force a new one"
+        ? "holds an unfinished quantization; resume it (--resume), or force a new one (--force)"
         : resume
         ? "holds a finished quantization; there is nothing to resume"
-        : "holds a finished quantization already; force a new one in its place",
+        : "holds a finished quantization already; --force makes a new one in its place",
     );
   }
   return failure(
@@ -226,14 +226,14 @@ const readJournal = Effect.fnUntraced(function* (
         path,
         message: `${path} is damaged: ${
           oneLine(cause)
-        }; force a new quantization`,
+        }; force a new quantization (--force)`,
       }),
   });
   const [head, ...shards] = parsed;
   if (!isRecord(head) || head.identity !== identity) {
     return yield* failure(
       dir,
-      "was begun from another checkpoint or with other settings; give those again, or force a new one",
+      "was begun from another checkpoint or with other settings; give those again, or force a new one (--force)",
     );
   }
   for (const shard of shards) {

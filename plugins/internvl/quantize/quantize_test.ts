@@ -324,7 +324,10 @@ Deno.test("killed in the midst, it is no checkpoint; resumed, it is the same as 
   // Neither by mistake over it, nor on with something else.
   const settings = { weights: "int4", shardBytes, threads: 1 } as const;
   const refusals: [QuantizeSettings, RegExp][] = [
-    [settings, /unfinished quantization; resume it, or force a new one/],
+    [
+      settings,
+      /unfinished quantization; resume it \(--resume\), or force a new one/,
+    ],
     [{ ...settings, weights: "int8", resume: true }, /with other settings/],
     [{ ...settings, resume: true, force: true }, /both resumed and replaced/],
   ];
@@ -375,7 +378,7 @@ Deno.test("interrupted, it stops at once and can be resumed or replaced", async 
   );
   assert.match(
     (await failure(quantize(nano, out, settings))).message,
-    /finished quantization already; force a new one/,
+    /finished quantization already; --force makes a new one/,
   );
   await make(nano, out, { ...settings, force: true });
   assert.deepEqual(await contents(out), whole);
