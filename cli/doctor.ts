@@ -8,6 +8,7 @@ import type { MediaDiagnosis } from "../plugins/media/mod.ts";
 import type { OnnxDiagnosis } from "../plugins/onnx/mod.ts";
 import { type Fault, Reported } from "./faults.ts";
 import * as flags from "./flags.ts";
+import { hushed } from "./hush.ts";
 import { Shell } from "./shell.ts";
 import { bytes, jsonText, oneLine, wrap } from "./text.ts";
 import { version } from "./version.ts";
@@ -70,7 +71,7 @@ const reinstall =
 export const examine: Effect.Effect<Findings> = Effect.gen(function* () {
   const onnx = yield* Effect.promise(() => import("../plugins/onnx/mod.ts"));
   const media = yield* Effect.promise(() => import("../plugins/media/mod.ts"));
-  const inference = yield* onnx.diagnose();
+  const inference = yield* hushed(onnx.diagnose());
   const codecs = yield* media.diagnose;
   return {
     "Tessera": machine(),
