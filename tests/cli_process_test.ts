@@ -56,6 +56,37 @@ Deno.test("the process: help and wrong arguments", async () => {
   });
 });
 
+/** Lines that docs/cli.md shows below a command, but for those that are cut short there. */
+function documented(command: string): string[] {
+  const page = Deno.readTextFileSync(new URL("docs/cli.md", root));
+  const [, shown] = page.split(`\`\`\`sh\n${command}\n\`\`\`\n\n\`\`\`text\n`);
+  return shown!.split("```")[0]!.split("\n")
+    .filter((line) => line !== "" && !line.includes("…"));
+}
+
+Deno.test("the process: inspect and quantize print what docs/cli.md shows", () =>
+  inFolder(async (folder) => {
+    const [inspected, quantized] = await Promise.all([
+      output(["inspect", "models/nano"], { cwd: root }),
+      output([
+        ...["quantize", "--model", "models/nano", "--weights", "int4"],
+        ...["--out", `${folder}/nano-int4`],
+      ], { cwd: root }),
+    ]);
+    const printed = (out: string, lines: readonly string[]) => {
+      assert.ok(lines.length > 3);
+      const all = new Set(out.split("\n"));
+      for (const line of lines) assert.ok(all.has(line), `${line}\n\n${out}`);
+    };
+    printed(inspected.out, documented("tessera inspect models/nano"));
+    printed(
+      quantized.out,
+      documented(
+        "tessera quantize --model models/nano --out nano-int4 --weights int4",
+      ).filter((line) => !/ in \d+ ms$/.test(line)),
+    );
+  }));
+
 Deno.test("the process: a question to nano, recorded under the folder it was asked in", async () => {
   await inFolder(async (folder) => {
     const args = ["chat", "--json", "--image", picture.pathname];

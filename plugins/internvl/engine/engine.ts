@@ -98,7 +98,7 @@ export class Engine {
       throw new CapacityError({
         kind: "memory",
         message:
-          `prompt and answer need ${job.room} tokens of the key-value cache, which holds ${this.#tokens}; ask for fewer new tokens, or raise kvCacheBytes`,
+          `prompt and answer need ${job.room} tokens of the key-value cache, which holds ${this.#tokens}; ask for fewer new tokens, or raise kvCacheBytes (--kv-cache)`,
       });
     }
     const { slots, queue, speculate } = this.#options;
