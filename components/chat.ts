@@ -15,18 +15,19 @@ export interface Attachment {
   readonly type: string;
 }
 
-/** How a round stands. */
+/** How a round stands; `lost` is one whose answer the page waits for in vain. */
 export type RoundStatus =
   | "loading"
   | "running"
   | "succeeded"
   | "failed"
-  | "interrupted";
+  | "interrupted"
+  | "lost";
 
 /** A question and its answer. */
 export interface RoundView {
-  /** Its place in the conversation, from 0. */
-  readonly round: number;
+  /** By what it is known, also from a server that began anew. */
+  readonly id: string;
   /** The question, as it was typed. */
   readonly question: string;
   /** What came with it. */
@@ -103,6 +104,25 @@ export type RoundChange =
     readonly error?: string;
     readonly figures?: string;
   };
+
+/** Whether a round's answer is still to come. */
+export const isBusy = (round: RoundView | undefined): boolean =>
+  round?.status === "loading" || round?.status === "running";
+
+/** Rounds whose last one, where it was still busy, is known to be lost. */
+export function withLost(rounds: readonly RoundView[]): readonly RoundView[] {
+  const last = rounds.at(-1);
+  return last === undefined || !isBusy(last) ? rounds : [
+    ...rounds.slice(0, -1),
+    changed(last, {
+      type: "ended",
+      status: "lost",
+      answer: last.answer,
+      error:
+        "The rest of this answer is lost: the server was started anew, or does not answer this page.",
+    }),
+  ];
+}
 
 /** A round after a change. */
 export function changed(round: RoundView, change: RoundChange): RoundView {

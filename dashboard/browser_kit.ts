@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import axe from "axe-core";
-import { Cause, Effect, Exit, type Scope } from "effect";
+import { Cause, Effect, Exit, Scope } from "effect";
 import type { Browser, BrowserType, Page } from "playwright-core";
 import { makeSqliteStore, type SqliteStore } from "../plugins/sqlite/mod.ts";
 import {
@@ -67,6 +67,8 @@ export interface Look {
   readonly height?: number;
   /** Without scripts. */
   readonly scriptless?: boolean;
+  /** What its console may complain about all the same. */
+  readonly tolerates?: RegExp;
 }
 
 /** A dashboard at work. */
@@ -77,6 +79,8 @@ export interface Site {
   readonly file: string;
   /** Its services. */
   readonly services: Services;
+  /** Ends the server at once, as if it had been killed; what it returns starts another one there. */
+  readonly kill: () => Promise<() => Promise<Services>>;
   /** Opens a page; what its console complains about fails the test. */
   readonly open: (path: string, look?: Look) => Promise<Page>;
 }
@@ -93,11 +97,7 @@ export interface SiteOptions extends Partial<ServiceOptions> {
 /** A server over a store in a folder of its own. */
 export function makeSite(
   options: SiteOptions = {},
-): Effect.Effect<
-  { readonly base: string; readonly file: string; readonly services: Services },
-  unknown,
-  Scope.Scope
-> {
+): Effect.Effect<Omit<Site, "open">, unknown, Scope.Scope> {
   return Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
       Effect.promise(() => Deno.makeTempDir({ prefix: "tessera-dashboard-" })),
@@ -106,20 +106,38 @@ export function makeSite(
     const file = `${folder}/runs.sqlite`;
     const store = yield* makeSqliteStore({ filename: file });
     if (options.fill !== undefined) yield* options.fill(store, file);
+    const scope = yield* Effect.scope;
     let services: Services | undefined;
-    const { port } = yield* serve({
-      host: "127.0.0.1",
-      port: 0,
-      make: (port) =>
-        Effect.map(
-          makeServices({ store, access: { port }, ...options }),
-          (made) =>
-            makeDashboard(services = made, {
-              onError: (error) => console.error(error),
-            }),
-        ),
+    /** Conversations outlive the socket: who is killed ends none of them in good order. */
+    const start = Effect.fnUntraced(function* (port: number) {
+      const socket = yield* Scope.fork(scope);
+      const serving = yield* serve({
+        host: "127.0.0.1",
+        port,
+        make: (port) =>
+          Effect.map(
+            makeServices({ store, access: { port }, ...options }),
+            (made) =>
+              makeDashboard(services = made, {
+                onError: (error) => console.error(error),
+              }),
+          ).pipe(Effect.provideService(Scope.Scope, scope)),
+      }).pipe(Effect.provideService(Scope.Scope, socket));
+      return { port: serving.port, socket };
     });
-    return { base: `http://127.0.0.1:${port}`, file, services: services! };
+    let { port, socket } = yield* start(0);
+    return {
+      base: `http://127.0.0.1:${port}`,
+      file,
+      services: services!,
+      kill: async () => {
+        await Effect.runPromise(Scope.close(socket, Exit.void));
+        return async () => {
+          ({ port, socket } = await Effect.runPromise(start(port)));
+          return services!;
+        };
+      },
+    };
   });
 }
 
@@ -181,7 +199,7 @@ const windowOf = ({ dark = false, width = 1280, height = 800 }: Look) => ({
 /** Looks at an open page in another way, and lets it follow; whether scripts run stays as it was. */
 export async function changeLook(
   page: Page,
-  look: Omit<Look, "scriptless">,
+  look: Pick<Look, "dark" | "width" | "height">,
 ): Promise<void> {
   const { viewport, colorScheme } = windowOf(look);
   await page.emulateMedia({ colorScheme });
@@ -209,7 +227,9 @@ async function openPage(
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(message.text());
+    const text = message.text();
+    if (message.type() !== "error" || look.tolerates?.test(text)) return;
+    complaints.push(text);
   });
   await page.goto(address);
   return page;

@@ -2,15 +2,17 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import {
   type Attachment,
-  changed,
   type ChatSettings,
   type ChatView,
-  type RoundChange,
+  isBusy,
   type RoundView,
 } from "../components/chat.ts";
 import { ChatFields } from "../components/ChatFields.tsx";
 import { Graph } from "../components/Graph.tsx";
+import { Attached, Round } from "../components/Round.tsx";
 import { StateBadge } from "../components/StateBadge.tsx";
+import { useRounds } from "../dashboard/client/rounds.ts";
+import { type Refusal, send } from "../dashboard/client/send.ts";
 
 const examples = [
   "What is in the picture?",
@@ -18,80 +20,55 @@ const examples = [
   "What does the text say?",
 ];
 
+/** What the page has to say. */
+interface Notice {
+  readonly words: readonly string[];
+  readonly reload: boolean;
+}
+
 /** A conversation: its rounds, the graph of the latest, and the form for the next. */
 export function ChatBoard(
   { chat, csrf }: { readonly chat: ChatView; readonly csrf: string },
 ): JSX.Element {
-  const [rounds, setRounds] = useState(chat.rounds);
+  const { rounds, away, adopt, add } = useRounds(chat);
   const [live, setLive] = useState(false);
   const [pending, setPending] = useState<readonly Attachment[]>([]);
   const [uploading, setUploading] = useState(0);
-  const [error, setError] = useState<string>();
+  const [notice, setNotice] = useState<Notice>();
   const [over, setOver] = useState(false);
   const form = useRef<HTMLFormElement>(null);
-  const source = useRef<EventSource>();
+  const asking = useRef(false);
   const base = `/chat/${chat.id}`;
   const latest = rounds.at(-1);
-  const busy = latest !== undefined &&
-    (latest.status === "loading" || latest.status === "running");
+  const busy = isBusy(latest);
 
-  const update = (change: RoundChange) =>
-    setRounds((rounds) => [
-      ...rounds.slice(0, -1),
-      changed(rounds.at(-1)!, change),
-    ]);
-
-  const listen = (after: number) => {
-    source.current?.close();
-    const events = new EventSource(`${base}/events?after=${after}`);
-    source.current = events;
-    events.addEventListener(
-      "change",
-      (event) => update(JSON.parse((event as MessageEvent).data)),
-    );
-    events.addEventListener("end", () => events.close());
-  };
-
-  useEffect(() => {
-    setLive(true);
-    if (busy) listen(latest.seq);
-    const leave = () => source.current?.close();
-    addEventListener("pagehide", leave);
-    return () => {
-      removeEventListener("pagehide", leave);
-      leave();
-    };
-  }, []);
+  useEffect(() => setLive(true), []);
   useEffect(() => {
     if (live) {
       document.getElementById("ask")?.scrollIntoView({ block: "nearest" });
     }
   }, [rounds.length, latest?.status]);
 
-  const post = (path: string, body: BodyInit, type: string) =>
-    fetch(path, {
-      method: "POST",
-      headers: { "x-csrf-token": csrf, "content-type": type },
-      body,
-    });
+  const say = (words: string, reload = false) =>
+    setNotice((known) => ({
+      words: [...known?.words ?? [], words],
+      reload: reload || known?.reload === true,
+    }));
+  const refuse = ({ words, reload }: Refusal) => say(words, reload);
 
   const bring = async (files: Iterable<File>) => {
-    setError(undefined);
+    setNotice(undefined);
     for (const file of files) {
       setUploading((n) => n + 1);
-      try {
-        const response = await post(
-          "/chat/uploads",
-          file,
-          "application/octet-stream",
-        );
-        const answer = await response.json();
-        if (response.ok) setPending((known) => [...known, answer]);
-        else setError(`${file.name}: ${answer.error}`);
-      } catch {
-        setError(`${file.name} could not be sent.`);
-      } finally {
-        setUploading((n) => n - 1);
+      const sent = await send<Attachment>(
+        `/chat/uploads?name=${encodeURIComponent(file.name)}`,
+        file,
+      );
+      setUploading((n) => n - 1);
+      if ("answer" in sent) setPending((known) => [...known, sent.answer]);
+      else {
+        const { words, reload } = sent.refusal;
+        say(`${file.name}: ${words}`, reload);
       }
     }
   };
@@ -99,45 +76,48 @@ export function ChatBoard(
   const ask = async () => {
     const fields = new FormData(form.current!);
     const question = String(fields.get("question") ?? "").trim();
-    if (question === "" || busy || uploading > 0) return;
-    setError(undefined);
+    // What is asked twice in a moment was meant once.
+    if (question === "" || asking.current) return;
+    setNotice(undefined);
+    if (busy || uploading > 0) {
+      return say(
+        busy
+          ? "The question before is still being answered."
+          : "The files are still being sent.",
+      );
+    }
     const settings: Record<string, unknown> = {};
     for (const [name, value] of fields) {
       if (name !== "question" && name !== "files") settings[name] = value;
     }
-    try {
-      const response = await post(
-        `${base}/ask`,
-        JSON.stringify({
-          question,
-          uploads: pending.map(({ digest }) => digest),
-          settings,
-        }),
-        "application/json",
-      );
-      if (!response.ok) {
-        const text = await response.text();
-        setError(text.startsWith("{") ? JSON.parse(text).error : text);
-        return;
-      }
-      setRounds((rounds) => [...rounds, {
-        round: rounds.length,
-        question,
-        attachments: pending,
-        status: "loading",
-        answer: "",
-        states: {},
-        seq: 0,
-      }]);
-      setPending([]);
-      form.current!.querySelector("textarea")!.value = "";
-      listen(0);
-    } catch {
-      setError("The server could not be reached.");
+    asking.current = true;
+    const body = JSON.stringify({
+      question,
+      uploads: pending.map(({ digest }) => digest),
+      settings,
+      seen: latest?.id ?? "",
+    });
+    const sent = await send<{ readonly round: RoundView }>(
+      `${base}/ask`,
+      new Blob([body], { type: "application/json" }),
+    );
+    asking.current = false;
+    if ("refusal" in sent) {
+      // The question stays in its field: it may be another one after what is seen now.
+      const { chat } = sent.refusal.body as { readonly chat?: ChatView };
+      if (chat !== undefined) adopt(chat.rounds);
+      return refuse(sent.refusal);
     }
+    setPending([]);
+    form.current!.querySelector("textarea")!.value = "";
+    add(sent.answer.round);
   };
 
-  const stop = () => post(`${base}/stop`, "", "text/plain").catch(() => {});
+  const stop = async () => {
+    setNotice(undefined);
+    const sent = await send(`${base}/stop`);
+    if ("refusal" in sent) refuse(sent.refusal);
+  };
 
   return (
     <div
@@ -179,7 +159,12 @@ export function ChatBoard(
             </div>
           )}
           {rounds.map((round) => (
-            <Round key={round.round} round={round} last={round === latest} />
+            <Round
+              key={round.id}
+              round={round}
+              last={round === latest}
+              away={away}
+            />
           ))}
         </div>
         <form
@@ -194,8 +179,19 @@ export function ChatBoard(
             ask();
           }}
         >
-          {error !== undefined && <p class="notice bad" role="alert">{error}
-          </p>}
+          {notice !== undefined && (
+            <div class="notice bad" role="alert">
+              {notice.words.map((words, index) => <p key={index}>{words}</p>)}
+              {notice.reload && (
+                <button
+                  type="button"
+                  onClick={() => location.reload()}
+                >
+                  Load the page again
+                </button>
+              )}
+            </div>
+          )}
           {(pending.length > 0 || uploading > 0) && (
             <ul class="row attachments">
               {pending.map((one, index) => (
@@ -303,66 +299,4 @@ export function ChatBoard(
       </aside>
     </div>
   );
-}
-
-function Round(
-  { round, last }: { readonly round: RoundView; readonly last: boolean },
-): JSX.Element {
-  const { status, answer, error, figures, runId } = round;
-  const working = status === "loading" || status === "running";
-  return (
-    <article class="round" id={last ? "last" : undefined} aria-busy={working}>
-      <div class="asks">
-        {round.attachments.length > 0 && (
-          <ul class="row attachments">
-            {round.attachments.map((one, index) => (
-              <li key={`${one.digest} ${index}`}>
-                <Attached attachment={one} />
-              </li>
-            ))}
-          </ul>
-        )}
-        <p>{round.question}</p>
-      </div>
-      <div class="answers">
-        {answer !== "" && <p class="answer">{answer}</p>}
-        {working && (
-          <p class="muted">
-            {status === "loading"
-              ? "Loading the model …"
-              : answer === ""
-              ? "Reading …"
-              : ""}
-          </p>
-        )}
-        {status === "interrupted" && (
-          <p class="muted small">Stopped; this round is not remembered.</p>
-        )}
-        {error !== undefined && <p class="error">{error}</p>}
-        {!working && (
-          <p class="muted small">
-            {figures}
-            {runId !== undefined && (
-              <>
-                {figures === undefined ? "" : " · "}
-                <a href={`/runs/${runId}`}>run</a>
-              </>
-            )}
-          </p>
-        )}
-      </div>
-    </article>
-  );
-}
-
-function Attached(
-  { attachment: { digest, kind, type } }: { readonly attachment: Attachment },
-): JSX.Element {
-  return kind === "video" || type === "image/tiff"
-    ? (
-      <span class="thumb muted small">
-        {kind === "video" ? "video" : "TIFF"}
-      </span>
-    )
-    : <img class="thumb" src={`/chat/uploads/${digest}`} alt="picture" />;
 }

@@ -11,17 +11,10 @@ import {
   type RoundChange,
   type RoundView,
 } from "../../components/chat.ts";
-import { count, duration } from "../../components/format.ts";
-import {
-  nodeOf,
-  type NodeStates,
-  withEvent,
-} from "../../components/graph_state.ts";
-import type { DrawnGraph } from "../../components/Graph.tsx";
 import type { History } from "../../nodes/values.ts";
-import type { GraphDocument, RunEvent } from "../../pipeline/mod.ts";
+import type { RunEvent } from "../../pipeline/mod.ts";
 import type { ChatResult, InternVL } from "../../sdk/mod.ts";
-import { layOut } from "../graph_layout.ts";
+import { figuresOf, makeFollower } from "./follower.ts";
 import { askOptions, ChatError } from "./settings.ts";
 import type { Uploads } from "./uploads.ts";
 
@@ -33,6 +26,14 @@ export interface Ask {
   readonly uploads: readonly string[];
   /** Settings, which stay for later rounds. */
   readonly settings: ChatSettings;
+  /** Id of the last round that was seen, empty for none; left out, the question is asked behind any. */
+  readonly seen?: string;
+}
+
+/** The question was asked without knowing the conversation as it is. */
+export class StaleError extends Error {
+  /** The discriminator. */
+  readonly _tag = "StaleError" as const;
 }
 
 /** Conversations kept; the longest unused goes first. */
@@ -104,8 +105,19 @@ export class Chats {
       : { id, rounds: [...chat.rounds], settings: chat.settings, ...model };
   }
 
-  /** Asks; the answer comes by and by. Throws a {@link ChatError} for what cannot be asked. */
-  ask(id: string, ask: Ask): void {
+  /**
+   * Asks, and tells the round; its answer comes by and by. Throws a {@link ChatError} for what cannot be
+   * asked, and a {@link StaleError} for what was asked behind another round than the last.
+   */
+  ask(id: string, ask: Ask): RoundView {
+    const last = this.#chats.get(id)?.rounds.at(-1)?.id ?? "";
+    if (ask.seen !== undefined && ask.seen !== last) {
+      throw new StaleError(
+        last === ""
+          ? "The server no longer knows this conversation, so it begins anew."
+          : "This conversation went on elsewhere; here is all of it.",
+      );
+    }
     const question = ask.question.trim();
     if (question === "") throw new ChatError("There is no question.");
     if (question.length > longestQuestion) {
@@ -138,15 +150,16 @@ export class Chats {
     const video = of("video").at(-1) ?? chat.video;
     chat.settings = ask.settings;
     chat.changes = [];
-    chat.rounds.push({
-      round: chat.rounds.length,
+    const round: RoundView = {
+      id: crypto.randomUUID(),
       question,
       attachments,
       status: "loading",
       answer: "",
       states: {},
       seq: 0,
-    });
+    };
+    chat.rounds.push(round);
     const stop = chat.stop = new AbortController();
     const running = this.#answer(chat, stop.signal, async (model, onEvent) => {
       const bytes = images.map((digest) => {
@@ -173,6 +186,7 @@ export class Chats {
     });
     this.#running.add(running);
     running.finally(() => this.#running.delete(running));
+    return round;
   }
 
   /** Stops the round at work; tells whether there was one. */
@@ -298,70 +312,4 @@ function messageOf(error: unknown): string {
   return error instanceof Error && "_tag" in error
     ? error.message.split("\n")[0]!
     : "The question could not be answered; the server's log says why.";
-}
-
-/** Turns events of a run into changes of a round. */
-function makeFollower(
-  tell: (change: RoundChange) => void,
-): (event: RunEvent) => void {
-  let states: NodeStates = {};
-  return (event) => {
-    if (event._tag === "RunStarted") {
-      const graph = drawn(event.document);
-      tell({
-        type: "started",
-        runId: event.runId,
-        ...(graph === undefined ? {} : { graph }),
-      });
-      return;
-    }
-    const next = withEvent(states, event);
-    if (next !== states) {
-      states = next;
-      if (event._tag === "RunFinished") tell({ type: "states", states });
-      else {
-        const name = nodeOf(event.node);
-        tell({ type: "states", states: { [name]: states[name]! } });
-      }
-    }
-    if (
-      event._tag === "NodeProgress" && event.port === "text" &&
-      typeof event.delta === "string"
-    ) tell({ type: "text", text: event.delta });
-  };
-}
-
-const drawings = new Map<string, DrawnGraph>();
-
-/** The graph of a document, drawn once for all runs of it. */
-function drawn(document: unknown): DrawnGraph | undefined {
-  if (document === undefined) return undefined;
-  const key = JSON.stringify(document);
-  let graph = drawings.get(key);
-  if (graph === undefined) {
-    graph = layOut(document as GraphDocument, {
-      direction: "down",
-      ends: false,
-    });
-    if (drawings.size >= 20) drawings.clear();
-    drawings.set(key, graph);
-  }
-  return graph;
-}
-
-function figuresOf({ usage, timings, finishReason }: ChatResult): string {
-  const { promptTokens, imageTokens, completionTokens } = usage;
-  const decode = timings.decode ?? 0;
-  return [
-    `${count(promptTokens)} prompt tokens${
-      imageTokens > 0 ? ` (${count(imageTokens)} of pictures)` : ""
-    }`,
-    `${count(completionTokens)} ${completionTokens === 1 ? "token" : "tokens"}${
-      completionTokens > 1 && decode > 0
-        ? `, ${count((completionTokens - 1) / decode * 1000)} a second`
-        : ""
-    }`,
-    ...("prefill" in timings ? [`prefill ${duration(timings.prefill!)}`] : []),
-    ...(finishReason === "length" ? ["cut at the most tokens"] : []),
-  ].join(" · ");
 }

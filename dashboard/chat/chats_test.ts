@@ -1,60 +1,17 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { Effect } from "effect";
-import type { RunEvent } from "../../pipeline/mod.ts";
-import { type ChatRequest, InternVL } from "../../sdk/mod.ts";
+import { InternVL } from "../../sdk/mod.ts";
 import { noSettings } from "../../components/chat.ts";
 import { makeSqliteStore } from "../../plugins/sqlite/mod.ts";
-import {
-  browserTest,
-  checkAccessible,
-  checkNoOverflow,
-  makeSite,
-} from "../browser_kit.ts";
-import { Chats, newChatId } from "./chats.ts";
+import { makeSite } from "../browser_kit.ts";
+import { picture, slowModel, video } from "./chats_kit.ts";
+import { Chats, newChatId, StaleError } from "./chats.ts";
 import { askOptions, ChatError, readSettings } from "./settings.ts";
+import { chatStream, readPosition } from "./stream.ts";
 import { lookAt, UploadError, Uploads } from "./uploads.ts";
 
-const picture = "examples/images/shapes.png";
-const video = "examples/videos/moving.mp4";
 const bytesOf = async (path: string) => new Uint8Array(await readFile(path));
-
-/** A model that says a word at a time until it is stopped, or until it has said so many. */
-function slowModel(words: number, pauseMs: number): InternVL {
-  const chat = async (
-    { onEvent, signal, question, history = [] }: ChatRequest,
-  ) => {
-    let seq = 0;
-    const base = () => ({ runId: "slow", seq: seq++, at: Date.now() });
-    const tell = (event: RunEvent) => onEvent?.(event);
-    const node = { node: "decode", kind: "decode", composite: false };
-    tell({
-      _tag: "RunStarted",
-      ...base(),
-      pipeline: "chat",
-      inputs: {},
-      attributes: {},
-    });
-    tell({ _tag: "NodeStarted", ...base(), ...node, attempt: 1, queuedMs: 0 });
-    let response = "";
-    for (let i = 0; i < words; i++) {
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
-      signal?.throwIfAborted();
-      const delta = `word${i} `;
-      response += delta;
-      tell({ _tag: "NodeProgress", ...base(), ...node, port: "text", delta });
-    }
-    return {
-      response,
-      history: [...history, [question, response]],
-      usage: { promptTokens: 1, imageTokens: 0, completionTokens: words },
-      finishReason: "stop",
-      timings: {},
-      runId: "slow",
-    };
-  };
-  return { info: { name: "slow" }, chat } as unknown as InternVL;
-}
 
 Deno.test("uploads: pictures and videos by their content, bounded, gone at the end", async () => {
   const uploads = new Uploads({ pictures: 20_000, videos: 1 << 20 });
@@ -149,10 +106,38 @@ Deno.test("a conversation: changes as they come, late listeners, stop, what cann
   assert.equal(round!.status, "interrupted");
   assert.match(round!.answer, /^word0/);
   assert.equal(round!.states.decode?.status, "running");
-  // A stopped round is not remembered, but the conversation goes on.
-  chats.ask(id, ask);
+  // A stopped round is not remembered, but the conversation goes on, for those who know of it.
+  for (const seen of ["", crypto.randomUUID()]) {
+    assert.throws(() => chats.ask(id, { ...ask, seen }), StaleError);
+  }
+  chats.ask(id, { ...ask, seen: round!.id });
   await chats.close();
   assert.equal(chats.view(id).rounds.length, 2);
+  await uploads.close();
+});
+
+Deno.test("the stream: who knows another round than the last is told all of them first", async () => {
+  const uploads = new Uploads();
+  const chats = new Chats(() => Promise.resolve(slowModel(2, 1)), uploads);
+  const id = newChatId();
+  const read = async (after: string) => {
+    const stream = chatStream(chats, id, readPosition(after));
+    const text = await new Response(stream).text();
+    return [...text.matchAll(/^event: (\w+)$/gm)].map(([, type]) => type);
+  };
+  // As a server that was started anew.
+  assert.deepEqual(await read("other.3"), ["chat", "end"]);
+  const ask = { question: "Go on", uploads: [], settings: noSettings };
+  const first = chats.ask(id, ask);
+  const whole = await read(`${first.id}.0`);
+  assert.deepEqual([...new Set(whole)], ["change", "end"]);
+  const second = chats.ask(id, ask);
+  // Changes of the second are none of the first.
+  const late = await read(`${first.id}.2`);
+  assert.deepEqual([...new Set(late)], ["chat", "change", "end"]);
+  assert.deepEqual(await read(`${second.id}.${whole.length - 1}`), ["end"]);
+  assert.deepEqual(await read("nonsense"), ["chat", "end"]);
+  await chats.close();
   await uploads.close();
 });
 
@@ -192,7 +177,10 @@ Deno.test("without scripts: a form with a picture, two rounds, wrong input; with
         return response;
       };
       const ended = async () => {
-        const response = await fetch(`${base}/chat/${id}/events`);
+        const round = services.chats.view(id).rounds.at(-1)!.id;
+        const response = await fetch(
+          `${base}/chat/${id}/events?after=${round}.0`,
+        );
         return await response.text();
       };
       assert.equal((await post({ question: "Hi" }, "wrong")).status, 403);
@@ -238,81 +226,3 @@ Deno.test("without scripts: a form with a picture, two rounds, wrong input; with
     });
   })));
 });
-
-let nano: Promise<InternVL> | undefined;
-
-browserTest(
-  "chat with a picture: the answer streams, the graph lights up, a second round, a video",
-  {
-    load: () => nano ??= InternVL.load("models/nano"),
-  },
-  async ({ open, base, services }) => {
-    try {
-      const page = await open("/chat");
-      await page.waitForSelector("[data-hydrated=true]");
-      await checkAccessible(page);
-      await page.locator("input[type=file]").setInputFiles([picture]);
-      await page.locator(".ask img.thumb").waitFor();
-      const field = page.getByRole("textbox", { name: "Question" });
-      await field.fill("What is in the picture?");
-      await field.press("Enter");
-      await page.locator(".answer", { hasText: "red circle" }).waitFor();
-      await page.locator(".watch .state.succeeded").waitFor();
-      await page.locator(".graph .box.succeeded", { hasText: "decode" })
-        .waitFor();
-      await field.fill("How many shapes are there?");
-      await page.getByRole("button", { name: "Ask" }).click();
-      await page.locator(".answer", { hasText: "two shapes" }).waitFor();
-      // The picture was seen before.
-      await page.locator(".graph .box.cached", { hasText: "vision-encode" })
-        .waitFor();
-      await checkAccessible(page);
-      // The page says the same when it is loaded anew, in any look.
-      const { pathname } = new URL(page.url());
-      for (
-        const look of [{ dark: true }, { width: 360 }, { scriptless: true }]
-      ) {
-        const other = await open(pathname, look);
-        await other.locator(".answer", { hasText: "two shapes" }).waitFor();
-        await checkNoOverflow(other);
-        if (!("scriptless" in look)) await checkAccessible(other);
-        await other.close();
-      }
-      // A video, in a conversation of its own.
-      await page.goto(`${base}/chat`);
-      await page.waitForSelector("[data-hydrated=true]");
-      await page.locator("input[type=file]").setInputFiles([video]);
-      await page.locator(".ask .thumb", { hasText: "video" }).waitFor();
-      await field.fill("What happens?");
-      await field.press("Enter");
-      await page.locator(".answer", { hasText: "moves" }).waitFor();
-      await page.locator(".graph .box.succeeded", { hasText: "video-sample" })
-        .waitFor();
-      await checkAccessible(page);
-      await page.context().close();
-    } finally {
-      await services.chats.close();
-      await (await nano)?.[Symbol.asyncDispose]();
-      nano = undefined;
-    }
-  },
-);
-
-browserTest(
-  "chat: stop",
-  { load: () => Promise.resolve(slowModel(100_000, 20)) },
-  async ({ open }) => {
-    const page = await open("/chat");
-    await page.waitForSelector("[data-hydrated=true]");
-    await page.getByRole("textbox", { name: "Question" }).fill("Go on and on");
-    await page.getByRole("button", { name: "Ask" }).click();
-    await page.locator(".answer", { hasText: "word3" }).waitFor();
-    // One who comes in the middle sees it go on.
-    const other = await open(new URL(page.url()).pathname);
-    await other.locator(".answer", { hasText: "word9 word10" }).waitFor();
-    await page.getByRole("button", { name: "Stop" }).click();
-    await page.getByText("this round is not remembered").waitFor();
-    await other.getByText("this round is not remembered").waitFor();
-    await page.getByRole("button", { name: "Ask" }).waitFor();
-  },
-);

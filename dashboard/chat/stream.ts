@@ -9,11 +9,28 @@ const encoder = new TextEncoder();
 /** How often an idle stream says that it lives, in milliseconds. */
 const heartbeat = 15_000;
 
-/** Events `change` with their numbers, and `end` when the round is over. */
+/** Up to where a listener knows a conversation. */
+export interface Position {
+  /** Id of its last round. */
+  readonly round: string;
+  /** How many changes of that round. */
+  readonly seq: number;
+}
+
+/** A position as the events carry it: the round and the number. */
+export function readPosition(text: string): Position {
+  const [, round = "", seq = "0"] = /^([\w-]*)\.(\d{1,9})$/.exec(text) ?? [];
+  return { round, seq: Number(seq) };
+}
+
+/**
+ * Events `change` of the latest round with their positions, and `end` when it is over. Who knows another
+ * round is first told the whole conversation, as `chat`: changes would be put into the wrong round.
+ */
 export function chatStream(
   chats: Chats,
   id: string,
-  after: number,
+  from: Position,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   let end = () => {};
   return new ReadableStream({
@@ -30,7 +47,17 @@ export function chatStream(
         stop();
       };
       send("retry: 1000\n\n");
-      stop = chats.listen(id, after, (change, seq) => {
+      const view = chats.view(id);
+      const { id: round = "", seq: known = 0 } = view.rounds.at(-1) ?? {};
+      const behind = from.round !== round;
+      if (behind) {
+        send(
+          `id: ${round}.${known}\nevent: chat\ndata: ${
+            JSON.stringify(view)
+          }\n\n`,
+        );
+      }
+      stop = chats.listen(id, behind ? known : from.seq, (change, seq) => {
         if (!open) return;
         if (change === undefined) {
           send("event: end\ndata: {}\n\n");
@@ -38,7 +65,9 @@ export function chatStream(
           controller.close();
         } else {
           send(
-            `id: ${seq}\nevent: change\ndata: ${JSON.stringify(change)}\n\n`,
+            `id: ${round}.${seq}\nevent: change\ndata: ${
+              JSON.stringify(change)
+            }\n\n`,
           );
         }
       });

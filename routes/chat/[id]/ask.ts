@@ -1,5 +1,5 @@
 import { BodyTooLarge, readBody } from "../../../dashboard/body.ts";
-import { isChatId } from "../../../dashboard/chat/chats.ts";
+import { isChatId, StaleError } from "../../../dashboard/chat/chats.ts";
 import { ChatError, readSettings } from "../../../dashboard/chat/settings.ts";
 import { mostVideo, UploadError } from "../../../dashboard/chat/uploads.ts";
 import type { Context, Handlers } from "../../../dashboard/state.ts";
@@ -26,20 +26,31 @@ const refusalOf = (error: unknown): string | undefined =>
 
 /** From the island: files are here already. */
 async function askJson(ctx: Context, id: string): Promise<Response> {
+  const { chats } = ctx.state.services;
   try {
     const body = await readBody(ctx.req, longestJson);
-    const { question, uploads, settings } = parse(body);
-    if (typeof question !== "string" || !isDigests(uploads)) {
+    const { question, uploads, settings, seen } = parse(body);
+    if (
+      typeof question !== "string" || typeof seen !== "string" ||
+      !isDigests(uploads)
+    ) {
       throw new ChatError("The question is not well-formed.");
     }
     const given = (settings ?? {}) as { readonly [name: string]: unknown };
-    ctx.state.services.chats.ask(id, {
+    const round = chats.ask(id, {
       question,
       uploads,
       settings: readSettings((name) => given[name]),
+      seen,
     });
-    return Response.json({ asked: true }, { status: 202 });
+    return Response.json({ round }, { status: 202 });
   } catch (error) {
+    if (error instanceof StaleError) {
+      const { message } = error;
+      return Response.json({ error: message, chat: chats.view(id) }, {
+        status: 409,
+      });
+    }
     const message = refusalOf(error);
     if (message === undefined) throw error;
     return Response.json({ error: message }, { status: 400 });

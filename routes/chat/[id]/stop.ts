@@ -3,7 +3,9 @@ import type { Handlers } from "../../../dashboard/state.ts";
 export const handler: Handlers = {
   POST(ctx) {
     const id = ctx.params.id!;
-    ctx.state.services.chats.stop(id);
-    return ctx.redirect(`/chat/${encodeURIComponent(id)}`, 303);
+    const stopped = ctx.state.services.chats.stop(id);
+    return ctx.req.headers.get("accept") === "application/json"
+      ? Response.json({ stopped })
+      : ctx.redirect(`/chat/${encodeURIComponent(id)}`, 303);
   },
 };
