@@ -7,6 +7,7 @@
  */
 import { Schema } from "effect";
 import type { Field, FieldGroup } from "../components/fields.ts";
+import type { NamedPicture } from "../nodes/values.ts";
 import type {
   AnyNodeKind,
   AnyPipeline,
@@ -15,7 +16,7 @@ import type {
   NodeDocument,
   PipelineDocument,
 } from "../pipeline/mod.ts";
-import type { Uploads } from "./chat/uploads.ts";
+import { filesIn, type Uploads } from "./chat/uploads.ts";
 import { FieldError, fieldValue, schemaFields } from "./schema_fields.ts";
 
 /** Ports whose JSON names no file, wherever they come from. */
@@ -195,36 +196,29 @@ function paramsGroup(
 
 const most = 16;
 
-/** Files under a name of a form, as what a run takes: bytes of pictures, paths of videos kept here. */
+/** Files under a name of a form, as what a run takes: pictures with their names, paths of videos kept here. */
 async function filesOf(
   form: FormData,
   name: string,
   kind: "image" | "video",
   uploads: Uploads,
-): Promise<(Uint8Array<ArrayBuffer> | string)[]> {
-  const files = form.getAll(name).filter((file): file is File =>
-    file instanceof File && file.size > 0
-  );
+): Promise<(NamedPicture | string)[]> {
+  const files = filesIn(form, name);
   if (files.length > most) {
     throw new FieldError(`${name}: there are more than ${most} files`);
   }
-  const found: (Uint8Array<ArrayBuffer> | string)[] = [];
-  for (const file of files) {
-    const upload = await uploads.put(new Uint8Array(await file.arrayBuffer()));
+  return (await uploads.putAll(files)).map((upload) => {
     if (upload.kind !== kind) {
       throw new FieldError(
-        `${name.replace(/^input\./, "")}: this is ${
+        `${name.replace(/^input\./, "")}: ${upload.name} is ${
           upload.kind === "image" ? "a picture" : "a video"
         }, and the input takes ${kind === "image" ? "pictures" : "videos"}`,
       );
     }
-    found.push(
-      kind === "image"
-        ? uploads.picture(upload.digest)!
-        : uploads.video(upload.digest)!,
-    );
-  }
-  return found;
+    return kind === "image"
+      ? uploads.picture(upload.digest)!
+      : uploads.video(upload.digest)!;
+  });
 }
 
 /** What a form says: the document with its parameters, and the values of the inputs. */

@@ -100,10 +100,10 @@ Deno.test("pipelines: a form makes a run; no path comes from it; what is wrong i
       assert.deepEqual(looked.inputs.images, []);
       const text = await post("chat", [
         ["input.question", "Look"],
-        ["input.images", new Blob(["root:x:0:0"])],
+        ["input.images", new File(["root:x:0:0"], "passwd.png")],
       ]);
       assert.equal(text.status, 400);
-      assert.match(text.text, /the file is text, not a picture/);
+      assert.match(text.text, /passwd\.png: the file is text, not a picture/);
       assert.match(text.text, />Look</);
       for (
         const [field, value, words] of [

@@ -55,6 +55,7 @@ export type {
   MediaGroup,
   Message,
   MessagePart,
+  NamedPicture,
   OutputConstraint,
   PatchFeatures as PatchFeaturesValue,
   Prompt as PromptValue,

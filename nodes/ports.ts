@@ -20,6 +20,7 @@ import {
 } from "./digest.ts";
 import { type TensorPreview, tensorStats } from "./stats.ts";
 import type { Tensor as TensorHandle } from "./tensor.ts";
+import { isNamed } from "./values.ts";
 import type {
   Completion as CompletionValue,
   GenerationSettings as GenerationSettingsValue,
@@ -92,26 +93,45 @@ const describeSource = (source: ImageSourceValue): string =>
     ? source.href
     : source instanceof Uint8Array
     ? `${source.length} bytes`
+    : isNamed(source)
+    ? source.name
     : source.source ?? `${source.width}×${source.height} pixels`;
 
-const dataUrl = (bytes: Uint8Array<ArrayBuffer>): string =>
-  `data:application/octet-stream;base64,${bytes.toBase64()}`;
+const dataUrl = (bytes: Uint8Array<ArrayBuffer>, name?: string): string =>
+  `data:application/octet-stream${
+    name === undefined ? "" : `;name=${encodeURIComponent(name)}`
+  };base64,${bytes.toBase64()}`;
+
+/** The bytes in a `data:` URL, and their name if they have one; any other text is a path. */
+function sourceOf(text: string): ImageSourceValue {
+  const comma = text.startsWith("data:") ? text.indexOf(";base64,") : -1;
+  if (comma < 0) return text;
+  try {
+    const bytes = Uint8Array.fromBase64(text.slice(comma + 8));
+    const [, name] = /;name=([^;,]+)/.exec(text.slice(0, comma)) ?? [];
+    return name === undefined
+      ? bytes
+      : { name: decodeURIComponent(name), bytes };
+  } catch {
+    return text;
+  }
+}
 
 const ImageSourceValueSchema: Schema.Codec<ImageSourceValue> = Schema.declare<
   ImageSourceValue
 >(
   (value): value is ImageSourceValue =>
     typeof value === "string" || value instanceof URL ||
-    value instanceof Uint8Array ||
+    value instanceof Uint8Array || isNamed(value) ||
     isImage(value),
   { title: "ImageSource" },
 );
 
-/** A picture to load: a path, a `file:` URL, the file's bytes, or pixels already decoded. */
+/** A picture to load: a path, a `file:` URL, the file's bytes with or without a name, or decoded pixels. */
 export type ImageSource = ImageSourceValue;
 
 /**
- * A picture to load. In JSON: a path, or a `data:` URL with the file's bytes.
+ * A picture to load. In JSON: a path, or a `data:` URL with the file's bytes and, as `;name=`, its name.
  *
  * ```ts
  * import { ImageSource } from "@tessera/sdk";
@@ -129,29 +149,25 @@ export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
     schema: Schema.String.pipe(Schema.decodeTo(
       ImageSourceValueSchema,
       SchemaTransformation.transform<ImageSourceValue, string>({
-        decode: (text) => {
-          const comma = text.startsWith("data:")
-            ? text.indexOf(";base64,")
-            : -1;
-          if (comma < 0) return text;
-          try {
-            return Uint8Array.fromBase64(text.slice(comma + 8));
-          } catch {
-            return text;
-          }
-        },
+        decode: sourceOf,
         encode: (source) =>
           typeof source === "string"
             ? source
             : source instanceof URL
             ? source.href
-            : dataUrl(source instanceof Uint8Array ? source : source.data),
+            : source instanceof Uint8Array
+            ? dataUrl(source)
+            : isNamed(source)
+            ? dataUrl(source.bytes, source.name)
+            : dataUrl(source.data),
       }),
     )),
     is: Schema.is(ImageSourceValueSchema),
     digest: (source) =>
       source instanceof Uint8Array
         ? digestBytes(source, "bytes")
+        : isNamed(source)
+        ? digestBytes(source.bytes, "bytes")
         : isImage(source)
         ? digestBytes(source.data, `${source.width}x${source.height}`)
         : digestFile(source),

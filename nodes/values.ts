@@ -18,8 +18,27 @@ export interface Image {
   readonly icon?: string;
 }
 
-/** A picture to load: a path, a `file:` URL, the file's bytes, or pixels already decoded. */
-export type ImageSource = string | URL | Uint8Array<ArrayBuffer> | Image;
+/** The bytes of a picture's file that lies nowhere, such as an upload. */
+export interface NamedPicture {
+  /** What messages and the run store call it. */
+  readonly name: string;
+  /** The file's bytes. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Whether a value is a picture's file with a name. */
+export const isNamed = (value: unknown): value is NamedPicture =>
+  typeof value === "object" && value !== null &&
+  "name" in value && typeof value.name === "string" &&
+  "bytes" in value && value.bytes instanceof Uint8Array;
+
+/** A picture to load: a path, a `file:` URL, the file's bytes with or without a name, or decoded pixels. */
+export type ImageSource =
+  | string
+  | URL
+  | Uint8Array<ArrayBuffer>
+  | NamedPicture
+  | Image;
 
 /** A video to sample: a path or a `file:` URL. */
 export type VideoSource = string | URL;

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { InternVL } from "../../sdk/mod.ts";
 import {
   browserTest,
+  changeLook,
   checkAccessible,
   checkNoOverflow,
 } from "../browser_kit.ts";
@@ -176,5 +178,81 @@ browserTest(
         .map(({ question }) => question),
       ["First", "Second"],
     );
+  },
+);
+
+browserTest(
+  "chat: of several files that cannot be read each is named",
+  { load: () => Promise.resolve(slowModel(5, 1)) },
+  async ({ open }) => {
+    const page = await open("/chat", { tolerates: /status of 415/ });
+    await page.waitForSelector("[data-hydrated=true]");
+    const file = (name: string, text: string) => ({
+      name,
+      mimeType: "image/png",
+      buffer: Buffer.from(text),
+    });
+    await page.locator("input[type=file]").setInputFiles([
+      file("none.png", ""),
+      file("notes.png", "Not at all a picture"),
+      {
+        ...file("shapes.png", ""),
+        buffer: Buffer.from(await Deno.readFile(picture)),
+      },
+      file("page.png", "<!doctype html>"),
+    ]);
+    await page.locator(".ask img.thumb").waitFor();
+    await page.getByText("page.png: the file is a web page").waitFor();
+    const words = await page.locator(".notice p").allTextContents();
+    assert.equal(words.length, 3);
+    assert.equal(words[0], "none.png: the file is empty");
+    assert.match(words[1]!, /^notes\.png: the file is text/);
+    assert.equal(await page.locator(".ask img.thumb").count(), 1);
+    await checkAccessible(page);
+  },
+);
+
+browserTest(
+  "chat: with open settings the conversation can be read on any screen",
+  { load: () => Promise.resolve(slowModel(60, 1)) },
+  async ({ open }) => {
+    const page = await open("/chat");
+    await page.waitForSelector("[data-hydrated=true]");
+    const field = page.getByRole("textbox", { name: "Question" });
+    await field.fill("Go on");
+    await field.press("Enter");
+    await page.locator(".answer", { hasText: "word59" }).waitFor();
+    await page.getByText("Settings").click();
+    for (
+      const [width, height] of [
+        [844, 390],
+        [390, 600],
+        [390, 640],
+        [360, 800],
+        [1280, 720],
+      ] as const
+    ) {
+      await changeLook(page, { width, height });
+      // Whether the answer's first or last line lies under something else, wherever the page is scrolled to.
+      const readable = await page.evaluate(async () => {
+        const answer = document.querySelector(".answer")!;
+        const most = document.documentElement.scrollHeight - innerHeight;
+        const seen = { first: false, last: false };
+        for (let top = 0; top <= most + 20; top += 20) {
+          scrollTo(0, top);
+          await new Promise(requestAnimationFrame);
+          const box = answer.getBoundingClientRect();
+          const at = (y: number) =>
+            document.elementFromPoint(box.left + 4, y) === answer;
+          seen.first ||= at(box.top + 8);
+          seen.last ||= at(box.bottom - 8);
+        }
+        return seen;
+      });
+      const size = `${width}x${height}`;
+      assert.deepEqual(readable, { first: true, last: true }, size);
+      await checkNoOverflow(page);
+    }
+    await checkAccessible(page);
   },
 );

@@ -289,7 +289,7 @@ export class Chats {
             type: "ended",
             status: "failed",
             answer: answered(),
-            error: messageOf(error),
+            error: this.#uploads.spoken(messageOf(error)),
           },
       );
     } finally {

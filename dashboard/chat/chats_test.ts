@@ -18,8 +18,14 @@ Deno.test("uploads: pictures and videos by their content, bounded, gone at the e
   const png = await bytesOf(picture);
   const upload = await uploads.put(png);
   assert.deepEqual([upload.kind, upload.type], ["image", "image/png"]);
-  assert.deepEqual(uploads.picture(upload.digest), png);
+  assert.deepEqual(uploads.picture(upload.digest), {
+    name: "picture",
+    bytes: png,
+  });
   assert.deepEqual(await uploads.put(png), upload);
+  // A name stands in messages of one line.
+  const odd = await uploads.put(png, "../a\nb\u202e.png");
+  assert.equal(odd.name, "../a b .png");
   const film = await uploads.put(await bytesOf(video));
   const file = uploads.video(film.digest)!;
   assert.ok(file.endsWith(film.digest));
@@ -157,12 +163,14 @@ Deno.test("without scripts: a form with a picture, two rounds, wrong input; with
       const csrf = /name="csrf" content="([^"]+)"/.exec(await page.text())![1]!;
       const cookie = page.headers.get("set-cookie")!.split(";")[0]!;
       const post = async (
-        fields: Record<string, string | Blob>,
+        fields: Record<string, string | Blob | readonly File[]>,
         token = csrf,
       ) => {
         const form = new FormData();
         for (const [name, value] of Object.entries(fields)) {
-          form.append(name, value);
+          for (const one of Array.isArray(value) ? value : [value]) {
+            form.append(name, one);
+          }
         }
         const response = await fetch(
           `${base}/chat/${id}/ask?csrf=${encodeURIComponent(token)}`,
@@ -208,11 +216,34 @@ Deno.test("without scripts: a form with a picture, two rounds, wrong input; with
       const run = await services.run(store.get(rounds[1]!.runId!));
       assert.equal(run?.attributes.chat, id);
 
-      const odd = await post({ question: "Hi", files: new Blob(["hello"]) });
+      const odd = await post({
+        question: "Hi",
+        files: [
+          new File([], "none.png"),
+          new File([await bytesOf(picture)], "shapes.png"),
+          new File(["hello"], "notes.txt"),
+        ],
+      });
       assert.match(
         decodeURIComponent(odd.headers.get("location")!),
-        /error=the file is text, not a picture/,
+        /error=none.png: the file is empty; notes.txt: the file is text, not a picture/,
       );
+      // What only decoding finds out is said of the file that the person knows.
+      const cut = (await bytesOf(picture)).subarray(0, 400);
+      const film = (await bytesOf(video)).subarray(0, 400);
+      for (
+        const [file, words] of [
+          [new File([cut], "holiday.png"), /^holiday\.png is a damaged/],
+          [new File([film], "clip.mp4"), /^clip\.mp4\b/],
+        ] as const
+      ) {
+        await post({ question: "What is this?", files: file });
+        await ended();
+        const { status, error } = services.chats.view(id).rounds.at(-1)!;
+        assert.equal(status, "failed");
+        assert.match(error!, words);
+        assert.doesNotMatch(error!, /tessera-uploads/);
+      }
       const upload = await fetch(`${base}/chat/uploads`, {
         method: "POST",
         body: "hello",

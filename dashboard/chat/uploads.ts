@@ -4,12 +4,15 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import type { NamedPicture } from "../../nodes/values.ts";
 import { sniff } from "../../plugins/media/mod.ts";
 
 /** Something that was brought along. */
 export interface Upload {
   /** SHA-256 of its bytes, in lower-case hex. */
   readonly digest: string;
+  /** What its file was called, in a line. */
+  readonly name: string;
   /** A picture lies in memory, a video in a temporary file. */
   readonly kind: "image" | "video";
   /** Media type, by its content. */
@@ -86,6 +89,18 @@ export function lookAt(
   return { kind: "image", type: `image/${format}` };
 }
 
+/** The files in a field of a form; a field that nobody touched sends one without a name. */
+export const filesIn = (form: FormData, field: string): readonly File[] =>
+  form.getAll(field).filter((file): file is File =>
+    file instanceof File && (file.size > 0 || file.name !== "")
+  );
+
+const longestName = 200;
+
+/** A file's name as it may stand in a message: what has no shape would break or turn the line. */
+const shownName = (name: string): string =>
+  name.replace(/[\p{C}\p{Z}]+/gu, " ").trim().slice(0, longestName);
+
 /** Keeps what was brought along; the longest unused goes first. */
 export class Uploads {
   readonly #pictures = new Map<
@@ -105,11 +120,29 @@ export class Uploads {
     this.#bounds = { pictures, videos };
   }
 
+  /** Takes files of a form; rejects with one {@link UploadError} that names all that are not taken. */
+  async putAll(files: readonly File[]): Promise<Upload[]> {
+    const taken: Upload[] = [];
+    const refused: string[] = [];
+    for (const file of files) {
+      try {
+        const bytes = new Uint8Array(await file.arrayBuffer());
+        taken.push(await this.put(bytes, file.name));
+      } catch (error) {
+        if (!(error instanceof UploadError)) throw error;
+        refused.push(`${shownName(file.name)}: ${error.message}`);
+      }
+    }
+    if (refused.length > 0) throw new UploadError(refused.join("; "));
+    return taken;
+  }
+
   /** Takes a file; rejects with an {@link UploadError} for one that is no picture and no video. */
-  async put(bytes: Uint8Array<ArrayBuffer>): Promise<Upload> {
+  async put(bytes: Uint8Array<ArrayBuffer>, called = ""): Promise<Upload> {
     const { kind, type } = lookAt(bytes);
+    const name = shownName(called) || (kind === "image" ? "picture" : "video");
     const digest = createHash("sha256").update(bytes).digest("hex");
-    const upload = { digest, kind, type, size: bytes.length };
+    const upload = { digest, name, kind, type, size: bytes.length };
     if (kind === "image") {
       this.#pictures.delete(digest);
       this.#pictures.set(digest, { upload, bytes });
@@ -134,13 +167,13 @@ export class Uploads {
     return (this.#pictures.get(digest) ?? this.#videos.get(digest))?.upload;
   }
 
-  /** The bytes of a picture, which is used now. */
-  picture(digest: string): Uint8Array<ArrayBuffer> | undefined {
+  /** A picture, which is used now. */
+  picture(digest: string): NamedPicture | undefined {
     const found = this.#pictures.get(digest);
     if (found === undefined) return undefined;
     this.#pictures.delete(digest);
     this.#pictures.set(digest, found);
-    return found.bytes;
+    return { name: found.upload.name, bytes: found.bytes };
   }
 
   /** The file of a video, which is used now. */
@@ -150,6 +183,15 @@ export class Uploads {
     this.#videos.delete(digest);
     this.#videos.set(digest, found);
     return found.path;
+  }
+
+  /** A message about videos kept here, with the names that people know in place of their paths. */
+  spoken(message: string): string {
+    let text = message;
+    for (const { path, upload } of this.#videos.values()) {
+      text = text.replaceAll(path, upload.name);
+    }
+    return text;
   }
 
   /** Forgets everything. */

@@ -7,7 +7,12 @@ import { Effect, Layer } from "effect";
 import { MediaError } from "../../nodes/errors.ts";
 import { ImageProcessor, type TileOptions } from "../../nodes/services.ts";
 import { hostTensor } from "../../nodes/tensor.ts";
-import type { Image, ImageSource, Tiles } from "../../nodes/values.ts";
+import {
+  type Image,
+  type ImageSource,
+  isNamed,
+  type Tiles,
+} from "../../nodes/values.ts";
 import { findTileGrid } from "./grid.ts";
 import type { DecodedPixels, RawPixels } from "./decode.ts";
 import type { ImageMessage } from "./image_worker.ts";
@@ -124,17 +129,19 @@ export function imageProcessorWith(
       const decode = Effect.fn("ImageProcessor.decode")(
         function* (source: ImageSource) {
           if (isImage(source)) return yield* iconed(yield* checked(source));
-          const bytes = source instanceof Uint8Array;
-          const name = bytes ? "picture from bytes" : String(source);
-          if (bytes && source.length > maxBytes) {
+          const { name, content } = named(source);
+          const bytes = content instanceof Uint8Array;
+          if (bytes && content.length > maxBytes) {
             return yield* new MediaError({
               source: name,
               message:
-                `${name}: ${source.length} bytes are given; a picture file may have at most ${maxBytes}`,
+                `${name}: ${content.length} bytes are given; a picture file may have at most ${maxBytes}`,
             });
           }
           // A copy: the caller keeps the bytes, and a view would drag its whole buffer along.
-          const file = bytes ? source.slice().buffer : yield* localPath(source);
+          const file = bytes
+            ? content.slice().buffer
+            : yield* localPath(content);
           const { width, height, buffer, icon } = yield* onWorker(
             name,
             (thread) =>
@@ -236,6 +243,19 @@ export function imageProcessorWith(
 }
 
 const sourceName = (image: Image) => image.source ?? "decoded picture";
+
+/** What is to be decoded, and what messages call it. */
+function named(source: Exclude<ImageSource, Image>): {
+  readonly name: string;
+  readonly content: string | URL | Uint8Array<ArrayBuffer>;
+} {
+  if (source instanceof Uint8Array) {
+    return { name: "picture from bytes", content: source };
+  }
+  return isNamed(source)
+    ? { name: source.name, content: source.bytes }
+    : { name: String(source), content: source };
+}
 
 function isImage(source: ImageSource): source is Image {
   return typeof source === "object" && source !== null && "data" in source &&

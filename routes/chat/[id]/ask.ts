@@ -1,7 +1,11 @@
 import { BodyTooLarge, readBody } from "../../../dashboard/body.ts";
 import { isChatId, StaleError } from "../../../dashboard/chat/chats.ts";
 import { ChatError, readSettings } from "../../../dashboard/chat/settings.ts";
-import { mostVideo, UploadError } from "../../../dashboard/chat/uploads.ts";
+import {
+  filesIn,
+  mostVideo,
+  UploadError,
+} from "../../../dashboard/chat/uploads.ts";
 import type { Context, Handlers } from "../../../dashboard/state.ts";
 
 const longestJson = 1 << 20;
@@ -67,22 +71,14 @@ async function askForm(
   try {
     const body = await readBody(ctx.req, mostVideo);
     const form = await parseForm(body, type);
-    const files = form.getAll("files").filter((file): file is File =>
-      file instanceof File && file.size > 0
-    );
+    const files = filesIn(form, "files");
     if (files.length > mostFiles) {
       throw new ChatError(`There are more than ${mostFiles} files.`);
     }
-    const digests: string[] = [];
-    for (const file of files) {
-      const upload = await uploads.put(
-        new Uint8Array(await file.arrayBuffer()),
-      );
-      digests.push(upload.digest);
-    }
+    const taken = await uploads.putAll(files);
     chats.ask(id, {
       question: String(form.get("question") ?? ""),
-      uploads: digests,
+      uploads: taken.map(({ digest }) => digest),
       settings: readSettings((name) => form.get(name)),
     });
     return ctx.redirect(`/chat/${id}#last`, 303);

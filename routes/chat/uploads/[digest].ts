@@ -7,11 +7,11 @@ export const handler: Handlers = {
   GET(ctx) {
     const { uploads } = ctx.state.services;
     const upload = uploads.get(ctx.params.digest!);
-    const bytes = upload && uploads.picture(upload.digest);
-    if (upload === undefined || bytes === undefined) {
+    const picture = upload && uploads.picture(upload.digest);
+    if (upload === undefined || picture === undefined) {
       return new Response("Not found\n", { status: 404 });
     }
-    return new Response(bytes, {
+    return new Response(picture.bytes, {
       headers: {
         "content-type": shown.test(upload.type)
           ? upload.type

@@ -6,7 +6,8 @@ export const handler: Handlers = {
   async POST(ctx) {
     try {
       const bytes = await readBody(ctx.req, mostVideo);
-      return Response.json(await ctx.state.services.uploads.put(bytes));
+      const name = ctx.url.searchParams.get("name") ?? "";
+      return Response.json(await ctx.state.services.uploads.put(bytes, name));
     } catch (error) {
       if (error instanceof UploadError) {
         return Response.json({ error: error.message }, { status: 415 });
