@@ -134,6 +134,15 @@ export interface StartedDashboard {
   readonly finished: Effect.Effect<void, Fault>;
 }
 
+/** Looks at a checkpoint that is loaded later: who mistyped its name learns it now, not from the first answer. */
+const checkModel: (dir: string) => Effect.Effect<void, Fault> = Effect
+  .fnUntraced(function* (dir: string) {
+    const { openCheckpoint } = yield* Effect.promise(() =>
+      import("../plugins/internvl/mod.ts")
+    );
+    yield* openCheckpoint(dir);
+  });
+
 /** Loads a model of its own; it ends with the scope. */
 const ownModel: (
   store: SqliteStore,
@@ -178,6 +187,14 @@ export const startDashboard: (
   ) {
     const shell = yield* Shell;
     const registry = yield* loadRegistry(plugins);
+    const report = (where: string, error: unknown): void => {
+      const known = error instanceof Error;
+      shell.warn(
+        `tessera: ${where}: ${oneLine(known ? error.message : `${error}`)}\n${
+          shell.debug && known ? `${error.stack}\n` : ""
+        }`,
+      );
+    };
     const { makeDashboard, makeServices, serve } = yield* Effect.promise(() =>
       import("../dashboard/mod.ts")
     );
@@ -191,19 +208,12 @@ export const startDashboard: (
             access: { port, ...(token === undefined ? {} : { token }) },
             load,
             registry: () => Promise.resolve(registry),
+            onAnswerError: (error, id) => report(`/chat/${id}`, error),
           }),
           (services) =>
             makeDashboard(services, {
               onError: (error, req) =>
-                shell.warn(
-                  `tessera: ${req.method} ${new URL(req.url).pathname}: ${
-                    oneLine(error instanceof Error ? error.message : `${error}`)
-                  }\n${
-                    shell.debug && error instanceof Error
-                      ? `${error.stack}\n`
-                      : ""
-                  }`,
-                ),
+                report(`${req.method} ${new URL(req.url).pathname}`, error),
             }),
         ),
     });
@@ -233,6 +243,8 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
     }),
     catch: (error) => error as Fault,
   });
+  const choice = flags.modelChoice(options);
+  if (choice.model !== undefined) yield* checkModel(choice.model);
   const { makeSqliteStore } = yield* Effect.promise(() =>
     import("../plugins/sqlite/mod.ts")
   );
@@ -252,7 +264,6 @@ export const dashboardHandler = Effect.fn("cli.dashboard")(function* (
       ),
     );
   }
-  const choice = flags.modelChoice(options);
   yield* Effect.gen(function* () {
     const { address, finished } = yield* startDashboard({
       store,

@@ -8,6 +8,31 @@ const day = 86_400_000;
 
 const store = (filename: string) => makeSqliteStore({ filename });
 
+Deno.test("dashboard: a model that is not there is said at the start, as chat says it", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const permissions = ["--allow-write", "--allow-net=127.0.0.1"];
+    for (const model of [`${folder}/nowhere`, folder]) {
+      const [shown, asked] = await Promise.all(
+        [
+          ["dashboard", "--port", "0", "--store", "none", "--model", model],
+          ["chat", "--store", "none", "--model", model, "Hi"],
+        ].map((args) => tessera(args, { permissions }).output()),
+      );
+      const said = new TextDecoder().decode(shown!.stderr);
+      assert.equal(shown!.code, 1);
+      assert.match(
+        said,
+        /^tessera: (there is no folder|.*config\.json is missing).*\n$/,
+      );
+      assert.equal(said, new TextDecoder().decode(asked!.stderr));
+      assert.equal(shown!.stdout.length, 0);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("dashboard: --keep-days forgets what is older, and only that", async () => {
   const folder = await Deno.makeTempDir();
   try {

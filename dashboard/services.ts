@@ -7,7 +7,7 @@ import { type AnyRegistry, makeRegistry } from "../pipeline/mod.ts";
 import type { SqliteStore } from "../plugins/sqlite/mod.ts";
 import type { InternVL } from "../sdk/mod.ts";
 import { Live } from "./live.ts";
-import { Chats } from "./chat/chats.ts";
+import { Chats, type OnAnswerError } from "./chat/chats.ts";
 import { Uploads } from "./chat/uploads.ts";
 import type { StoreAccess } from "./store_access.ts";
 import { type Access, type AccessOptions, makeAccess } from "./access.ts";
@@ -38,6 +38,8 @@ export interface ServiceOptions {
   readonly load?: () => Promise<InternVL>;
   /** Finds kinds and pipelines; default: the built-in ones. */
   readonly registry?: () => Promise<AnyRegistry>;
+  /** Is told why a conversation could not be answered, where its page does not say; default: stderr. */
+  readonly onAnswerError?: OnAnswerError;
 }
 
 /** Nothing here can answer. */
@@ -60,7 +62,8 @@ export const makeServices: (
   "dashboard.services",
 )(
   function* (
-    { store, access, load, registry = builtinRegistry }: ServiceOptions,
+    { store, access, load, registry = builtinRegistry, onAnswerError }:
+      ServiceOptions,
   ) {
     let loading: Promise<InternVL> | undefined;
     const model = () => {
@@ -79,7 +82,7 @@ export const makeServices: (
       (uploads) => Effect.promise(() => uploads.close()),
     );
     const chats = yield* Effect.acquireRelease(
-      Effect.sync(() => new Chats(model, uploads)),
+      Effect.sync(() => new Chats(model, uploads, onAnswerError)),
       (chats) => Effect.promise(() => chats.close()),
     );
     const context = yield* Effect.context<never>();

@@ -45,6 +45,9 @@ const longestQuestion = 100_000;
 /** Is told every change of the round at work, with its number; `undefined` when the round is over. */
 export type Listener = (change: RoundChange | undefined, seq: number) => void;
 
+/** Is told of an error that the conversation's page does not explain. */
+export type OnAnswerError = (error: unknown, id: string) => void;
+
 interface Chat {
   readonly id: string;
   readonly rounds: RoundView[];
@@ -89,11 +92,17 @@ export class Chats {
   readonly #model: () => Promise<InternVL>;
   readonly #uploads: Uploads;
   readonly #running = new Set<Promise<void>>();
+  readonly #onError: OnAnswerError;
   #name: string | undefined;
 
-  constructor(model: () => Promise<InternVL>, uploads: Uploads) {
+  constructor(
+    model: () => Promise<InternVL>,
+    uploads: Uploads,
+    onError: OnAnswerError = (error, id) => console.error(`/chat/${id}`, error),
+  ) {
     this.#model = model;
     this.#uploads = uploads;
+    this.#onError = onError;
   }
 
   /** A conversation; one that has not begun is empty. */
@@ -282,8 +291,10 @@ export class Chats {
         figures: figuresOf(result),
       });
     } catch (error) {
+      const stopped = signal.aborted || (error as Error).name === "AbortError";
+      if (!stopped && !isTold(error)) this.#onError(error, chat.id);
       tell(
-        signal.aborted || (error as Error).name === "AbortError"
+        stopped
           ? { type: "ended", status: "interrupted", answer: answered() }
           : {
             type: "ended",
@@ -308,8 +319,11 @@ const gone = (): ChatError =>
   );
 
 /** Known errors say what was wrong; of others the page says nothing. */
+const isTold = (error: unknown): error is Error =>
+  error instanceof Error && "_tag" in error;
+
 function messageOf(error: unknown): string {
-  return error instanceof Error && "_tag" in error
+  return isTold(error)
     ? error.message.split("\n")[0]!
     : "The question could not be answered; the server's log says why.";
 }

@@ -122,6 +122,33 @@ Deno.test("a conversation: changes as they come, late listeners, stop, what cann
   await uploads.close();
 });
 
+Deno.test("what the page does not explain is told to the server's log, and nothing else", async () => {
+  const uploads = new Uploads();
+  const told: unknown[] = [];
+  const failed = async (error: unknown) => {
+    const chats = new Chats(
+      () => Promise.reject(error),
+      uploads,
+      (error, id) => told.push(error, id),
+    );
+    const id = newChatId();
+    chats.ask(id, { question: "Hi", uploads: [], settings: noSettings });
+    await new Promise<void>((resolve) =>
+      chats.listen(id, 0, (change) => change === undefined && resolve())
+    );
+    return { id, error: chats.view(id).rounds[0]!.error };
+  };
+  const defect = new TypeError("x is undefined");
+  const unknown = await failed(defect);
+  assert.match(unknown.error!, /the server's log says why/);
+  assert.deepEqual(told, [defect, unknown.id]);
+  const known = await failed(new ChatError("no such thing"));
+  assert.equal(known.error, "no such thing");
+  await failed(new DOMException("stopped", "AbortError"));
+  assert.equal(told.length, 2);
+  await uploads.close();
+});
+
 Deno.test("the stream: who knows another round than the last is told all of them first", async () => {
   const uploads = new Uploads();
   const chats = new Chats(() => Promise.resolve(slowModel(2, 1)), uploads);
