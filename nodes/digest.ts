@@ -54,7 +54,11 @@ async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   if (bytes.length <= SMALL) {
     return createHash("sha256").update(bytes).digest("hex");
   }
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+  // WebCrypto takes no shared memory, of which callers may give views all the same.
+  const own = (bytes.buffer as ArrayBufferLike) instanceof SharedArrayBuffer
+    ? bytes.slice()
+    : bytes;
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", own)).toHex();
 }
 
 /** SHA-256 in hex of a text's UTF-8. */
@@ -62,16 +66,25 @@ export function digestText(value: string): Effect.Effect<string> {
   return digestBytes(text(value));
 }
 
+/** More than a picture file may have; a larger one, and what is no file, is refused by whoever loads it. */
+const LARGEST = 256 * 2 ** 20;
+
 /**
  * Digest of a file's content, which is never in memory as a whole; the same as {@link digestBytes} gives its
- * bytes after `"bytes"`. A file that cannot be read digests as its name: whoever loads it then reports why.
+ * bytes after `"bytes"`. What cannot be read, is no regular file or larger than any picture may be digests
+ * as its name: whoever loads it then reports why.
  */
 export function digestFile(path: string | URL): Effect.Effect<string> {
-  return Effect.tryPromise(async () => {
+  return Effect.tryPromise(async (signal) => {
+    // A device has no end, and opening a pipe waits for somebody who writes.
+    const facts = await stat(path);
+    if (!facts.isFile() || facts.size > LARGEST) throw new Error("not read");
     const file = await open(path);
     try {
       const room = new Uint8Array(PIECE);
-      return await digestPieces(async () => {
+      return await digestPieces(async (at) => {
+        signal.throwIfAborted();
+        if (at > LARGEST) throw new Error("not read");
         let filled = 0;
         while (filled < PIECE) {
           const { bytesRead } = await file.read(room, filled, PIECE - filled);
@@ -84,6 +97,16 @@ export function digestFile(path: string | URL): Effect.Effect<string> {
       await file.close();
     }
   }).pipe(Effect.catch(() => digestText(String(path))));
+}
+
+/** What of a file is another when its content is: which file it is, its size, its times. */
+export function fileStamp(path: string | URL): Effect.Effect<string> {
+  return Effect.tryPromise(() => stat(path, { bigint: true })).pipe(
+    Effect.map(({ dev, ino, size, mtimeNs, ctimeNs }) =>
+      `${[dev, ino, size, mtimeNs, ctimeNs]}`
+    ),
+    Effect.catch(() => Effect.succeed("unreadable")),
+  );
 }
 
 /** Digest of a file's name, size and time of change, for files too large to read for a key. */

@@ -58,6 +58,7 @@ function gather(port: AnyPort, items: readonly Datum[]): Datum {
     port,
     value: items.map(({ value }) => value),
     digest: undefined,
+    stamp: undefined,
     items,
   };
 }

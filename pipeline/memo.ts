@@ -202,7 +202,14 @@ class Memo implements MemoCache {
         };
         memo.entries.set(key, entry);
         const exit = yield* Effect.exit(
-          restore(Effect.provideService(compute, Scope.Scope, entry.scope)),
+          restore(Effect.provideService(compute, Scope.Scope, entry.scope))
+            .pipe(
+              // A size that cannot be told is a failure of the computation, of which nobody may be left waiting.
+              Effect.map((outputs) => ({
+                outputs,
+                bytes: memo.sizeOf(outputs),
+              })),
+            ),
         );
         if (Exit.isFailure(exit)) {
           memo.entries.delete(key);
@@ -210,13 +217,14 @@ class Memo implements MemoCache {
           Deferred.doneUnsafe(entry.settled, Effect.void);
           return yield* Effect.failCause(exit.cause);
         }
-        entry.outputs = exit.value;
-        entry.bytes = memo.sizeOf(exit.value);
+        const { outputs } = exit.value;
+        entry.outputs = outputs;
+        entry.bytes = exit.value.bytes;
         memo.bytes += entry.bytes;
         yield* memo.use(entry);
         yield* memo.shrink(entry);
         Deferred.doneUnsafe(entry.settled, Effect.void);
-        return { outputs: exit.value, cached: false };
+        return { outputs, cached: false };
       })
     );
   }

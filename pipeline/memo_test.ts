@@ -86,6 +86,74 @@ check(
 );
 
 check(
+  "what lies elsewhere and changes while it is read is not kept under the digest it had",
+  withMemo(Effect.gen(function* () {
+    // Files by name; each has a content and a stamp, as a file system has.
+    const files = new Map([["a", ["A", "1"]], ["b", ["A", "2"]]]);
+    const File = definePort<"File", string>({
+      name: "File",
+      digest: (name) => Effect.sync(() => files.get(name)![0]!),
+      stamp: (name) => Effect.sync(() => files.get(name)![1]!),
+    });
+    let writes: readonly string[] = [];
+    const read = defineNode({
+      kind: "read",
+      inputs: { file: File },
+      outputs: { text: Text },
+      memoize: true,
+      run: ({ file }) =>
+        Effect.sync(() => {
+          const [next, ...later] = writes;
+          writes = later;
+          if (next !== undefined) files.set(file, [next, `${Math.random()}`]);
+          return { text: files.get(file)![0]! };
+        }),
+    });
+    const p = pipeline(
+      "p",
+      (g) => g.each(read, { file: g.input("files", list(File)) }),
+    );
+    const texts = (...names: string[]) =>
+      Effect.map(run(p, { files: names }), ({ outputs }) => outputs.text);
+    // Written over once, between the digest and the reading: read once more.
+    writes = ["B"];
+    assert.deepEqual(yield* texts("a"), ["B"]);
+    assert.deepEqual(yield* texts("b"), ["A"]);
+    const memo = (yield* MemoCache)!;
+    const { hits } = yield* memo.stats;
+    assert.deepEqual(yield* texts("a", "b"), ["B", "A"]);
+    assert.equal((yield* memo.stats).hits, hits + 2);
+    // Written over without end: answered, and not kept.
+    files.set("a", ["Z", "8"]);
+    writes = ["C", "D", "E", "F"];
+    assert.deepEqual(yield* texts("a"), ["F"]);
+    files.set("b", ["C", "9"]);
+    assert.deepEqual(yield* texts("b"), ["C"]);
+  })),
+);
+
+check(
+  "a size that cannot be told fails the computation, and nobody waits for ever",
+  Effect.gen(function* () {
+    let told = false;
+    const memo = yield* makeMemoCache({
+      maxEntries: 10,
+      sizeOf: () => {
+        if (!told) throw new Error("no size");
+        return 1;
+      },
+    });
+    const get = Effect.exit(
+      Effect.scoped(memo.get("k", Effect.as(Effect.yieldNow, { x: 1 }))),
+    );
+    const both = yield* Effect.all([get, get], { concurrency: "unbounded" });
+    assert.deepEqual(both.map(({ _tag }) => _tag), ["Failure", "Failure"]);
+    told = true;
+    assert.ok(Exit.isSuccess(yield* get));
+  }),
+);
+
+check(
   "without a memo, and for kinds that are not memoized, every run runs",
   Effect.gen(function* () {
     const { calls, kind } = counting();

@@ -23,11 +23,46 @@ import {
 /** The digest of a value, computed at most once after somebody got it. */
 export function digestOf(value: Datum): Effect.Effect<string> {
   if (value.digest !== undefined) return Effect.succeed(value.digest);
-  const computed = value.items === undefined
-    ? value.port.digest(value.value)
-    : Effect.flatMap(Effect.forEach(value.items, digestOf), listDigest);
-  return Effect.map(computed, (digest) => value.digest = digest);
+  const { port, items } = value;
+  const computed = items === undefined
+    ? port.digest(value.value)
+    : Effect.flatMap(Effect.forEach(items, digestOf), listDigest);
+  const kept = Effect.map(computed, (digest) => value.digest = digest);
+  return items !== undefined || port.stamp === undefined
+    ? kept
+    : Effect.flatMap(port.stamp(value.value), (stamp) => {
+      value.stamp = stamp;
+      return kept;
+    });
 }
+
+/** Whether a value is still what its digest was computed from. */
+const unchanged = (value: Datum): Effect.Effect<boolean> =>
+  value.items !== undefined
+    ? Effect.map(
+      Effect.forEach(value.items, unchanged),
+      (all) => all.every((one) => one),
+    )
+    : value.stamp === undefined
+    ? Effect.succeed(true)
+    : Effect.map(
+      value.port.stamp!(value.value),
+      (stamp) => stamp === value.stamp,
+    );
+
+/** Forgets digests that may be of other content. */
+function forget(value: Datum): void {
+  value.items?.forEach(forget);
+  if (value.items !== undefined || value.stamp !== undefined) {
+    value.digest = value.stamp = undefined;
+  }
+}
+
+/** Fails the computation of what has changed on the way. */
+const changed = Symbol("changed");
+
+/** How often a computation begins anew because its inputs have changed, before it is not kept. */
+const MOST_CHANGES = 3;
 
 /** Finds the result by content, or computes it once for everybody who wants it now. */
 export const memoized: (
@@ -39,6 +74,27 @@ export const memoized: (
   path: string,
   compute: () => Running<Data>,
 ) => Running<Data> = Effect.fnUntraced(function* (
+  run: RunState,
+  memo: MemoCache,
+  node: PlanNode,
+  work: Work & { readonly type: "node" },
+  given: Data,
+  path: string,
+  compute: () => Running<Data>,
+): Generator<Running<unknown>, Data, never> {
+  for (let tries = 0; tries < MOST_CHANGES; tries++) {
+    const data: Data | typeof changed = yield* Effect.catchIf(
+      kept(run, memo, node, work, given, path, compute),
+      (error) => error === changed,
+      () => Effect.succeed(changed),
+    );
+    if (data !== changed) return data;
+    Object.values(given).forEach(forget);
+  }
+  return yield* compute();
+});
+
+const kept: typeof memoized = Effect.fnUntraced(function* (
   run: RunState,
   memo: MemoCache,
   node: PlanNode,
@@ -59,13 +115,18 @@ export const memoized: (
   );
   const { outputs, cached } = yield* memo.get(
     key,
-    Effect.map(
+    Effect.flatMap(
       Effect.suspend(compute),
-      (data) => {
-        const made: Record<string, unknown> = {};
-        for (const [name] of node.outputs) made[name] = data[name]!.value;
-        return made;
-      },
+      (data) =>
+        Effect.flatMap(
+          Effect.forEach(Object.values(given), unchanged),
+          (all) => {
+            if (!all.every((one) => one)) return Effect.fail(changed);
+            const made: Record<string, unknown> = {};
+            for (const [name] of node.outputs) made[name] = data[name]!.value;
+            return Effect.succeed(made);
+          },
+        ),
     ),
   );
   const data: Record<string, Datum> = {};

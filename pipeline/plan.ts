@@ -16,6 +16,8 @@ export interface Datum {
   readonly value: unknown;
   /** Its digest, once somebody has asked. */
   digest: string | undefined;
+  /** What its port's `stamp` said before the digest was computed. */
+  stamp: string | undefined;
   /** Of a list: its elements, once somebody has asked, so that their digests are kept. */
   items: readonly Datum[] | undefined;
 }
@@ -25,7 +27,7 @@ export type Data = { readonly [name: string]: Datum };
 
 /** Wraps a value. */
 export function datum(port: AnyPort, value: unknown, digest?: string): Datum {
-  return { port, value, digest, items: undefined };
+  return { port, value, digest, stamp: undefined, items: undefined };
 }
 
 /** Where a value comes from, by place. */

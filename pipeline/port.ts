@@ -32,6 +32,11 @@ export interface PortType<Name extends string = string, A = any> {
   readonly is?: (value: unknown) => value is A;
   /** Digest of the content: equal values have equal digests, in this process and in any other. */
   readonly digest: (value: A) => Effect.Effect<string>;
+  /**
+   * Of a value whose content lies elsewhere, such as in a file: something cheap that is another when the
+   * content may have changed. What was made of content that changed meanwhile is not kept under its digest.
+   */
+  readonly stamp?: (value: A) => Effect.Effect<string>;
   /** A small JSON value for events, stores and dashboards. */
   readonly preview: (value: A) => Preview;
   /** How the port was made from another one, if it was. */
@@ -79,6 +84,8 @@ export interface PortOptions<Name extends string, A> {
    * equals only itself.
    */
   readonly digest?: (value: A) => Effect.Effect<string>;
+  /** See {@link PortType.stamp}; default: content is never elsewhere. */
+  readonly stamp?: (value: A) => Effect.Effect<string>;
   /** A small JSON value; default: the value cut to a few entries and 200 characters. */
   readonly preview?: (value: A) => Preview;
 }
@@ -121,6 +128,7 @@ export function definePort<const Name extends string, A>(
     ...(is === undefined ? {} : { is }),
     digest: options.digest ??
       (schema === undefined ? handleDigest : schemaDigest(schema)),
+    ...(options.stamp === undefined ? {} : { stamp: options.stamp }),
     preview: options.preview ?? previewOf,
   };
 }
@@ -177,7 +185,7 @@ export function list<Name extends string, A>(
   if (known !== undefined) {
     return known as PortType<`List<${Name}>`, readonly A[]>;
   }
-  const { schema } = port;
+  const { schema, stamp } = port;
   const made: PortType<`List<${Name}>`, readonly A[]> = {
     name: `List<${port.name}>`,
     ...(schema === undefined ? {} : { schema: Schema.Array(schema) }),
@@ -188,6 +196,10 @@ export function list<Name extends string, A>(
         Effect.forEach(values, (value) => port.digest(value)),
         listDigest,
       ),
+    ...(stamp === undefined ? {} : {
+      stamp: (values) =>
+        Effect.map(Effect.forEach(values, stamp), (all) => all.join()),
+    }),
     preview: (values) => previewList(values, port.preview),
     derived: "list",
     element: port,
@@ -231,7 +243,7 @@ export function listDigest(
 export function optional<Name extends string, A>(
   port: PortType<Name, A>,
 ): Omittable<PortType<`Optional<${Name}>`, A | undefined>> {
-  const { schema } = port;
+  const { schema, stamp } = port;
   return {
     name: `Optional<${port.name}>`,
     ...(schema === undefined
@@ -241,6 +253,10 @@ export function optional<Name extends string, A>(
       value === undefined || fits(port, value),
     digest: (value) =>
       value === undefined ? Effect.succeed("absent") : port.digest(value),
+    ...(stamp === undefined ? {} : {
+      stamp: (value) =>
+        value === undefined ? Effect.succeed("absent") : stamp(value),
+    }),
     preview: (value) => value === undefined ? null : port.preview(value),
     derived: "optional",
     element: port,

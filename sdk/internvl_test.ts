@@ -276,6 +276,24 @@ Deno.test("keys and values of 16 and 8 bits: more tokens, the same answer, in bo
   );
 });
 
+Deno.test("numbers that are none are refused while the model loads", async () => {
+  for (
+    const [options, message] of [
+      [{ contextLength: 0 }, /^contextLength is 0; it must be a whole number/],
+      [{ contextLength: NaN }, /^contextLength is NaN/],
+      [{ cacheBytes: NaN }, /^cacheBytes is NaN/],
+      [{ engine: { slots: NaN } }, /^slots is NaN; it must be a number/],
+      [{ engine: { kvCacheBytes: -1 } }, /^kvCacheBytes is -1/],
+      [{ engine: { speculate: { tokens: NaN } } }, /^speculate\.tokens is NaN/],
+    ] as const
+  ) {
+    await assert.rejects(InternVL.load(nano, options), {
+      name: "BackendError",
+      message,
+    });
+  }
+});
+
 Deno.test("a missing checkpoint is named", async () => {
   await assert.rejects(InternVL.load(nano, { backend: "wasm" as never }), {
     name: "BackendError",

@@ -68,6 +68,15 @@ export function modelLayer(
   const model = internvl(dir, options).pipe(
     Layer.provide(backend === undefined ? defaultBackend : named(backend)),
   );
+  if (!(cacheBytes >= 0)) {
+    return Layer.effect(
+      Backend,
+      new BackendError({
+        message:
+          `cacheBytes is ${cacheBytes}; it must be a number of bytes from 0`,
+      }),
+    ) as unknown as ReturnType<typeof modelLayer>;
+  }
   const memo = cacheBytes === 0 ? Layer.empty : Layer.effect(
     MemoCache,
     makeMemoCache({ maxEntries: 4096, maxBytes: cacheBytes }),

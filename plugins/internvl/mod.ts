@@ -93,6 +93,34 @@ export function modelInfo(
   };
 }
 
+/** What is wrong with the numbers of the options; `undefined` where nothing is. */
+function numberFault(
+  { contextLength, engine = {} }: InternVLOptions,
+): string | undefined {
+  if (
+    contextLength !== undefined &&
+    !(Number.isSafeInteger(contextLength) && contextLength > 0)
+  ) {
+    return `contextLength is ${contextLength}; it must be a whole number from 1`;
+  }
+  const { speculate, kvCacheBytes, ...rest } = engine;
+  if (kvCacheBytes !== undefined && !(kvCacheBytes > 0)) {
+    return `kvCacheBytes is ${kvCacheBytes}; it must be a number of bytes above 0`;
+  }
+  // Those that are out of range become the nearest in it, for which they must be numbers.
+  for (const name of ["slots", "chunk", "queue", "wideFrom"] as const) {
+    const value = rest[name];
+    if (value === undefined || value > -Infinity) continue;
+    return `${name} is ${value}; it must be a number`;
+  }
+  for (const [name, value] of Object.entries(speculate ?? {})) {
+    if (!(value > -Infinity)) {
+      return `speculate.${name} is ${value}; it must be a number`;
+    }
+  }
+  return undefined;
+}
+
 const load: (
   dir: string,
   options: InternVLOptions,
@@ -108,7 +136,7 @@ const load: (
       : deviceId;
     const dtype = options.dtype ?? (device === "cpu" ? "float32" : "float16");
     const { kvCache = dtype } = options.engine ?? {};
-    const wrong = cacheFault(kvCache, dtype, device);
+    const wrong = cacheFault(kvCache, dtype, device) ?? numberFault(options);
     if (wrong !== undefined) return yield* new BackendError({ message: wrong });
     const backend = yield* Backend;
     const checkpoint = yield* openCheckpoint(dir);

@@ -98,11 +98,12 @@ export const openOutput: (
         await append(journal, { identity });
       });
     } else {
-      yield* trying(
-        path,
-        "cannot be read",
-        () => journal.seek(0, Deno.SeekMode.End),
-      );
+      // Behind the last whole line: what a crash left of another would ruin the next.
+      yield* trying(path, "cannot be written", async () => {
+        const end = (await Deno.readFile(path)).lastIndexOf(0x0a) + 1;
+        await journal.truncate(end);
+        await journal.seek(end, Deno.SeekMode.Start);
+      });
     }
     const write: OutputFolder["write"] = (name, fill) =>
       Effect.scoped(Effect.gen(function* () {

@@ -346,12 +346,20 @@ Deno.test("killed in the midst, it is no checkpoint; resumed, it is the same as 
   damaged[damaged.length - 1]! ^= 1;
   await Deno.writeFile(`${out}/${noted[0]}`, damaged);
   let resumed = 0;
+  const noting: string[] = [];
   await make(nano, out, {
     ...settings,
     resume: true,
-    onProgress: (progress) => resumed = progress.resumed,
+    onProgress: (progress) => {
+      resumed = progress.resumed;
+      noting.push(Deno.readTextFileSync(journal));
+    },
   });
   assert.ok(resumed > 0);
+  // A second crash finds whole lines again.
+  const last = noting.at(-1)!.split("\n").slice(0, -1);
+  assert.ok(last.length > noted.length);
+  for (const line of last) JSON.parse(line);
   assert.deepEqual(await contents(out), await contents(whole));
 });
 
