@@ -1,13 +1,9 @@
 import type { JSX } from "preact";
 import { type Attachment, isBusy, type RoundView } from "./chat.ts";
 
-/** A question and its answer; `away` while the stream of a busy one is broken. */
+/** A question and its answer. */
 export function Round(
-  { round, last, away }: {
-    readonly round: RoundView;
-    readonly last: boolean;
-    readonly away: boolean;
-  },
+  { round, last }: { readonly round: RoundView; readonly last: boolean },
 ): JSX.Element {
   const { status, answer, error, figures, runId } = round;
   const working = isBusy(round);
@@ -29,9 +25,7 @@ export function Round(
         {answer !== "" && <p class="answer">{answer}</p>}
         {working && (
           <p class="muted">
-            {away
-              ? "The connection is lost; reconnecting …"
-              : status === "loading"
+            {status === "loading"
               ? "Loading the model …"
               : answer === ""
               ? "Reading …"

@@ -112,9 +112,13 @@ export const isBusy = (round: RoundView | undefined): boolean =>
 /** Rounds whose last one, where it was still busy, is known to be lost. */
 export function withLost(rounds: readonly RoundView[]): readonly RoundView[] {
   const last = rounds.at(-1);
-  return last === undefined || !isBusy(last) ? rounds : [
+  if (last === undefined || !isBusy(last)) return rounds;
+  // Of what was at work nobody knows any more.
+  const known = Object.entries(last.states)
+    .filter(([, { status }]) => status !== "running");
+  return [
     ...rounds.slice(0, -1),
-    changed(last, {
+    changed({ ...last, states: Object.fromEntries(known) }, {
       type: "ended",
       status: "lost",
       answer: last.answer,

@@ -42,12 +42,24 @@ export function ChatBoard(
   const latest = rounds.at(-1);
   const busy = isBusy(latest);
 
-  useEffect(() => setLive(true), []);
+  const typed = () => form.current!.querySelector("textarea")!;
+
   useEffect(() => {
-    if (live) {
-      document.getElementById("ask")?.scrollIntoView({ block: "nearest" });
-    }
-  }, [rounds.length, latest?.status]);
+    setLive(true);
+    // What was typed before the page had to be loaded again.
+    const kept = sessionStorage.getItem(base);
+    if (kept !== null) typed().value = kept;
+    sessionStorage.removeItem(base);
+  }, []);
+  useEffect(() => {
+    // The form may lie on the round: all of it stands above the form at the end of the talk.
+    if (live) form.current!.parentElement!.scrollIntoView({ block: "end" });
+  }, [rounds.length, latest?.status === "lost"]);
+
+  const reload = () => {
+    sessionStorage.setItem(base, typed().value);
+    location.reload();
+  };
 
   const say = (words: string, reload = false) =>
     setNotice((known) => ({
@@ -109,7 +121,7 @@ export function ChatBoard(
       return refuse(sent.refusal);
     }
     setPending([]);
-    form.current!.querySelector("textarea")!.value = "";
+    typed().value = "";
     add(sent.answer.round);
   };
 
@@ -146,9 +158,8 @@ export function ChatBoard(
                       key={text}
                       type="button"
                       onClick={() => {
-                        const field = form.current!.querySelector("textarea")!;
-                        field.value = text;
-                        field.focus();
+                        typed().value = text;
+                        typed().focus();
                       }}
                     >
                       {text}
@@ -163,7 +174,6 @@ export function ChatBoard(
               key={round.id}
               round={round}
               last={round === latest}
-              away={away}
             />
           ))}
         </div>
@@ -179,13 +189,18 @@ export function ChatBoard(
             ask();
           }}
         >
+          {away && (
+            <p class="notice" role="status">
+              The connection is lost; reconnecting …
+            </p>
+          )}
           {notice !== undefined && (
             <div class="notice bad" role="alert">
               {notice.words.map((words, index) => <p key={index}>{words}</p>)}
               {notice.reload && (
                 <button
                   type="button"
-                  onClick={() => location.reload()}
+                  onClick={reload}
                 >
                   Load the page again
                 </button>

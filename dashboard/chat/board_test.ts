@@ -118,9 +118,12 @@ browserTest(
     await checkAccessible(page);
     await field.press("Enter");
     await page.getByText("The page was too old for this change").waitFor();
-    await page.getByRole("button", { name: "Load the page again" }).click();
+    await Promise.all([
+      page.waitForEvent("load"),
+      page.getByRole("button", { name: "Load the page again" }).click(),
+    ]);
     await page.waitForSelector("[data-hydrated=true]");
-    await field.fill("And then?");
+    assert.equal(await field.inputValue(), "And then?");
     await field.press("Enter");
     await page.locator(".answer", { hasText: "word3" }).waitFor();
     assert.equal(await page.locator(".round").count(), 1);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { Effect } from "effect";
 import { InternVL } from "../../sdk/mod.ts";
-import { noSettings } from "../../components/chat.ts";
+import { noSettings, withLost } from "../../components/chat.ts";
 import { makeSqliteStore } from "../../plugins/sqlite/mod.ts";
 import { makeSite } from "../browser_kit.ts";
 import { picture, slowModel, video } from "./chats_kit.ts";
@@ -109,6 +109,13 @@ Deno.test("a conversation: changes as they come, late listeners, stop, what cann
   await over.promise;
   assert.equal(chats.stop(id), false);
   const [round] = chats.view(id).rounds;
+  assert.deepEqual(withLost([round!]), [round]);
+  const [lost] = withLost([{ ...round!, status: "running" }]);
+  assert.deepEqual([lost!.status, lost!.answer, lost!.states], [
+    "lost",
+    round!.answer,
+    {},
+  ]);
   assert.equal(round!.status, "interrupted");
   assert.match(round!.answer, /^word0/);
   assert.equal(round!.states.decode?.status, "running");
