@@ -11,6 +11,7 @@ import {
   type Omittable,
   optional,
   type PortType,
+  Text,
 } from "../pipeline/mod.ts";
 import {
   digestBytes,
@@ -570,8 +571,13 @@ export const Sample: PortType<"Sample", SampleValue> = definePort({
     history: Schema.optionalKey(History.schema!),
     numPatchesList: Schema.optionalKey(Schema.Array(Schema.Int)),
   }) as Schema.Codec<SampleValue, unknown>,
-  is: (value: unknown): value is SampleValue =>
-    isRecord(value) && typeof value.question === "string",
+  fields: {
+    question: Text,
+    images: optional(ImageSourceList),
+    video: optional(VideoClip),
+    history: OptionalHistory,
+    numPatchesList: OptionalCounts,
+  },
   preview: (sample: SampleValue) => ({
     question: sample.question,
     images: (sample.images ?? []).map(describeSource),

@@ -39,6 +39,8 @@ export interface PortType<Name extends string = string, A = any> {
   readonly stamp?: (value: A) => Effect.Effect<string>;
   /** A small JSON value for events, stores and dashboards. */
   readonly preview: (value: A) => Preview;
+  /** Of a record made of other ports' values: these ports, so that a wrong field can be named. */
+  readonly fields?: Ports;
   /** How the port was made from another one, if it was. */
   readonly derived?: "list" | "optional";
   /** The port inside a `List<…>` or an `Optional<…>`. */
@@ -77,8 +79,10 @@ export interface PortOptions<Name extends string, A> {
   readonly name: Name;
   /** JSON codec; leave it out for handles that never cross a process. */
   readonly schema?: Schema.Codec<A, unknown>;
-  /** Cheap run-time check; default: none for handles, the schema's for the inputs of a run. */
+  /** Cheap run-time check; default: that of `fields`, else none for handles, the schema's for inputs. */
   readonly is?: (value: unknown) => value is A;
+  /** Of a record made of other ports' values: these ports. Other fields may be there as well. */
+  readonly fields?: Ports;
   /**
    * Digest of the content. Default: SHA-256 of the canonical JSON encoding; without a schema, a handle
    * equals only itself.
@@ -113,7 +117,7 @@ const namePattern = /^[A-Za-z][A-Za-z0-9_.-]*$/;
 export function definePort<const Name extends string, A>(
   options: PortOptions<Name, A>,
 ): PortType<Name, A> {
-  const { name, is } = options;
+  const { name, fields } = options;
   if (!namePattern.test(name)) {
     throw new RangeError(
       `definePort: "${name}" is no port name; use letters, digits, "_", "-" and "."`,
@@ -122,16 +126,32 @@ export function definePort<const Name extends string, A>(
   const schema = options.schema === undefined
     ? undefined
     : Schema.toCodecJson(options.schema);
+  const is = options.is ??
+    (fields === undefined
+      ? undefined
+      : (value: unknown): value is A =>
+        isRecord(value) && wrongField(fields, value) === undefined);
   return {
     name,
     ...(schema === undefined ? {} : { schema }),
     ...(is === undefined ? {} : { is }),
+    ...(fields === undefined ? {} : { fields }),
     digest: options.digest ??
       (schema === undefined ? handleDigest : schemaDigest(schema)),
     ...(options.stamp === undefined ? {} : { stamp: options.stamp }),
     preview: options.preview ?? previewOf,
   };
 }
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The first field of a record whose value its port does not take. */
+const wrongField = (
+  fields: Ports,
+  record: { readonly [name: string]: unknown },
+): string | undefined =>
+  Object.keys(fields).find((name) => !fits(fields[name]!, record[name]));
 
 function schemaDigest<A>(
   schema: Schema.Codec<A, unknown>,
@@ -190,7 +210,7 @@ export function list<Name extends string, A>(
     name: `List<${port.name}>`,
     ...(schema === undefined ? {} : { schema: Schema.Array(schema) }),
     is: (value): value is readonly A[] =>
-      Array.isArray(value) && value.every((element) => fits(port, element)),
+      Array.isArray(value) && wrongIndex(port, value) < 0,
     digest: (values) =>
       Effect.flatMap(
         Effect.forEach(values, (value) => port.digest(value)),
@@ -208,6 +228,10 @@ export function list<Name extends string, A>(
   return made;
 }
 
+/** The first element that a port does not take, or -1; unlike `every`, `findIndex` sees holes. */
+const wrongIndex = (port: AnyPort, values: readonly unknown[]): number =>
+  values.findIndex((value) => !fits(port, value));
+
 const checks = new WeakMap<AnyPort, (value: unknown) => boolean>();
 
 /** Whether a value fits a port: by its own check, else by its schema, else always. */
@@ -218,6 +242,34 @@ export function fits(port: AnyPort, value: unknown): boolean {
     if (check === undefined) checks.set(port, check = Schema.is(port.schema));
   }
   return check === undefined || check(value);
+}
+
+/**
+ * What is wrong with a value that does not fit a port, in one line: the innermost element or field that does
+ * not fit is named behind `path`.
+ */
+export function misfit(port: AnyPort, value: unknown, path: string): string {
+  if (port.derived === "optional") return misfit(port.element!, value, path);
+  if (port.derived === "list" && Array.isArray(value)) {
+    const index = wrongIndex(port.element!, value);
+    return misfit(port.element!, value[index], `${path}[${index}]`);
+  }
+  const field = port.fields !== undefined && isRecord(value)
+    ? wrongField(port.fields, value)
+    : undefined;
+  if (field !== undefined) {
+    return misfit(
+      port.fields![field]!,
+      (value as Record<string, unknown>)[field],
+      `${path}.${field}`,
+    );
+  }
+  const given = value === null
+    ? "null"
+    : Array.isArray(value)
+    ? "a list"
+    : typeof value;
+  return `"${path}" is no ${port.name} but ${given}`;
 }
 
 /** Digest of a list from the digests of its elements. */

@@ -6,6 +6,7 @@ import {
   definePort,
   Json,
   list,
+  misfit,
   Num,
   omittable,
   optional,
@@ -109,6 +110,52 @@ Deno.test("derived ports check by the schema where a port has no check of its ow
   assert.equal(optional(port).is!(["a"]), false);
   assert.equal(list(port).is!([["a", "b"]]), true);
   assert.equal(list(port).is!([["a", 1]]), false);
+});
+
+Deno.test("a hole in a list is an element like any other", () => {
+  const texts = list(Text);
+  // deno-lint-ignore no-sparse-arrays
+  assert.equal(texts.is!([, "a"]), false);
+  assert.equal(texts.is!(new Array(1)), false);
+  assert.equal(list(optional(Text)).is!(new Array(1)), true);
+});
+
+Deno.test("a record is checked field by field, each by its port", () => {
+  const port = definePort<"Round", { question: string; marks?: number[] }>({
+    name: "Round",
+    fields: { question: Text, marks: optional(list(Num)) },
+  });
+  assert.equal(port.is!({ question: "?", other: 1 }), true);
+  assert.equal(port.is!({ question: "?", marks: [1] }), true);
+  for (
+    const wrong of [null, "?", [], {}, { question: "?", marks: null }, {
+      question: "?",
+      marks: ["1"],
+    }]
+  ) assert.equal(port.is!(wrong), false, JSON.stringify(wrong));
+});
+
+Deno.test("what does not fit is named down to the element and the field", () => {
+  const port = list(definePort({
+    name: "Round",
+    fields: { question: Text, marks: optional(list(Num)) },
+  }));
+  const said = (value: unknown) => misfit(port, value, "rounds");
+  assert.equal(said(5), '"rounds" is no List<Round> but number');
+  assert.equal(
+    said([{ question: "?" }, null]),
+    '"rounds[1]" is no Round but null',
+  );
+  assert.equal(said([[]]), '"rounds[0]" is no Round but a list');
+  assert.equal(said([{}]), '"rounds[0].question" is no Text but undefined');
+  assert.equal(
+    said([{ question: "?", marks: "1" }]),
+    '"rounds[0].marks" is no List<Num> but string',
+  );
+  assert.equal(
+    said([{ question: "?", marks: [1, {}] }]),
+    '"rounds[0].marks[1]" is no Num but object',
+  );
 });
 
 Deno.test("any schema gets a JSON codec", () => {

@@ -16,7 +16,7 @@ import { MemoCache } from "./memo.ts";
 import type { Graph } from "./model.ts";
 import type { OutputValues, RunInputs } from "./node.ts";
 import { type Data, type Datum, datum, planOf } from "./plan.ts";
-import { fits, type Json, type Ports } from "./port.ts";
+import { fits, type Json, misfit, type Ports } from "./port.ts";
 import { graphError, type GraphProblem, suggestion } from "./problem.ts";
 import {
   errorReport,
@@ -405,13 +405,7 @@ function checkInputs(
     } else if (!absent && !fits(port, value)) {
       problems.push({
         port: input,
-        message: `input "${input}" is no ${port.name} but ${
-          value === null
-            ? "null"
-            : Array.isArray(value)
-            ? "a list"
-            : typeof value
-        }`,
+        message: `input ${misfit(port, value, input)}`,
       });
     }
     data[input] = datum(port, value, absent ? "absent" : undefined);

@@ -409,6 +409,21 @@ check(
 );
 
 check(
+  "of an input that is a list the element that does not fit is named",
+  Effect.gen(function* () {
+    const p = pipeline("p", (g) => ({
+      a: g.each(upper, { text: g.input("texts", list(Text)) }).text,
+    }));
+    const given = { texts: ["a", 5] } as unknown as { texts: string[] };
+    const { problems } = yield* Effect.flip(run(p, given));
+    assert.deepEqual(problems, [{
+      port: "texts",
+      message: 'input "texts[1]" is no Text but number',
+    }]);
+  }),
+);
+
+check(
   "a result that lacks a declared output is an error that names the kind",
   Effect.gen(function* () {
     const wrong = defineNode({

@@ -79,7 +79,7 @@ export const chat: (
             { images, question, history, numPatchesList, settings },
             runOptions,
           )
-          : images.length === 0
+          : Array.isArray(images) && images.length === 0
           ? run(
             videoChatPipeline(options),
             { video, question, history, settings },

@@ -195,6 +195,53 @@ Deno.test("InternVL on models/nano", async (t) => {
         /temperature/,
       );
     });
+
+    await t.step(
+      "a sample of wrong types is refused by port, sample and field",
+      async () => {
+        const refused = (asked: Promise<unknown>, message: string) =>
+          assert.rejects(asked, { name: "GraphError", message });
+        const question = "x";
+        for (
+          const [wrong, said] of [
+            [{ images: "a.png" }, 'images" is no List<ImageSource> but string'],
+            [{ images: null }, 'images" is no List<ImageSource> but null'],
+            [{ images: [5] }, 'images[0]" is no ImageSource but number'],
+            [
+              { images: new Array(1) },
+              'images[0]" is no ImageSource but undefined',
+            ],
+            [{ history: [["a"]] }, 'history" is no History but a list'],
+            [
+              { history: [{ role: "user" }] },
+              'history" is no History but a list',
+            ],
+            [{ video: null }, 'video" is no VideoClip but null'],
+            [{ video: 5 }, 'video" is no VideoClip but number'],
+            [
+              { numPatchesList: "5" },
+              'numPatchesList" is no List<Num> but string',
+            ],
+            [
+              { numPatchesList: null },
+              'numPatchesList" is no List<Num> but null',
+            ],
+          ] as const
+        ) {
+          const request = { question, ...wrong } as unknown as ChatRequest;
+          await refused(
+            model.batchChat({ samples: [{ question }, request] }),
+            `pipeline "batch-chat": input "samples[1].${said}`,
+          );
+          if ("video" in wrong) continue;
+          await refused(
+            model.chat({ video, images: [shapes], ...request }),
+            `pipeline "answer": input "sample.${said}`,
+          );
+          await refused(model.chat(request), `pipeline "chat": input "${said}`);
+        }
+      },
+    );
   }
   await t.step("closing releases every native handle", () => {
     assert.deepEqual(liveHandles(), before);
