@@ -79,7 +79,8 @@ export const chat: (
             { images, question, history, numPatchesList, settings },
             runOptions,
           )
-          : Array.isArray(images) && images.length === 0
+          : numPatchesList === undefined && Array.isArray(images) &&
+              images.length === 0
           ? run(
             videoChatPipeline(options),
             { video, question, history, settings },

@@ -175,6 +175,11 @@ Deno.test("InternVL on models/nano", async (t) => {
         /numPatchesList/,
       );
       await refused(
+        { question: "?", video, numPatchesList: [1] },
+        "PromptError",
+        /numPatchesList \[1\] adds up to 1 tiles, the pictures have 0/,
+      );
+      await refused(
         { question: "a <IMG_CONTEXT> b" },
         "PromptError",
         /<IMG_CONTEXT>/,
