@@ -76,6 +76,20 @@ Deno.test("a run is repeated from its recorded inputs, and says whose repetition
       assert.equal(two.attributes.kept, "yes");
       // A repetition is no question of the batch.
       assert.equal(two.attributes.batch, undefined);
+      // Pixels are repeated as pixels, and beside a video as well.
+      const side = 32;
+      const data = new Uint8Array(side * side * 3).fill(200);
+      const both = await model.chat({
+        question: "Is it the same?",
+        video: { source: "examples/videos/moving.mp4", segments: 2 },
+        images: [{ width: side, height: side, data }],
+        generation: { maxNewTokens: 6 },
+      });
+      const redone = await settled(
+        decodeURIComponent((await again(both.runId)).to!.split("/").at(-1)!),
+      );
+      assert.equal(redone.status, "succeeded", JSON.stringify(redone.error));
+      assert.equal(text(redone.outputs), both.response);
       // Of a repetition, too, and of several at once.
       assert.equal((await again(second, first.runId)).to, "/");
 

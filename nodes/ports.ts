@@ -118,6 +118,21 @@ function sourceOf(text: string): ImageSourceValue {
   }
 }
 
+/** The pixels without the icon, which is made again and has no use in JSON. */
+const pixelsOf = ({ width, height, data, source }: ImageValue) => ({
+  width,
+  height,
+  data,
+  ...(source === undefined ? {} : { source }),
+});
+
+const PixelsSchema = Schema.toCodecJson(Schema.Struct({
+  width: Schema.Int,
+  height: Schema.Int,
+  data: Schema.Uint8Array,
+  source: Schema.optionalKey(Schema.String),
+})) as Schema.Codec<Omit<ImageValue, "icon">, unknown>;
+
 const ImageSourceValueSchema: Schema.Codec<ImageSourceValue> = Schema.declare<
   ImageSourceValue
 >(
@@ -132,7 +147,8 @@ const ImageSourceValueSchema: Schema.Codec<ImageSourceValue> = Schema.declare<
 export type ImageSource = ImageSourceValue;
 
 /**
- * A picture to load. In JSON: a path, or a `data:` URL with the file's bytes and, as `;name=`, its name.
+ * A picture to load. In JSON: a path, a `data:` URL with the file's bytes and, as `;name=`, its name, or
+ * `{width, height, data}` with pixels in base64.
  *
  * ```ts
  * import { ImageSource } from "@tessera/sdk";
@@ -147,10 +163,13 @@ export type ImageSource = ImageSourceValue;
 export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
   definePort({
     name: "ImageSource",
-    schema: Schema.String.pipe(Schema.decodeTo(
+    schema: Schema.Union([Schema.String, PixelsSchema]).pipe(Schema.decodeTo(
       ImageSourceValueSchema,
-      SchemaTransformation.transform<ImageSourceValue, string>({
-        decode: sourceOf,
+      SchemaTransformation.transform<
+        ImageSourceValue,
+        string | typeof PixelsSchema.Type
+      >({
+        decode: (json) => typeof json === "string" ? sourceOf(json) : json,
         encode: (source) =>
           typeof source === "string"
             ? source
@@ -160,7 +179,7 @@ export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
             ? dataUrl(source)
             : isNamed(source)
             ? dataUrl(source.bytes, source.name)
-            : dataUrl(source.data),
+            : pixelsOf(source),
       }),
     )),
     is: Schema.is(ImageSourceValueSchema),

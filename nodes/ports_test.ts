@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Effect, Schema } from "effect";
-import { ImageSource } from "./ports.ts";
+import { ImageSource, Sample } from "./ports.ts";
 
 Deno.test("a picture's bytes keep their name in JSON, and are what they are without it", async () => {
   const bytes = Uint8Array.of(71, 73, 70);
@@ -12,4 +12,48 @@ Deno.test("a picture's bytes keep their name in JSON, and are what they are with
     Effect.runPromise(ImageSource.digest!(source));
   assert.equal(await digest(named), await digest(bytes));
   assert.ok(!ImageSource.is!({ name: "a.gif", bytes: "GIF" }));
+});
+
+const throughJson = <A>(schema: Schema.Codec<A, unknown>, value: A): A =>
+  Schema.decodeUnknownSync(schema)(
+    JSON.parse(JSON.stringify(Schema.encodeUnknownSync(schema)(value))),
+  );
+
+const pixels = {
+  width: 3,
+  height: 2,
+  data: Uint8Array.from({ length: 18 }, (_, i) => i * 14),
+};
+
+Deno.test("pixels keep their size, their bytes and their source in JSON", () => {
+  const schema = ImageSource.schema!;
+  assert.deepEqual(throughJson(schema, pixels), pixels);
+  const named = { ...pixels, source: "a.png" };
+  assert.deepEqual(throughJson(schema, named), named);
+  const icon = "data:image/webp;base64,AAAA";
+  assert.deepEqual(throughJson(schema, { ...named, icon }), named);
+  const sample = { question: "?", images: [pixels, "a.png"] };
+  assert.deepEqual(throughJson(Sample.schema!, sample), sample);
+});
+
+Deno.test("what was written of pixels before they kept their size is still bytes", () => {
+  assert.deepEqual(
+    Schema.decodeUnknownSync(ImageSource.schema!)(
+      `data:application/octet-stream;base64,${pixels.data.toBase64()}`,
+    ),
+    pixels.data,
+  );
+});
+
+Deno.test("pixels that do not fill their size are refused in JSON", () => {
+  const decode = Schema.decodeUnknownSync(ImageSource.schema!);
+  const data = pixels.data.toBase64();
+  assert.throws(
+    () => decode({ width: 3, height: 3, data }),
+    Schema.isSchemaError,
+  );
+  assert.throws(
+    () => decode({ width: 3, height: 2, data: "%" }),
+    Schema.isSchemaError,
+  );
 });

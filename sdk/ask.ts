@@ -87,7 +87,14 @@ export const chat: (
             runOptions,
           )
           : run(answerPipeline(options), {
-            sample: { question, images, video, history, numPatchesList },
+            // The codec of samples knows no `undefined`, and a run is kept only if it can be encoded.
+            sample: {
+              question,
+              images,
+              video,
+              ...(history === undefined ? {} : { history }),
+              ...(numPatchesList === undefined ? {} : { numPatchesList }),
+            },
             settings,
           }, runOptions),
     );
