@@ -18,6 +18,7 @@ import {
   digestFile,
   digestFileStat,
   digestText,
+  fileStamp,
 } from "./digest.ts";
 import { type TensorPreview, tensorStats } from "./stats.ts";
 import type { Tensor as TensorHandle } from "./tensor.ts";
@@ -191,6 +192,10 @@ export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
         : isImage(source)
         ? digestBytes(source.data, `${source.width}x${source.height}`)
         : digestFile(source),
+    stamp: (source) =>
+      typeof source === "string" || source instanceof URL
+        ? fileStamp(source)
+        : Effect.succeed(""),
     preview: describeSource,
   });
 
