@@ -211,7 +211,7 @@ export class InternVL implements AsyncDisposable {
 
   /**
    * Asks one question and streams the answer in whole characters. The run begins at once; leaving the
-   * loop early stops it.
+   * loop early stops it. Of several loops each gets the whole answer, and the last to leave stops it.
    *
    * ```ts
    * import { InternVL } from "@tessera/sdk";
@@ -225,49 +225,68 @@ export class InternVL implements AsyncDisposable {
    * ```
    */
   chatStream(request: ChatRequest): ChatStream {
-    const left = new AbortController();
+    const leave = new AbortController();
     const signal = request.signal === undefined
-      ? left.signal
-      : AbortSignal.any([left.signal, request.signal]);
+      ? leave.signal
+      : AbortSignal.any([leave.signal, request.signal]);
     const deltas: string[] = [];
     let ended = false;
-    let wake = () => {};
+    let news = Promise.withResolvers<void>();
+    const tell = () => {
+      news.resolve();
+      news = Promise.withResolvers();
+    };
     const result = this.chat({
       ...request,
       signal,
       onEvent: (event) => {
         if (event._tag === "NodeProgress" && event.port === "text") {
           deltas.push(String(event.delta));
-          wake();
+          tell();
         }
         request.onEvent?.(event);
       },
     }).finally(() => {
       ended = true;
-      wake();
+      tell();
     });
     // Who only iterates sees the failure there; it must not end the process besides.
     result.catch(() => {});
-    return {
-      result,
-      async *[Symbol.asyncIterator]() {
-        try {
-          while (true) {
-            const text = deltas.splice(0).join("");
-            if (text !== "") yield text;
-            else if (ended) break;
-            else await new Promise<void>((resolve) => wake = resolve);
+    let readers = 0;
+    // No generator: one that was never started, or that waits, does not hear of being left.
+    const read = (): AsyncIterator<string, undefined> => {
+      const over = { done: true, value: undefined } as const;
+      let at = 0;
+      let left = false;
+      readers++;
+      return {
+        async next() {
+          while (!left) {
+            const value = deltas.slice(at).join("");
+            at = deltas.length;
+            if (value !== "") return { done: false, value };
+            if (ended) {
+              left = true;
+              await result;
+            } else await news.promise;
           }
-          await result;
-        } finally {
-          if (!ended) {
-            left.abort(
-              new DOMException("the reader left the stream", "AbortError"),
-            );
+          return over;
+        },
+        return() {
+          if (!left) {
+            left = true;
+            if (--readers === 0) {
+              leave.abort(
+                new DOMException("the reader left the stream", "AbortError"),
+              );
+            }
+            tell();
           }
-        }
-      },
+          return Promise.resolve(over);
+        },
+      };
     };
+    return { result, [Symbol.asyncIterator]: read };
   }
 
   /**

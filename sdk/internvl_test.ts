@@ -104,6 +104,65 @@ Deno.test("InternVL on models/nano", async (t) => {
       await assert.rejects(stream.result, { name: "AbortError" });
     });
 
+    await t.step(
+      "every reader of a stream gets the whole answer, a late one too",
+      async () => {
+        const stream = model.chatStream(requests[0]!);
+        const read = async () => {
+          let text = "";
+          for await (const delta of stream) text += delta;
+          return text;
+        };
+        const { response } = answers[0]!;
+        assert.deepEqual(await Promise.all([read(), read()]), [
+          response,
+          response,
+        ]);
+        assert.equal(await read(), response);
+      },
+    );
+
+    await t.step(
+      "a stream ends when its last reader has left, started or not",
+      async () => {
+        const endless = {
+          question: "Hello!",
+          generation: { maxNewTokens: 100_000, minNewTokens: 2000 },
+        };
+        const unread = model.chatStream(endless);
+        await unread[Symbol.asyncIterator]().return!();
+        await assert.rejects(unread.result, { name: "AbortError" });
+
+        const shared = model.chatStream(endless);
+        const [one, two] = [
+          shared[Symbol.asyncIterator](),
+          shared[Symbol.asyncIterator](),
+        ];
+        assert.equal((await one.next()).done, false);
+        await one.return!();
+        await one.return!();
+        assert.deepEqual(await one.next(), { done: true, value: undefined });
+        // Two parts more: nobody stopped the run.
+        for (let i = 0; i < 2; i++) {
+          assert.equal(
+            (await two.next()).done,
+            false,
+          );
+        }
+        const waiting = [two.next(), two.next()];
+        await two.return!();
+        await assert.rejects(shared.result, { name: "AbortError" });
+        assert.equal((await Promise.all(waiting)).at(-1)!.done, true);
+      },
+    );
+
+    await t.step("a reader sees the failure once, then the end", async () => {
+      const stream = model.chatStream({ question: "" });
+      const reader = stream[Symbol.asyncIterator]();
+      await assert.rejects(reader.next(), { name: "PromptError" });
+      assert.equal((await reader.next()).done, true);
+    });
+
     await t.step("a repeated picture is not encoded again", async () => {
       const events: RunEvent[] = [];
       await model.chat({
