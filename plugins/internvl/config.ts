@@ -139,6 +139,10 @@ export const languageArchitectures: readonly string[] = [
 const size = Schema.Int.check(
   Schema.isBetween({ minimum: 1, maximum: 1 << 24 }),
 );
+/** The most tiles that pictures are cut into; `tile` and the grids know no more. */
+const mostTiles = 40;
+/** The largest edge of a tile; beyond it one tile alone would fill the memory. */
+const mostPixels = 4096;
 const depth = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 }));
 const tokenId = Schema.Int.check(
   Schema.isBetween({ minimum: 0, maximum: 1 << 24 }),
@@ -262,6 +266,12 @@ function check(value: unknown): InternVLConfig | string {
     return `llm_config: heads of width ${headDim} cannot be rotated; the width must be even`;
   }
   const edge = file.force_image_size ?? v.image_size;
+  if (edge > mostPixels) {
+    const key = file.force_image_size === null
+      ? "vision_config.image_size"
+      : "force_image_size";
+    return `${key} is ${edge}; a tile of at most ${mostPixels} pixels is supported`;
+  }
   if (edge % v.patch_size !== 0 || v.image_size % v.patch_size !== 0) {
     return `the image size ${
       edge % v.patch_size !== 0 ? edge : v.image_size
@@ -278,6 +288,10 @@ function check(value: unknown): InternVLConfig | string {
   }
   if (file.min_dynamic_patch > file.max_dynamic_patch) {
     return `min_dynamic_patch ${file.min_dynamic_patch} is more than max_dynamic_patch ${file.max_dynamic_patch}`;
+  }
+  // Where pictures are not cut the counts mean nothing.
+  if (file.dynamic_image_size && file.max_dynamic_patch > mostTiles) {
+    return `max_dynamic_patch is ${file.max_dynamic_patch}; at most ${mostTiles} tiles are supported`;
   }
   if (file.use_backbone_lora !== 0 || file.use_llm_lora !== 0) {
     return "use_backbone_lora and use_llm_lora must be 0; merge the LoRA weights into the model first";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Effect } from "effect";
 import { decodeConfig, tileSize, tokensPerTile } from "./config.ts";
+import { MAX_TILES } from "../media/grid.ts";
 import { configJson, failure } from "./testing.ts";
 
 const decode = (value: unknown) =>
@@ -145,6 +146,24 @@ Deno.test("missing values take the defaults of the reference's classes", async (
   assert.equal("systemMessage" in config, false);
 });
 
+Deno.test("the most tiles and pixels that there can be are taken, and counts that do not count", async () => {
+  const most = await decode(configJson({
+    top: {
+      dynamic_image_size: true,
+      min_dynamic_patch: 40,
+      max_dynamic_patch: MAX_TILES,
+      force_image_size: 4096,
+    },
+    vision: { image_size: 4096, patch_size: 8 },
+  }));
+  assert.equal(most.maxDynamicPatch, 40);
+  assert.equal(tileSize(most), 4096);
+  const whole = await decode(configJson({
+    top: { dynamic_image_size: false, max_dynamic_patch: 50 },
+  }));
+  assert.equal(whole.maxDynamicPatch, 50);
+});
+
 Deno.test("nulls stand for nothing where the classes allow them", async () => {
   const config = await decode(configJson({
     top: { force_image_size: null, system_message: null },
@@ -264,6 +283,31 @@ Deno.test("values that are missing, mistyped or impossible are named", async () 
     [
       { top: { min_dynamic_patch: 13 } },
       /min_dynamic_patch 13 is more than max_dynamic_patch 12/,
+    ],
+    [
+      { top: { dynamic_image_size: true, max_dynamic_patch: 41 } },
+      /max_dynamic_patch is 41; at most 40 tiles/,
+    ],
+    [
+      {
+        top: {
+          dynamic_image_size: true,
+          min_dynamic_patch: 41,
+          max_dynamic_patch: 50,
+        },
+      },
+      /max_dynamic_patch is 50; at most 40 tiles/,
+    ],
+    [
+      { top: { force_image_size: 4102 } },
+      /force_image_size is 4102; a tile of at most 4096 pixels/,
+    ],
+    [
+      {
+        top: { force_image_size: null },
+        vision: { image_size: 1 << 24, patch_size: 1 << 20 },
+      },
+      /vision_config\.image_size is 16777216; a tile of at most 4096 pixels/,
     ],
     [{ top: { use_llm_lora: 16 } }, /merge the LoRA weights/],
   ];
