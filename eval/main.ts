@@ -165,13 +165,11 @@ if (import.meta.main) {
   } catch (error) {
     if (controller.signal.aborted) Deno.exit(130);
     console.error(
-      Deno.env.get("ZZ")
-        ? String((error as Error).stack)
-        : `eval: ${
-          (error instanceof Error ? error.message : String(error)).split(
-            "\n",
-          )[0]
-        }`,
+      `eval: ${
+        (error instanceof Error ? error.message : String(error)).split(
+          "\n",
+        )[0]
+      }`,
     );
     Deno.exit(1);
   }
