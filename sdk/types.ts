@@ -95,8 +95,8 @@ export interface ChatResult {
   readonly logprobs?: readonly TokenLogprob[];
   /** The other answers, where `generation.n` asks for several. */
   readonly alternatives?: readonly ChatAlternative[];
-  /** Milliseconds by stage: load, tile, thumbnail, vision-encode, project, prompt-template, prefill,
-   * decode. */
+  /** Milliseconds by stage: load, video-sample, tile, thumbnail, vision-encode, project, prompt-template,
+   * queue, prefill, decode, join-tiles. */
   readonly timings: Readonly<Record<string, number>>;
   /** The run in the run store. */
   readonly runId: string;
