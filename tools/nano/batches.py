@@ -340,8 +340,9 @@ SHORT = ("print", "line", "page")
 class Maker:
     """Makes batches of one sort each, all of about the same cost."""
 
-    def __init__(self, tok: prompt.Tokenizer, size: int, grid: int, rng: Random, cost: float, budget: int):
-        self.tok, self.size, self.grid, self.rng, self.cost, self.budget = tok, size, grid, rng, cost, budget
+    def __init__(self, tok: prompt.Tokenizer, size: int, grid: int, rng: Random, cost: float, budget: int, seen: tuple[str, ...] = ("labels", "single", "print")):
+        """`seen` are the sorts that train the vision tower, which costs more."""
+        self.tok, self.size, self.grid, self.rng, self.cost, self.budget, self.seen = tok, size, grid, rng, cost, budget, seen
         self.words = Words(tok)
 
     def make(self, sort: str) -> dict:
@@ -350,7 +351,7 @@ class Maker:
         while spent < self.cost:
             sample = self.sample(sort)
             samples.append(sample)
-            spent += (TILE_COST if sort in ("labels", "single", "print") else FROZEN_COST) * len(sample.tiles) + (TOKEN_COST * (12 + 16 * len(sample.tiles) + room) if room else 0)
+            spent += (TILE_COST if sort in self.seen else FROZEN_COST) * len(sample.tiles) + (TOKEN_COST * (12 + 16 * len(sample.tiles) + room) if room else 0)
         if sort == "single":
             samples += [plain(self.rng) for _ in range(2)]
         return collate(samples, self.rng, self.tok, self.words, self.grid, room)
@@ -358,7 +359,11 @@ class Maker:
     def sample(self, sort: str) -> Sample:
         rng, size, grid = self.rng, self.size, self.grid
         if sort == "labels":  # mostly printed text: characters are what the vision side learns slowest
-            return page(rng, size, grid) if rng.random() < 0.1 else single(rng, size, grid, 1 if rng.random() < 0.8 else 6, (12, 36, 16, 36))
+            roll = rng.random()
+            if roll < 0.1:
+                return page(rng, size, grid)
+            # Where a picture has many tiles, they cut large characters in pieces, which are the hardest to tell.
+            return single(rng, size, grid, 1, (10, 34, 16, 40)) if roll < 0.8 else single(rng, size, grid, 6, (10, 74, 16, 0))
         if sort == "single":
             return single(rng, size, grid, 1, (80, 0, 20, 0))
         if sort == "tiled":
@@ -377,13 +382,13 @@ class Maker:
 class Stream(torch.utils.data.IterableDataset):
     """Endless (sort, batch), by the weights of `mix`; every worker of a loader draws its own."""
 
-    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: str, mix: dict[str, float], cost: float, budget: int):
-        self.path, self.size, self.grid, self.seed, self.mix, self.cost, self.budget = tokenizer_path, size, grid, seed, mix, cost, budget
+    def __init__(self, tokenizer_path: str, size: int, grid: int, seed: str, mix: dict[str, float], cost: float, budget: int, seen: tuple[str, ...]):
+        self.path, self.size, self.grid, self.seed, self.mix, self.cost, self.budget, self.seen = tokenizer_path, size, grid, seed, mix, cost, budget, seen
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         rng = Random(f"{self.seed} {worker.id if worker else 0}")
-        maker = Maker(prompt.Tokenizer(self.path), self.size, self.grid, rng, self.cost, self.budget)
+        maker = Maker(prompt.Tokenizer(self.path), self.size, self.grid, rng, self.cost, self.budget, self.seen)
         while True:
             sort = rng.choices(list(self.mix), list(self.mix.values()))[0]
             yield sort, maker.make(sort)

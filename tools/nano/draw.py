@@ -49,6 +49,13 @@ TRAIN_FONTS = [
     "roboto/unhinted/RobotoTTF/Roboto-Regular.ttf",
     "roboto/unhinted/RobotoTTF/Roboto-Bold.ttf",
     "crosextra/Carlito-Regular.ttf",
+    "crosextra/Caladea-Regular.ttf",
+    "hack/Hack-Regular.ttf",
+    "jetbrains-mono/JetBrainsMono-Medium.ttf",
+    "noto/NotoSansMono-Regular.ttf",
+    "noto/NotoSerif-Regular.ttf",
+    "noto/NotoSerif-Bold.ttf",
+    "noto/NotoSans-Regular.ttf",
 ]
 HELD_OUT_FONTS = [
     "lato/Lato-Regular.ttf",
@@ -171,25 +178,31 @@ WORDS = (
 ).split()
 
 
+def _random_string(rng: Random, alphabet: str) -> str:
+    """2 to 12 of `alphabet`. One in four is of two to four different ones: then only places tell what comes next."""
+    if rng.random() < 0.25:
+        alphabet = rng.sample(alphabet, rng.randint(2, 4))
+    n = rng.randint(2, 12) if rng.random() < 0.7 else min(rng.randint(2, 12), rng.randint(2, 12))
+    return "".join(rng.choice(alphabet) for _ in range(n))
+
+
 def string(rng: Random, most: int = 12) -> str:
     """A string to print: a character, a word, a number, a code, a phrase, anything; at most `most` characters."""
     while True:
         roll = rng.random()
         word = rng.choice(WORDS)
-        if roll < 0.12:
+        if roll < 0.09:
             s = rng.choice(CAPITALS + DIGITS + "".join(c for c in SMALL if c not in LOOKALIKE))
-        elif roll < 0.24:
+        elif roll < 0.16:
             s = rng.choice([word, word.capitalize(), word.lower()])
-        elif roll < 0.66:  # one sort of character at random: nothing to guess a string by but its picture
-            n = min(rng.randint(2, 12), rng.randint(2, 12))
-            sort = rng.choice([CAPITALS, CAPITALS, DIGITS, SMALL, CAPITALS + DIGITS])
-            s = "".join(rng.choice(sort) for _ in range(n))
-        elif roll < 0.72:
+        elif roll < 0.70:  # one sort of character at random: nothing to guess a string by but its picture
+            s = _random_string(rng, rng.choice([CAPITALS, DIGITS, SMALL, CAPITALS + DIGITS]))
+        elif roll < 0.74:
             s = f"{rng.choice([word, word.capitalize(), word.lower()])} {rng.choice([rng.choice(WORDS).lower(), str(rng.randint(0, 99))])}"
         elif roll < 0.80:
             s = rng.choice([f"${rng.randint(1, 99)}.{rng.randint(0, 99):02}", f"{rng.randint(1, 100)}%", f"{rng.randint(0, 23)}:{rng.randint(0, 59):02}", f"{word}!", f"{word.capitalize()}?", f"#{rng.randint(1, 99)}", f"{rng.randint(1, 9)}+{rng.randint(1, 9)}=?"])  # fmt: skip
         else:
-            s = "".join(rng.choice(CAPITALS + DIGITS + SMALL + SMALL + SIGNS) for _ in range(min(rng.randint(2, 12), rng.randint(2, 12))))
+            s = _random_string(rng, CAPITALS + DIGITS + SMALL + SMALL + SIGNS)
         if len(s) <= most:
             return s
 
@@ -318,9 +331,9 @@ def _write(image: Image.Image, font: ImageFont.FreeTypeFont, s: str, x: float, y
 
 
 def wall(rng: Random, fonts: list[str]) -> Scene:
-    """A ground full of characters, to learn what they look like: many for the price of one picture. Nothing is asked about it."""
+    """A ground full of characters, to learn what they look like: many for the price of one picture. Half are as small as on a page. Nothing is asked about it."""
     background, colours = _background(rng)
-    return Scene("wall", [], background, extra={"fonts": rng.sample(fonts, 2), "colours": colours, "height": rng.uniform(0.18, 0.55)})
+    return Scene("wall", [], background, extra={"fonts": rng.sample(fonts, 2), "colours": colours, "height": rng.uniform(0.2, 0.33) if rng.random() < 0.5 else rng.uniform(0.18, 0.55)})
 
 
 def _draw_wall(rng: Random, scene: Scene, image: Image.Image) -> None:

@@ -229,7 +229,7 @@ def main() -> None:
     ap.add_argument("--aux", type=float, default=0.5, help="weight of the dense labels beside the answers")
     ap.add_argument("--adam", type=float, default=0.0, help="AdamW for everything, at this rate: for a short run on a good checkpoint")
     ap.add_argument("--mix", default="", help="weights of the sorts of batch, as name=weight,...")
-    ap.add_argument("--tower", default="labels,single,print", help="sorts of batch that train the vision tower")
+    ap.add_argument("--tower", default="labels,single,print", help="sorts of batch that train the vision tower; none: it stays as it is once the first part is over")
     ap.add_argument("--init", default="", help="a checkpoint folder to start from")
     ap.add_argument("--look", action="store_true", help="at the start, let the tower's heads look at neighbours: see look.py")
     ap.add_argument("--resume", action="store_true")
@@ -279,7 +279,10 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         basis, rms = look.spare(tower, normal(pixels), CONFIG["vision"]["hidden"] // CONFIG["vision"]["heads"])
         look.look_around(tower, 2 * model.grid, basis, rms)
     colons = torch.tensor([tok.encode(mark)[-1] for mark in (":", "\uff1a")], device=device)
-    language = {id(p) for p in model.language_model.model.layers.parameters()}
+    seen = tuple(args.tower.split(","))
+    # What no process has at work: gradients of zero would let a momentum of before go on.
+    idle = {"labels": {id(p) for p in model.language_model.model.layers.parameters()},
+            "all": {id(p) for p in model.vision_model.parameters()} if seen == ("none",) else set()}  # fmt: skip
     if args.adam:
         matrices, rest = [], rest + matrices
     muon = Muon(matrices or [nn.Parameter(torch.zeros(0))], lr=args.lr)
@@ -345,7 +348,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         if now != stage:
             stage = now
             data = batches.Stream(path, CONFIG["vision"]["image"], model.grid, f"{args.seed} {step} {rank}",
-                                  {"labels": 1} if now == "labels" else mix, args.cost, args.budget)  # fmt: skip
+                                  {"labels": 1} if now == "labels" else mix, args.cost, args.budget, ("labels",) if now == "labels" else seen)  # fmt: skip
             ahead = dict(num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda") if args.workers else {}
             stream = iter(torch.utils.data.DataLoader(data, batch_size=None, **ahead))
         sort, batch = next(stream)
@@ -353,7 +356,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         visual, aux, parts, watch, asked, answer = None, 0.0, [0.0] * 5, 0.0, 0.0, 0.0
         if "pixels" in batch:
             # The tower learns from single tiles; where a picture has many, only what reads it does: a third of the cost.
-            with torch.set_grad_enabled(sort in args.tower.split(",")):
+            with torch.set_grad_enabled(stage == "labels" or sort in seen):
                 tower = model.tower(normal(batch["pixels"]))
             visual = model.project(tower)
             words = model.language_model.model.tok_embeddings.weight
@@ -382,7 +385,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         adam.zero_grad()
         loss.backward()
         # All processes have the same parts at work: in the first stage the vision side alone.
-        working = [p for p in matrices + rest if stage == "all" or id(p) not in language]
+        working = [p for p in matrices + rest if id(p) not in idle[stage]]
         for p in working:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
