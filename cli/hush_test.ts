@@ -11,7 +11,7 @@ Deno.test("what native code prints is not seen while it is hushed, and again aft
     await Effect.runPromise(say("after"));
   `;
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--ext=ts", script],
+    args: ["eval", "--node-modules-dir=manual", "--ext=ts", script],
     cwd: new URL("../", import.meta.url),
     stderr: "piped",
   });
