@@ -64,8 +64,8 @@ const changed = Symbol("changed");
 /** How often a computation begins anew because its inputs have changed, before it is not kept. */
 const MOST_CHANGES = 3;
 
-/** Finds the result by content, or computes it once for everybody who wants it now. */
-export const memoized: (
+/** The result from the memo, or computed; fails with `changed` when its inputs change meanwhile. */
+const kept: (
   run: RunState,
   memo: MemoCache,
   node: PlanNode,
@@ -74,27 +74,6 @@ export const memoized: (
   path: string,
   compute: () => Running<Data>,
 ) => Running<Data> = Effect.fnUntraced(function* (
-  run: RunState,
-  memo: MemoCache,
-  node: PlanNode,
-  work: Work & { readonly type: "node" },
-  given: Data,
-  path: string,
-  compute: () => Running<Data>,
-): Generator<Running<unknown>, Data, never> {
-  for (let tries = 0; tries < MOST_CHANGES; tries++) {
-    const data: Data | typeof changed = yield* Effect.catchIf(
-      kept(run, memo, node, work, given, path, compute),
-      (error) => error === changed,
-      () => Effect.succeed(changed),
-    );
-    if (data !== changed) return data;
-    Object.values(given).forEach(forget);
-  }
-  return yield* compute();
-});
-
-const kept: typeof memoized = Effect.fnUntraced(function* (
   run: RunState,
   memo: MemoCache,
   node: PlanNode,
@@ -159,3 +138,22 @@ const kept: typeof memoized = Effect.fnUntraced(function* (
   }
   return data;
 });
+
+/** Finds the result by content, or computes it once for everybody who wants it now. */
+export const memoized: typeof kept = Effect.fnUntraced(
+  function* (
+    ...args: Parameters<typeof kept>
+  ): Generator<Running<unknown>, Data, never> {
+    const [, , , , given, , compute] = args;
+    for (let tries = 0; tries < MOST_CHANGES; tries++) {
+      const data: Data | typeof changed = yield* Effect.catchIf(
+        kept(...args),
+        (error) => error === changed,
+        () => Effect.succeed(changed),
+      );
+      if (data !== changed) return data;
+      Object.values(given).forEach(forget);
+    }
+    return yield* compute();
+  },
+);

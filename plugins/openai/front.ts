@@ -103,16 +103,13 @@ export function makeFront(
       owner,
       ...(record === undefined ? {} : { record }),
     };
+    const shared = shares(request);
+    const plain = request.method !== "POST";
+    if (plain && !shared) return await inner(request, info);
     const headers = new Headers(request.headers);
     // Judged here: what is behind knows of no `*`.
-    const shared = shares(request);
     if (shared) headers.delete("origin");
-    if (request.method !== "POST") {
-      return await inner(
-        shared ? new Request(request, { headers }) : request,
-        info,
-      );
-    }
+    if (plain) return await inner(new Request(request, { headers }), info);
     const body = await readBody(request, parts.limits);
     // A request of its own: the body is whole, and what was for the front stays here.
     for (const name of ["authorization", "cookie", "content-length"]) {
