@@ -160,6 +160,52 @@ check(
 );
 
 check(
+  "what is written of a run at once is one row; in stores of before every event has its own",
+  (filename) =>
+    Effect.gen(function* () {
+      const store = yield* makeSqliteStore({ filename });
+      yield* record(store, eventsOf("a", 1, { tokens: 2 }));
+      const before = (yield* store.get("a"))!;
+      assert.equal(before.events.length, 3);
+      const db = new DatabaseSync(filename);
+      const rows = () =>
+        db.prepare("SELECT seq, body FROM run_events").all() as {
+          readonly seq: number;
+          readonly body: string;
+        }[];
+      assert.equal(rows().length, 1);
+      const { body } = rows()[0]!;
+      db.exec("DELETE FROM run_events");
+      const insert = db.prepare("INSERT INTO run_events VALUES ('a', ?, ?)");
+      const put = (events: readonly RunEvent[]) =>
+        insert.run(
+          events[0]!.seq,
+          JSON.stringify(events.length === 1 ? events[0] : events),
+        );
+      const events: readonly RunEvent[] = JSON.parse(body);
+      const numbers = (from: number) =>
+        Effect.map(
+          store.eventsAfter("a", from),
+          (found) => found.map(({ seq }) => seq),
+        );
+      for (
+        const parts of [[1, 1, 1], [1, 2], [2, 1]]
+      ) {
+        db.exec("DELETE FROM run_events");
+        let at = 0;
+        for (const n of parts) put(events.slice(at, at += n));
+        assert.deepEqual(yield* store.get("a"), before);
+        assert.deepEqual(yield* numbers(-1), [0, 1, 2]);
+        assert.deepEqual(yield* numbers(0), [1, 2]);
+        assert.deepEqual(yield* numbers(1), [2]);
+        assert.deepEqual(yield* numbers(2), []);
+        assert.deepEqual(yield* numbers(9), []);
+      }
+      db.close();
+    }),
+);
+
+check(
   "events after a number, the picture, and what runs have in common",
   (filename) =>
     Effect.gen(function* () {

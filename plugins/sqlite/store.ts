@@ -40,8 +40,8 @@ import { enterSome, outsideExceed } from "./search.ts";
 import { removeRuns, writeBatch } from "./write.ts";
 import { makeWriter } from "./writer.ts";
 
-/** Events read at once, so that a long run does not hold up the event loop. */
-const readSize = 1000;
+/** Rows of events read at once, so that a long run does not hold up the event loop: 2,048 events at most. */
+const readRows = 16;
 
 /** Runs that are not in the index for text before a search has them entered. */
 const enterBeyond = 500;
@@ -67,7 +67,7 @@ export interface SqliteStore extends RunStore {
   readonly summary: (
     runId: string,
   ) => Effect.Effect<RunSummary | undefined, StoreError>;
-  /** Events of a run after the one with this number, in order, at most a thousand. */
+  /** The next events of a run after the one with this number, in order, some thousand at most; none if there is none. */
   readonly eventsAfter: (
     runId: string,
     seq: number,
@@ -222,10 +222,9 @@ export function makeSqliteStore(
   });
 }
 
-const decodeEvents = Schema.decodeUnknownSync(
-  Schema.Array(Schema.fromJsonString(RunEventSchema)),
-);
+const decodeEvents = Schema.decodeUnknownSync(Schema.Array(RunEventSchema));
 
+/** A row has what was written of a run at once, under its first number; in stores of before, a single event. */
 function eventsAfter(
   sql: SqlClient.SqlClient,
   runId: string,
@@ -233,9 +232,14 @@ function eventsAfter(
 ): Effect.Effect<readonly RunEvent[], SqlError> {
   return Effect.map(
     sql<{ readonly body: string }>`
-      SELECT body FROM run_events WHERE run_id = ${runId} AND seq > ${seq}
-      ORDER BY seq LIMIT ${readSize}`,
-    (rows) => decodeEvents(rows.map(({ body }) => body)),
+      SELECT body FROM run_events WHERE run_id = ${runId} AND seq >= coalesce(
+        (SELECT max(seq) FROM run_events WHERE run_id = ${runId} AND seq <= ${
+      seq + 1
+    }), 0)
+      ORDER BY seq LIMIT ${readRows}`,
+    (rows) =>
+      decodeEvents(rows.flatMap(({ body }) => JSON.parse(body)))
+        .filter((event) => event.seq > seq),
   );
 }
 
@@ -274,7 +278,7 @@ function get(
     for (let last = -1;;) {
       const page = yield* eventsAfter(sql, runId, last);
       events.push(...page);
-      if (page.length < readSize) break;
+      if (page.length === 0 || page.at(-1)!._tag === "RunFinished") break;
       last = page.at(-1)!.seq;
       yield* Effect.yieldNow;
     }

@@ -29,7 +29,10 @@ export function nextMark(
   );
 }
 
-/** Writes events and what they make of their runs, and `more`, in one transaction. */
+/**
+ * Writes events and what they make of their runs, and `more`, in one transaction. Between its parts others
+ * have their turn: together they would hold up the event loop for longer than a tick.
+ */
 export function writeBatch(
   sql: SqlClient.SqlClient,
   active: Map<string, RunSummary>,
@@ -43,8 +46,12 @@ export function writeBatch(
     // Runs of which more has changed than the time of the last event.
     const rewritten = new Set<string>();
     const icons = new Map<string, string>();
+    const events = new Map<string, RunEvent[]>();
     for (const event of batch) {
       const { runId } = event;
+      const said = events.get(runId);
+      if (said === undefined) events.set(runId, [event]);
+      else said.push(event);
       if (event._tag === "RunStarted") {
         begun.push(runId);
         rewritten.add(runId);
@@ -67,10 +74,8 @@ export function writeBatch(
         if (icon !== undefined) icons.set(runId, icon);
       }
     }
-    const events = JSON.stringify(
-      batch.map((event) => [event.runId, event.seq, JSON.stringify(event)]),
-    );
     const written = sql.withTransaction(Effect.gen(function* () {
+      yield* Effect.yieldNow;
       const mark = yield* nextMark(sql);
       for (const runId of begun) {
         yield* sql`DELETE FROM run_events WHERE run_id = ${runId}`;
@@ -99,10 +104,15 @@ export function writeBatch(
       for (const runId of ended) {
         yield* sql`DELETE FROM run_cancels WHERE run_id = ${runId}`;
       }
-      // One statement whatever the number of rows, so that it is prepared once.
-      yield* sql`INSERT OR REPLACE INTO run_events (run_id, seq, body)
-        SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(${events})`;
+      yield* Effect.yieldNow;
+      // A row for each run, not for each event: rows are what writing costs.
+      for (const [runId, said] of events) {
+        yield* sql`INSERT OR REPLACE INTO run_events (run_id, seq, body)
+          VALUES (${runId}, ${said[0]!.seq}, ${JSON.stringify(said)})`;
+      }
+      yield* Effect.yieldNow;
       yield* more;
+      yield* Effect.yieldNow;
     }));
     return Effect.map(written, () => {
       for (const [runId, run] of changed) {

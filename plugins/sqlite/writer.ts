@@ -8,8 +8,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Deferred, Effect, type Scope } from "effect";
 import { type RunEvent, StoreError } from "../../pipeline/mod.ts";
 
-/** Events to a transaction: a few milliseconds of the event loop at most. */
-const batchSize = 128;
+/** Events to a transaction: some milliseconds, between whose parts others have their turn. */
+const batchSize = 384;
 
 /** Events that may wait; a run whose events come in faster for long is given up. */
 const mostWaiting = 100_000;

@@ -63,8 +63,9 @@ export const handler: Handlers<Data | undefined> = {
       const events = await run(store.eventsAfter(id, seq));
       first ??= events[0];
       view = afterEvents(view, events);
-      if (events.length < 1000) break;
-      seq = events.at(-1)!.seq;
+      const last = events.at(-1);
+      if (last === undefined || last._tag === "RunFinished") break;
+      seq = last.seq;
     }
     const started = first?._tag === "RunStarted" ? first : undefined;
     const graph = draw(started?.document);
