@@ -8,6 +8,7 @@ import {
   makeProjector,
   makeVisionEncoder,
 } from "../plugins/internvl/graphs/encoder.ts";
+import { apart } from "./apart.ts";
 import {
   anyPrompt,
   anyTile,
@@ -140,29 +141,12 @@ async function benchCold(dir: string, picture: string): Promise<ColdBench> {
   const runs: ColdBench[] = [];
   for (let i = 0; i < 3; i++) {
     const start = performance.now();
-    const { success, stdout, stderr } = await new Deno.Command(
-      Deno.execPath(),
-      {
-        args: [
-          "run",
-          "--quiet",
-          "--allow-read",
-          "--allow-env",
-          "--allow-ffi",
-          "--allow-sys",
-          new URL("./cold.ts", import.meta.url).href,
-          dir,
-          picture,
-        ],
-      },
-    ).output();
+    const found = await apart<Omit<ColdBench, "totalMs">>("cold.ts", [
+      dir,
+      picture,
+    ]);
     const totalMs = performance.now() - start;
-    if (!success) {
-      throw new Error(
-        `the cold start failed: ${new TextDecoder().decode(stderr)}`,
-      );
-    }
-    runs.push({ totalMs, ...JSON.parse(new TextDecoder().decode(stdout)) });
+    runs.push({ totalMs, ...found });
   }
   return runs.sort((a, b) => a.totalMs - b.totalMs)[1];
 }

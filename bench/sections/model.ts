@@ -2,6 +2,7 @@
  * The model and the engine, by themselves.
  * @module
  */
+import { apart } from "../apart.ts";
 import { benchBindings } from "../bindings.ts";
 import { int4Weights } from "../checkpoint.ts";
 import {
@@ -15,7 +16,7 @@ import { benchQuality } from "../quality.ts";
 import { benchSpeculate } from "../speculate.ts";
 import { benchStall, type StallOf } from "../stall.ts";
 import { show, type Summary } from "../stats.ts";
-import { benchStep, type StepBench } from "../step.ts";
+import type { StepBench } from "../step.ts";
 import { table } from "../table.ts";
 import { both, percent, type Section } from "./section.ts";
 
@@ -67,15 +68,14 @@ export const step: Section = {
   about: "what a generated token costs beyond ONNX Runtime's own Run",
   title: "Step: a generated token against the bare Run",
   measure: async (place, rounds) => {
-    const two = await both(
-      (dir, nano) => benchStep(dir, rounds * 2, nano ? 100 : 32),
-      place,
-    );
+    const alone = (dir: string, steps: number) =>
+      apart<StepBench>("step.ts", [dir, `${rounds * 2}`, `${steps}`]);
+    const two = await both((dir, nano) => alone(dir, nano ? 100 : 32), place);
     const large = await place.mini2b({
       parts: ["language"],
       quantization: int4Weights,
     });
-    const figures = { ...two, mini2b: await benchStep(large, rounds * 2, 32) };
+    const figures = { ...two, mini2b: await alone(large, 32) };
     const row = (name: string, value: (bench: StepBench) => string) => [
       name,
       value(figures.nano),
