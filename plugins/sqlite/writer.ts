@@ -9,7 +9,7 @@ import { Deferred, Effect, type Scope } from "effect";
 import { type RunEvent, StoreError } from "../../pipeline/mod.ts";
 
 /** Events to a transaction: some milliseconds, between whose parts others have their turn. */
-const batchSize = 384;
+export const batchSize = 384;
 
 /** Events that may wait; a run whose events come in faster for long is given up. */
 const mostWaiting = 100_000;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { Effect } from "effect";
 import type { RunEvent } from "../../pipeline/mod.ts";
-import { makeWriter, type Writer } from "./writer.ts";
+import { batchSize, makeWriter, type Writer } from "./writer.ts";
 
 const event = (seq: number): RunEvent => ({
   _tag: "NodeProgress",
@@ -96,9 +96,9 @@ Deno.test("as many events as go into a transaction wait for nothing", () =>
   withWriter(async (writer, batches) => {
     writer.record(event(0));
     await turns();
-    for (let seq = 1; seq <= 300; seq++) writer.record(event(seq));
+    for (let seq = 1; seq <= 2.5 * batchSize; seq++) writer.record(event(seq));
     await turns();
-    assert.deepEqual(batches, [1, 128, 128]);
+    assert.deepEqual(batches, [1, batchSize, batchSize]);
   }));
 
 Deno.test("what a pause holds back is written at the end", async () => {
