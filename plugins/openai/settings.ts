@@ -40,6 +40,12 @@ export type Constraint =
   | { readonly type: "regex"; readonly pattern: string }
   | { readonly type: "choice"; readonly choices: readonly string[] };
 
+/** A seed of 64 bits in the 53 of ours, of which those within 53 are what they were, without their sign. */
+export function foldSeed(seed: number): number {
+  const wide = BigInt(Math.abs(seed));
+  return Number(BigInt.asUintN(53, wide ^ (wide >> 53n)));
+}
+
 /**
  * Settings of an answer. It is drawn at random when the request says anything about drawing
  * (`temperature` above 0, `top_p`, `top_k`, `min_p`) or wants several answers; else the most likely token
@@ -65,7 +71,7 @@ export function settingsOf(
     settings.topK = Math.max(0, topK ?? 0);
     if (topP != null) settings.topP = topP;
     if (minP != null) settings.minP = minP;
-    if (params.seed != null) settings.seed = Math.abs(params.seed);
+    if (params.seed != null) settings.seed = foldSeed(params.seed);
   }
   const stop = params.stop == null
     ? []

@@ -23,6 +23,11 @@ export const whole = (minimum: number, maximum: number) =>
     message: `must be a whole number from ${minimum} to ${maximum}`,
   }));
 
+/** A whole number of 64 bits, which is what clients may send as a seed; as JSON read it. */
+const wide = between(-(2 ** 63), 2 ** 63).check(Schema.isMultipleOf(1, {
+  message: "must be a whole number",
+}));
+
 const shortText = Schema.String.check(Schema.isMaxLength(512, {
   message: "must have at most 512 characters",
 }));
@@ -53,7 +58,7 @@ export const sampling = {
   top_p: opt(between(0, 1)),
   top_k: opt(whole(-1, mostTokens)),
   min_p: opt(between(0, 1)),
-  seed: opt(Schema.Int),
+  seed: opt(wide),
   stop: opt(Stop),
   presence_penalty: opt(between(-2, 2)),
   frequency_penalty: opt(between(-2, 2)),
