@@ -1,9 +1,9 @@
 /**
  * The engine: one loop that owns the language model's session and computes all requests together.
  *
- * Each turn of the loop admits what there is room for, computes one chunk of one prompt, and then one
- * token of every sequence that is past its prompt. So a long prompt delays the others by one chunk a
- * turn, and sequences join and leave between steps. Nothing here is an Effect: a fiber that lived as
+ * Each turn of the loop admits what there is room for, computes one chunk of a prompt or as many tokens of
+ * several short ones, and then one token of every sequence that is past its prompt. So prompts delay the
+ * others by one chunk a turn, and sequences join and leave between steps. Nothing here is an Effect: a fiber that lived as
  * long as the engine would keep something of every step.
  * @module
  */
@@ -178,14 +178,30 @@ export class Engine {
         this.#sweep();
         await this.#admit();
         if (this.#active.length === 0) break;
-        this.#oldestFirst = !this.#oldestFirst;
-        const prompt = nextPrompt(this.#active, this.#oldestFirst);
-        if (prompt !== undefined) await this.#guard([prompt], this.#prefill);
+        await this.#prompts();
         const rows = this.#active.filter(({ next }) => next >= 0);
         if (rows.length > 0) await this.#guard(rows, this.#decode);
       }
     } finally {
       this.#loop = undefined;
+    }
+  }
+
+  /**
+   * A chunk of one prompt, and others whose next part fits in what is left of a chunk: prompts that come
+   * together decode together, instead of one row more a step.
+   */
+  async #prompts(): Promise<void> {
+    const { chunk } = this.#options;
+    let oldestFirst = this.#oldestFirst = !this.#oldestFirst;
+    for (let room = chunk; room > 0;) {
+      const prompt = nextPrompt(this.#active, oldestFirst);
+      if (prompt === undefined || prompt.cancelled) return;
+      if (Math.min(prompt.remaining, chunk) > room) return;
+      const before = this.#counts.tokensPrefilled;
+      await this.#guard([prompt], this.#prefill);
+      room -= this.#counts.tokensPrefilled - before;
+      oldestFirst = false;
     }
   }
 

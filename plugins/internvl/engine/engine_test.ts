@@ -445,3 +445,26 @@ withSession(
       assert.ok(runs.indexOf("3") < runs.lastIndexOf("16"), runs.join(", "));
     }),
 );
+
+withSession(
+  "short prompts that come together decode together, as many as a chunk holds",
+  (open) =>
+    Effect.gen(function* () {
+      const runs: string[] = [];
+      const model = yield* open(
+        { chunk: 16 },
+        faulty((ids, rows) => {
+          runs.push(ids.length === rows ? `decode ${rows}` : `${ids.length}`);
+          return undefined;
+        }),
+      );
+      const lengths = [5, 6, 4, 5];
+      yield* Effect.all(
+        lengths.map((length, i) => model.generate(request(text(i, length), 4))),
+        { concurrency: "unbounded" },
+      );
+      // Those with the least to go; the longest does not fit beside them.
+      assert.deepEqual(runs.slice(0, 4), ["4", "5", "5", "decode 3"]);
+      assert.deepEqual(runs.slice(4, 6), ["6", "decode 4"]);
+    }),
+);
