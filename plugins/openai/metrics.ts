@@ -107,6 +107,14 @@ const slots = level(
   "tessera_engine_slots",
   "Sequences that can be computed at once",
 );
+const decodeSteps = level(
+  "tessera_engine_decode_steps",
+  "Runs over a token of each sequence, since the model was loaded",
+);
+const decodeTokens = level(
+  "tessera_engine_decode_tokens",
+  "Tokens of those runs, since the model was loaded",
+);
 const kvUsed = level(
   "tessera_kv_cache_tokens_used",
   "Tokens whose keys and values are kept",
@@ -215,6 +223,8 @@ export const prometheusText: (pool: ModelPool) => Effect.Effect<string> = Effect
         update(running(labels), stats.running);
         update(waiting(labels), stats.waiting);
         update(slots(labels), stats.slots);
+        update(decodeSteps(labels), stats.steps.decode);
+        update(decodeTokens(labels), stats.steps.tokensDecoded);
         update(kvUsed(labels), stats.kvTokensUsed);
         update(kvCapacity(labels), stats.kvTokensCapacity);
         update(prefixHits(labels), stats.prefix.hits);
