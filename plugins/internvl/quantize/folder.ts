@@ -42,6 +42,8 @@ export interface OutputFolder {
     name: string,
     fill: (file: Deno.FsFile) => Effect.Effect<void, E>,
   ) => Effect.Effect<void, E | CheckpointError>;
+  /** Removes a file, if it is there. */
+  readonly remove: (name: string) => Effect.Effect<void, CheckpointError>;
   /** Removes the journal: the work is done. */
   readonly finish: Effect.Effect<void, CheckpointError>;
 }
@@ -128,6 +130,17 @@ export const openOutput: (
     return {
       finished,
       write,
+      remove: (name) => {
+        const file = joinPath(dir, name);
+        return trying(
+          file,
+          "cannot be removed",
+          () =>
+            Deno.remove(file).catch((cause) => {
+              if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+            }),
+        );
+      },
       note: (shard) =>
         trying(path, "cannot be written", () => append(journal, shard)),
       finish: trying(path, "cannot be removed", () => Deno.remove(path)),

@@ -8,7 +8,12 @@ import { basename, dirname, join, sep } from "node:path";
 import { Effect } from "effect";
 import { type BackendError, CheckpointError } from "../../../nodes/errors.ts";
 import { expectTensors, openCheckpoint } from "../checkpoint.ts";
-import { joinPath, readJsonObject, readSmallFile } from "../files.ts";
+import {
+  fileFacts,
+  joinPath,
+  readJsonObject,
+  readSmallFile,
+} from "../files.ts";
 import { allExpectedTensors } from "../graphs/tensors.ts";
 import { unsupported } from "../graphs/weights.ts";
 import { encodeQuantization } from "./config.ts";
@@ -56,7 +61,7 @@ export interface QuantizeResult {
   readonly digest: string;
 }
 
-/** Files that are taken over as they are, where they are there. */
+/** Files of a model besides its weights and `config.json`, taken over as they are, where they are there. */
 const companions = [
   "conversation.py",
   "tokenizer.model",
@@ -66,6 +71,9 @@ const companions = [
   "special_tokens_map.json",
   "generation_config.json",
   "preprocessor_config.json",
+] as const;
+/** Files for people, taken over likewise. */
+const papers = [
   "README.md",
   "LICENSE",
   "LICENSE.md",
@@ -144,7 +152,7 @@ export const quantize: (
   yield* Effect.scoped(Effect.gen(function* () {
     const folder = yield* openOutput(out, identity, settings);
     yield* writeShards(dir, out, shards, folder, threads, tally);
-    yield* writeRest(dir, folder, shards, quantization);
+    yield* writeRest(dir, out, folder, shards, quantization);
   }));
   const made = yield* openCheckpoint(out);
   yield* expectTensors(made, allExpectedTensors(made.config));
@@ -239,10 +247,15 @@ const roomFor = Effect.fnUntraced(function* (
     }
   });
   if (free < needed) {
-    const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+    const size = (bytes: number) =>
+      bytes < 2 ** 30
+        ? `${(bytes / 2 ** 20).toFixed(1)} MiB`
+        : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
     return yield* new CheckpointError({
       path: out,
-      message: `${out} needs ${gib(needed)}; its disk has ${gib(free)} free`,
+      message: `${out} needs ${size(needed)}; its disk has ${
+        size(free)
+      } free: make room and go on with --resume`,
     });
   }
 });
@@ -250,22 +263,31 @@ const roomFor = Effect.fnUntraced(function* (
 /** Everything but the weights; `config.json` comes last, for it makes the folder a checkpoint. */
 const writeRest = Effect.fnUntraced(function* (
   dir: string,
+  out: string,
   folder: OutputFolder,
   shards: readonly Shard[],
   quantization: Quantization,
 ) {
   const put = (name: string, bytes: Uint8Array<ArrayBuffer>) =>
-    folder.write(name, (file) =>
-      trying(name, "cannot be written", async () => {
-        for (let at = 0; at < bytes.length;) {
-          at += await file.write(bytes.subarray(at));
-        }
-      }));
+    folder.write(
+      name,
+      (file) =>
+        trying(joinPath(out, name), "cannot be written", async () => {
+          for (let at = 0; at < bytes.length;) {
+            at += await file.write(bytes.subarray(at));
+          }
+        }),
+    );
   const json = (value: unknown) =>
     new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-  for (const name of companions) {
+  for (const name of [...companions, ...papers]) {
     const bytes = yield* readSmallFile(joinPath(dir, name), companionLimit);
     if (bytes !== undefined) yield* put(name, bytes);
+  }
+  // Of a model that this one replaces: its tokenizer.json, say, would rule over our tokenizer.model.
+  for (const name of companions) {
+    const there = yield* fileFacts(joinPath(dir, name));
+    if (there === undefined) yield* folder.remove(name);
   }
   const map: Record<string, string> = {};
   let total = 0;

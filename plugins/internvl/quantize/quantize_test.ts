@@ -392,6 +392,24 @@ Deno.test("interrupted, it stops at once and can be resumed or replaced", async 
   assert.deepEqual(await contents(out), whole);
 });
 
+Deno.test("by force from another model, nothing of the first one is read any more", async () => {
+  const first = fresh();
+  await Deno.mkdir(first);
+  for (const { name } of Deno.readDirSync(nano)) {
+    await Deno.copyFile(`${nano}/${name}`, `${first}/${name}`);
+  }
+  for (const name of ["tokenizer.json", "conversation.py", "README.md"]) {
+    await Deno.writeTextFile(`${first}/${name}`, "{}");
+  }
+  const [out, alone] = [fresh(), fresh()];
+  await make(first, out, { weights: "int8" });
+  await make(nano, out, { weights: "int8", force: true });
+  await make(nano, alone, { weights: "int8" });
+  const { "README.md": notes, ...rest } = await contents(out);
+  assert.ok(notes !== undefined, "what people wrote stays");
+  assert.deepEqual(rest, await contents(alone));
+});
+
 Deno.test("a second writer is refused while the first is at work", async () => {
   const out = fresh();
   const settings = {
