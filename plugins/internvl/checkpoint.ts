@@ -166,6 +166,24 @@ export const openCheckpoint: (
 });
 
 /**
+ * Fails where the folder is not any more as it was opened. What has been read since then, by a header of
+ * before, may be anything: so it is asked once more when the numbers are there.
+ */
+export const expectUnchanged: (
+  checkpoint: Pick<Checkpoint, "dir" | "digest">,
+) => Effect.Effect<void, CheckpointError> = Effect.fnUntraced(
+  function* ({ dir, digest }) {
+    const now = yield* openCheckpoint(dir);
+    if (now.digest === digest) return;
+    return yield* new CheckpointError({
+      path: dir,
+      message:
+        `${dir} was changed while it was read; begin again when nothing writes to it`,
+    });
+  },
+);
+
+/**
  * Checks that the checkpoint has the tensors a graph needs, in the right shapes and types. A wrong one
  * is named with both; of missing tensors the first few are named and all are counted.
  */

@@ -17,6 +17,7 @@ import { Backend, type Device } from "../onnx/mod.ts";
 import {
   type Checkpoint,
   expectTensors,
+  expectUnchanged,
   openCheckpoint,
 } from "./checkpoint.ts";
 import { tileSize, tokensPerTile } from "./config.ts";
@@ -158,7 +159,10 @@ const load: (
         deviceId,
         threads,
         name,
-      });
+      }).pipe(
+        // Of a file that was cut or taken away meanwhile the library says nothing anybody understands.
+        Effect.tapError(() => expectUnchanged(checkpoint)),
+      );
     const languageSession = (settings: GraphSettings) =>
       session("language", languageGraph, ids.language, settings);
     const renderer = makePromptRenderer({
@@ -198,6 +202,7 @@ const load: (
         prefill: true,
       })
       : undefined;
+    yield* expectUnchanged(checkpoint);
     const encoder = makeVisionEncoder(vision, config);
     return Context.empty().pipe(
       Context.add(ModelInfo, info),

@@ -7,7 +7,11 @@ import { statfs } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { Effect } from "effect";
 import { type BackendError, CheckpointError } from "../../../nodes/errors.ts";
-import { expectTensors, openCheckpoint } from "../checkpoint.ts";
+import {
+  expectTensors,
+  expectUnchanged,
+  openCheckpoint,
+} from "../checkpoint.ts";
 import {
   fileFacts,
   joinPath,
@@ -152,6 +156,7 @@ export const quantize: (
   yield* Effect.scoped(Effect.gen(function* () {
     const folder = yield* openOutput(out, identity, settings);
     yield* writeShards(dir, out, shards, folder, threads, tally);
+    yield* expectUnchanged(checkpoint);
     yield* writeRest(dir, out, folder, shards, quantization);
   }));
   const made = yield* openCheckpoint(out);

@@ -410,6 +410,28 @@ Deno.test("by force from another model, nothing of the first one is read any mor
   assert.deepEqual(rest, await contents(alone));
 });
 
+Deno.test("of an original that changes meanwhile no copy is called finished", async () => {
+  const dir = fresh();
+  await Deno.mkdir(dir);
+  for (const { name } of Deno.readDirSync(nano)) {
+    await Deno.copyFile(`${nano}/${name}`, `${dir}/${name}`);
+  }
+  const out = fresh();
+  const error = await failure(quantize(dir, out, {
+    weights: "int8",
+    threads: 1,
+    onProgress: ({ finished }) => {
+      if (finished === 0) Deno.utimeSync(`${dir}/model.safetensors`, 1, 1);
+    },
+  }));
+  assert.ok(error instanceof CheckpointError, `${error}`);
+  assert.match(error.message, /was changed while it was read/);
+  assert.match(
+    (await failure(openCheckpoint(out))).message,
+    /unfinished quantization/,
+  );
+});
+
 Deno.test("a second writer is refused while the first is at work", async () => {
   const out = fresh();
   const settings = {
