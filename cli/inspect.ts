@@ -121,9 +121,10 @@ export const inspectCheckpoint: (
     const problems: string[] = [];
     const notes: string[] = [];
 
-    const wanted = new Map(
-      plugin.allExpectedTensors(config).map((tensor) => [tensor.name, tensor]),
-    );
+    const unsupported = plugin.unsupported(config);
+    if (unsupported !== undefined) problems.push(`config.json: ${unsupported}`);
+    const expected = plugin.allExpectedTensors(config);
+    const wanted = new Map(expected.map((tensor) => [tensor.name, tensor]));
     for (const [name, { shape, dtypes = plugin.floatDTypes }] of wanted) {
       const entry = tensors.get(name);
       if (entry === undefined) problems.push(`${name} is missing`);
@@ -141,12 +142,18 @@ export const inspectCheckpoint: (
         );
       }
     }
-    const surplus = [...tensors.keys()].filter((name) => !wanted.has(name));
+    const ignored = plugin.ignoredTensors(tensors, expected);
+    problems.push(...ignored.map(plugin.ignoredText));
+    const surplus = [...tensors.values()].filter((entry) =>
+      !wanted.has(entry.name) && !ignored.includes(entry)
+    ).map(({ name }) => name);
     if (surplus.length > 0) {
       notes.push(
-        `${count(surplus.length)} tensors are not used: ${
-          surplus.slice(0, 3).join(", ")
-        }${surplus.length > 3 ? ", …" : ""}`,
+        `${count(surplus.length)} ${
+          surplus.length === 1 ? "tensor is" : "tensors are"
+        } not used: ${surplus.slice(0, 3).join(", ")}${
+          surplus.length > 3 ? ", …" : ""
+        }`,
       );
     }
 

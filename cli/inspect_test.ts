@@ -6,6 +6,7 @@ import { fakeShell, runCli } from "./testing.ts";
 async function altered(
   change: (config: {
     llm_config: Record<string, unknown>;
+    vision_config: Record<string, unknown>;
     template: string;
   }) => void,
 ): Promise<string> {
@@ -93,6 +94,26 @@ Deno.test("what is wrong is named, all of it, and the code is 1", async () => {
     );
     assert.ok(problems.some((problem) => /no-such-template/.test(problem)));
     assert.match(err, /^tessera: .* cannot be loaded: .*\(and \d+ more\)\n$/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("what loading refuses is a problem here, too", async () => {
+  const folder = await altered((config) => {
+    Object.assign(config.llm_config, {
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+    });
+    config.vision_config.norm_type = "rms_norm";
+  });
+  try {
+    const { code, out } = await runCli(["inspect", folder, "--json"]);
+    assert.equal(code, 1);
+    const { problems, notes }: Inspection = JSON.parse(out);
+    assert.match(problems[0]!, /config\.json: .*heads of width 8; multiples/);
+    assert.match(problems[1]!, /norm1\.bias is in .* asks for none/);
+    assert.deepEqual(notes, []);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -184,12 +184,34 @@ export const expectUnchanged: (
 );
 
 /**
- * Checks that the checkpoint has the tensors a graph needs, in the right shapes and types. A wrong one
- * is named with both; of missing tensors the first few are named and all are counted.
+ * Tensors of a matrix or a norm that a graph computes with, but would pass over: a bias, zero points. The
+ * configuration is not the one they were made with, and all answers would be wrong.
+ */
+export function ignoredTensors(
+  tensors: Checkpoint["tensors"],
+  expected: readonly ExpectedTensor[],
+): readonly TensorEntry[] {
+  const names = new Set(expected.map(({ name }) => name));
+  return [...tensors.values()].filter(({ name }) => {
+    const base = /^(.+)\.(bias|qzeros)$/.exec(name)?.[1];
+    return base !== undefined && !names.has(name) &&
+      (names.has(`${base}.weight`) || names.has(`${base}.qweight`));
+  });
+}
+
+/** What is wrong with an ignored tensor. */
+export function ignoredText({ name, file }: TensorEntry): string {
+  return `tensor ${name} is in ${file}, and config.json asks for none: it is not the config.json of these weights`;
+}
+
+/**
+ * Checks that the checkpoint has the tensors a graph needs, in the right shapes and types, and none that
+ * the graph would wrongly do without. A wrong one is named with both; of missing tensors the first few are
+ * named and all are counted.
  */
 export function expectTensors(
   checkpoint: Pick<Checkpoint, "dir" | "tensors">,
-  expected: Iterable<ExpectedTensor>,
+  expected: readonly ExpectedTensor[],
 ): Effect.Effect<void, CheckpointError> {
   const missing: string[] = [];
   for (const { name, shape, dtypes = floatDTypes } of expected) {
@@ -225,7 +247,16 @@ export function expectTensors(
       );
     }
   }
-  if (missing.length === 0) return Effect.void;
+  const [ignored] = ignoredTensors(checkpoint.tensors, expected);
+  if (missing.length === 0) {
+    return ignored === undefined ? Effect.void : Effect.fail(
+      new CheckpointError({
+        path: joinPath(checkpoint.dir, ignored.file),
+        tensor: ignored.name,
+        message: `${checkpoint.dir}: ${ignoredText(ignored)}`,
+      }),
+    );
+  }
   const first = missing.slice(0, 3).join(", ");
   const more = missing.length > 3 ? ` and ${missing.length - 3} more` : "";
   return Effect.fail(

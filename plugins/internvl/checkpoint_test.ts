@@ -256,6 +256,28 @@ Deno.test("a -HF repack is recognised by its tensors", async () => {
   }
 });
 
+Deno.test("a bias that the graph would do without is refused, other surplus is not", async () => {
+  await withFolder({
+    "config.json": config,
+    "model.safetensors": safetensors({
+      "a.weight": { dtype: "F32", shape: [2] },
+      "a.bias": { dtype: "F32", shape: [2] },
+      "b.bias": { dtype: "F32", shape: [2] },
+    }),
+  }, async (dir) => {
+    const checkpoint = await Effect.runPromise(openCheckpoint(dir));
+    const weight = { name: "a.weight", shape: [2] };
+    const error = await failure(expectTensors(checkpoint, [weight]));
+    assert.equal(error.tensor, "a.bias");
+    assert.match(
+      error.message,
+      /a\.bias is in model\.safetensors, and config\.json asks for none/,
+    );
+    const bias = { name: "a.bias", shape: [2] };
+    await Effect.runPromise(expectTensors(checkpoint, [weight, bias]));
+  });
+});
+
 Deno.test("expected tensors: both shapes of a wrong one, the first of the missing", async () => {
   await withFolder(sharded, async (dir) => {
     const checkpoint = await Effect.runPromise(openCheckpoint(dir));

@@ -279,6 +279,7 @@ export {
 export { openTokenizer } from "./tokenizer/load.ts";
 export type { SpecialTokens, Tokenizer } from "./tokenizer/tokenizer.ts";
 export * from "./graphs/tensors.ts";
+export { unsupported } from "./graphs/weights.ts";
 export * from "./quantize/mod.ts";
 export { schemeText } from "./quantize/scheme.ts";
 export { checkpointTemplate } from "./prompt/conversation_file.ts";

@@ -566,6 +566,13 @@ Deno.test("a damaged folder is refused with its file and tensor", async () => {
       { ...quantization, language: { ...quantization.language, bits: 8 } },
       /wqkv\.qweight has shape/,
     ],
+    [
+      {
+        ...quantization,
+        language: { ...quantization.language, symmetric: true },
+      },
+      /wqkv\.qzeros is in model-.*, and config\.json asks for none/,
+    ],
     [{ ...quantization, prefill: { type: "w8a8" } }, /missing.*prefill/],
     [{ ...quantization, prefill: { type: "float" } }, /prefill/],
     [{ ...quantization, vision: { type: "float" } }, /missing.*qkv\.weight/],
