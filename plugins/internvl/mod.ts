@@ -146,7 +146,7 @@ const load: (
     yield* expectTensors(checkpoint, allExpectedTensors(config));
     const tokenizer = yield* openTokenizer(dir, config.language.vocabSize);
     const template = yield* checkpointTemplate(checkpoint);
-    const end = yield* endTokenId(template, tokenizer);
+    const end = yield* endTokenId(template, tokenizer, dir);
     const source = yield* graphSource(checkpoint);
     const session = (
       name: string,

@@ -117,18 +117,20 @@ export function stopText(template: Template): string {
 
 /**
  * Id of the token that ends an answer, looked up by {@link stopText}; `</s>` does not end one.
- * Fails with {@link CheckpointError} when the tokenizer does not have it.
+ * Fails with {@link CheckpointError} when the tokenizer, that of the folder `dir`, does not have it.
  */
 export function endTokenId(
   template: Template,
   tokenizer: Pick<Tokenizer, "idOf">,
+  dir: string,
 ): Effect.Effect<number, CheckpointError> {
   const text = stopText(template);
   const id = tokenizer.idOf(text);
   return id !== undefined ? Effect.succeed(id) : Effect.fail(
     new CheckpointError({
+      path: dir,
       message:
-        `the tokenizer has no token ${text}, at which answers of the prompt template ${template.name} end`,
+        `${dir}: the tokenizer has no token ${text}, at which answers of the prompt template ${template.name} end`,
     }),
   );
 }

@@ -74,12 +74,17 @@ Deno.test("the end token is looked up", async () => {
   const ids = new Map([["<|im_end|>", 92542]]);
   assert.equal(
     await Effect.runPromise(
-      endTokenId(template, { idOf: (token) => ids.get(token) }),
+      endTokenId(template, { idOf: (token) => ids.get(token) }, "DIR"),
     ),
     92542,
   );
-  const error = await failure(endTokenId(template, { idOf: () => undefined }));
-  assert.match(error.message, /has no token <\|im_end\|>, .* internvl2_5 end/);
+  const error = await failure(
+    endTokenId(template, { idOf: () => undefined }, "DIR"),
+  );
+  assert.match(
+    error.message,
+    /^DIR: the tokenizer has no token <\|im_end\|>, .* internvl2_5 end/,
+  );
 });
 
 Deno.test("spaces are cleaned up as transformers does, one rule after the other", () => {

@@ -40,7 +40,8 @@ export interface TokenizerSettings {
 }
 
 const fileLimit = 64 << 20;
-const maxTokenId = 1 << 24;
+/** The highest id a token may have. */
+export const maxTokenId: number = 1 << 24;
 const maxAdded = 1 << 16;
 const roleKeys = [
   ["bos", "bos_token"],
@@ -138,15 +139,16 @@ function settings(
       add(contentOf(file, "additional_special_tokens", item) ?? "");
     }
   }
-  const added = isRecord(config.added_tokens_decoder)
-    ? modernTokens(config.added_tokens_decoder, special)
+  const decoder = config.added_tokens_decoder;
+  const added = isRecord(decoder)
+    ? modernTokens(decoder, special)
     : oldTokens(old ?? {}, special);
   const seen = new Map<number, string>();
   for (const { id, content } of added) {
     const other = seen.get(id);
     if (other !== undefined) {
       throw new Wrong(
-        "added_tokens.json",
+        isRecord(decoder) ? "tokenizer_config.json" : "added_tokens.json",
         `id ${id} is given to both ${quoted(other)} and ${quoted(content)}`,
       );
     }

@@ -6,8 +6,8 @@
 import { Effect } from "effect";
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { CheckpointError } from "../../../nodes/errors.ts";
-import { oneLine } from "../files.ts";
-import type { TokenizerSettings, TokenRole } from "./added.ts";
+import { isRecord, oneLine, quoted } from "../files.ts";
+import { maxTokenId, type TokenizerSettings, type TokenRole } from "./added.ts";
 import { pieceBytes } from "./byte_level.ts";
 import {
   type DecodeOptions,
@@ -31,14 +31,22 @@ export const makeHuggingFaceTokenizer: (
     settings: TokenizerSettings,
     path: string,
   ) {
-    const { library, vocabulary } = yield* Effect.try({
+    const { library, vocabulary, plain, templated } = yield* Effect.try({
       try: () => {
+        checkIds(json);
         // The clean-up of spaces would make a stream differ from the whole; it is off in both.
         const library = new Library(json, {
           ...settings.config,
           clean_up_tokenization_spaces: false,
         });
-        return { library, vocabulary: library.get_vocab(true) };
+        // Tried out here: half of the parts are looked at only when there is a text.
+        const [plain, templated] = [false, true].map((add_special_tokens) =>
+          library.encode("a", { add_special_tokens }).ids
+        ) as [number[], number[]];
+        const known = templated.filter(Number.isInteger);
+        if (known.length > 0) library.decode(known);
+        const vocabulary = library.get_vocab(true);
+        return { library, vocabulary, plain, templated };
       },
       catch: (cause) =>
         new CheckpointError({
@@ -49,10 +57,10 @@ export const makeHuggingFaceTokenizer: (
     });
     const idOf = (token: string) => library.token_to_id(token);
     const image = yield* imageTokens(idOf, path);
-    const encode = (text: string, template: boolean): number[] =>
+    const encode = (text: string): number[] =>
       text === ""
         ? []
-        : library.encode(text, { add_special_tokens: template }).ids;
+        : library.encode(text, { add_special_tokens: false }).ids;
     const roleId = (role: TokenRole) => {
       const text = settings.roles[role];
       return text == null ? undefined : idOf(text);
@@ -90,17 +98,15 @@ export const makeHuggingFaceTokenizer: (
     for (const id of vocabulary.values()) {
       vocabSize = Math.max(vocabSize, id + 1);
     }
-    const templated = encode("a", true);
     const tokenizer: Tokenizer = {
       vocabSize,
       addBos: bos !== undefined &&
         (settings.addBos ??
-          (templated.length > encode("a", false).length &&
-            templated[0] === bos)),
+          (templated.length > plain.length && templated[0] === bos)),
       special,
       specialTexts: skipped,
       encode: (text, options) => {
-        const ids = encode(text.toWellFormed(), false);
+        const ids = encode(text.toWellFormed());
         if (options?.bos === true && bos !== undefined) ids.unshift(bos);
         return Int32Array.from(ids);
       },
@@ -151,3 +157,30 @@ export const makeHuggingFaceTokenizer: (
     return tokenizer;
   },
 );
+
+/**
+ * Throws where an id is none. The library takes any value for one, and makes a list as long as the
+ * highest: a file of one line could ask for a billion places.
+ */
+function checkIds(json: Readonly<Record<string, unknown>>): void {
+  const check = (content: unknown, id: unknown) => {
+    if (
+      Number.isInteger(id) && id as number >= 0 && id as number <= maxTokenId
+    ) {
+      return;
+    }
+    throw new Error(
+      `${quoted(String(content))} has the id ${
+        quoted(String(id))
+      }; a whole number up to ${maxTokenId} is expected`,
+    );
+  };
+  const { model, added_tokens: added } = json;
+  // Ids of a list are the places in it.
+  if (isRecord(model) && isRecord(model.vocab)) {
+    for (const [text, id] of Object.entries(model.vocab)) check(text, id);
+  }
+  for (const token of Array.isArray(added) ? added : []) {
+    if (isRecord(token)) check(token.content, token.id);
+  }
+}

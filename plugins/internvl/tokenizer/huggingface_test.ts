@@ -215,4 +215,30 @@ Deno.test("a file that is no tokenizer is refused", async () => {
     await refusal({ ...byteLevel(), added_tokens: [] }),
     /the tokenizer has no <img>, <\/img>, <IMG_CONTEXT>/,
   );
+  const { model, added_tokens, ...rest } = byteLevel() as {
+    model: { vocab: Record<string, number> };
+    added_tokens: object[];
+  };
+  for (const id of [1e9, 1e15, 3.5, -7, null, "x"]) {
+    const wrong = `has the id "${id}"; a whole number up to 16777216`;
+    const vocab = { ...model.vocab, H: id };
+    const added = { content: "zork", id, special: true };
+    for (
+      const json of [
+        { ...rest, added_tokens, model: { ...model, vocab } },
+        { ...rest, added_tokens: [...added_tokens, added], model },
+      ]
+    ) {
+      const message = await refusal(json);
+      assert.ok(message.startsWith("DIR/tokenizer.json cannot"), message);
+      assert.ok(message.includes(wrong), message);
+    }
+  }
+  // What the library looks at only when there is a text.
+  for (const type of ["TemplateProcessing", "BertProcessing"]) {
+    assert.match(
+      await refusal({ ...byteLevel(), post_processor: { type } }),
+      /^DIR\/tokenizer\.json cannot be used: /,
+    );
+  }
 });

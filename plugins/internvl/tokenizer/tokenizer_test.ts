@@ -244,6 +244,14 @@ Deno.test("settings that contradict themselves or the model are refused", async 
       { "added_tokens.json": { ...added, "<x>": size } },
       /^DIR\/added_tokens\.json: id \d+ is given to both "<img>" and "<x>"/,
     ],
+    [
+      {
+        "tokenizer_config.json": {
+          added_tokens_decoder: { "900": "<x>", "0900": "<y>" },
+        },
+      },
+      /^DIR\/tokenizer_config\.json: id 900 is given to both "<x>" and "<y>"/,
+    ],
     [{ "added_tokens.json": { "<x>": "1" } }, /"<x>" has no valid token id/],
     [{ "added_tokens.json": { "<x>": 2 ** 40 } }, /"<x>" has no valid/],
     [
