@@ -179,6 +179,20 @@ export const readJsonObject: (
   return { text, value };
 });
 
+/** The path that all symbolic links of a path lead to, its parts divided by `/` on every system. */
+export function realPath(
+  path: string,
+): Effect.Effect<string, CheckpointError> {
+  return Effect.tryPromise({
+    try: async () => {
+      const found = await Deno.realPath(path);
+      // Elsewhere a backslash is a letter, and with a slash in its stead the path is another one.
+      return Deno.build.os === "windows" ? found.replaceAll("\\", "/") : found;
+    },
+    catch: (cause) => readFailure(path, cause),
+  });
+}
+
 /**
  * Resolves a file name taken from a checkpoint's own metadata. Refused: absolute paths, `..`, and
  * symbolic links that lead out of the folder, save into the `blobs` folder beside the `snapshots`
@@ -199,19 +213,12 @@ export const resolveInside: (
       return yield* new CheckpointError({
         path: dir,
         message: `${dir}: the file name ${
-          JSON.stringify(name)
+          quoted(name)
         } leads out of the checkpoint folder; names of files inside it are allowed`,
       });
     }
-    const [root, real] = yield* Effect.tryPromise({
-      try: async () =>
-        (await Promise.all([Deno.realPath(dir), Deno.realPath(path)]))
-          .map((found) => found.replaceAll("\\", "/")),
-      catch: (cause) =>
-        isAbsent(cause)
-          ? new CheckpointError({ path, message: `${path} is missing` })
-          : readFailure(path, cause),
-    });
+    const root = yield* realPath(dir);
+    const real = yield* realPath(path);
     const cache = /^(.*)\/snapshots\/[^/]+$/.exec(root);
     const inside = real.startsWith(joinPath(root, ""));
     const blob = cache !== null &&

@@ -432,6 +432,35 @@ Deno.test("heads of a width the attention operator does not take are refused bef
   });
 });
 
+Deno.test({
+  name: "a backslash in a folder's name is a letter of it",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withFolder({}, async (dir) => {
+      // What was read, were the one taken for the other.
+      await Deno.mkdir(`${dir}/a/b`, { recursive: true });
+      await Deno.writeTextFile(`${dir}/a/b/model.safetensors`, "another");
+      const folder = `${dir}/a\\b`;
+      await Deno.mkdir(folder);
+      for (const [name, content] of Object.entries(randomCheckpoint().files)) {
+        await (typeof content === "string"
+          ? Deno.writeTextFile(`${folder}/${name}`, content)
+          : Deno.writeFile(`${folder}/${name}`, content));
+      }
+      const body = Effect.gen(function* () {
+        const { source, language } = yield* openModel(folder);
+        assert.equal(
+          source.folder,
+          yield* Effect.promise(() => Deno.realPath(folder)),
+        );
+        assert.equal(language.outputs.at(-1)!.name, "logits");
+      });
+      await Effect.runPromise(
+        Effect.scoped(body).pipe(Effect.provide(ffiBackend)),
+      );
+    }),
+});
+
 Deno.test("weights behind the symbolic links of a Hugging Face cache are found", async () => {
   const { files } = randomCheckpoint();
   await withFolder({}, async (dir) => {

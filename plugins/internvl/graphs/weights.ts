@@ -11,6 +11,7 @@ import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import type { InternVLConfig } from "../config.ts";
+import { joinPath, realPath } from "../files.ts";
 import type { ComputeType } from "./types.ts";
 import {
   inPrefill,
@@ -88,13 +89,8 @@ export const graphSource: (
   for (const entry of checkpoint.tensors.values()) files.add(entry.file);
   const real = new Map<string, readonly string[]>();
   for (const file of files) {
-    const path = `${checkpoint.dir}/${file}`;
-    const found = yield* Effect.tryPromise({
-      try: () => Deno.realPath(path),
-      catch: (cause) =>
-        new CheckpointError({ path, message: `${path} cannot be read`, cause }),
-    });
-    real.set(file, found.replaceAll("\\", "/").split("/"));
+    const found = yield* realPath(joinPath(checkpoint.dir, file));
+    real.set(file, found.split("/"));
   }
   const folder = commonFolder([...real.values()]);
   const locations = new Map<string, string>();
