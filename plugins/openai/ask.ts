@@ -41,6 +41,8 @@ export type Question =
     readonly small: readonly ImageSourceValue[];
     readonly videos: readonly VideoClipValue[];
     readonly tiling: TilingParams;
+    /** Where the request names a picture or a video, by what a run calls it. */
+    readonly params: ReadonlyMap<string, string>;
   }
   | { readonly type: "complete"; readonly prompt: PromptValue };
 
@@ -146,7 +148,12 @@ const answerOne: (
           )
           : Effect.void
       ),
-      Effect.mapError(fromRunError),
+      Effect.mapError((error) =>
+        fromRunError(
+          error,
+          ask.question.type === "converse" ? ask.question.params : undefined,
+        )
+      ),
       (answering) =>
         ask.timeoutMs === 0 ? answering : Effect.timeoutOrElse(answering, {
           duration: ask.timeoutMs,

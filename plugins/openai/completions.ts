@@ -277,7 +277,7 @@ export const tokenize = Effect.fnUntraced(function* (
     const prompt = yield* renderer.converse({
       conversation,
       tiles: { images: [], small: [], videos: [] },
-    }).pipe(Effect.mapError(fromRunError));
+    }).pipe(Effect.mapError((error) => fromRunError(error)));
     ids = prompt.ids;
   } else {
     return yield* Effect.fail(

@@ -2,7 +2,7 @@
  * Failures in the form that OpenAI's API gives them: `{"error": {message, type, param, code}}`.
  * @module
  */
-import type { AnswerError } from "../../nodes/mod.ts";
+import type { AnswerError, MediaError } from "../../nodes/mod.ts";
 import type { GraphError } from "../../pipeline/mod.ts";
 
 /** OpenAI's kinds of error. */
@@ -116,17 +116,26 @@ export function oneLine(text: string): string {
   return line.length > 1000 ? `${line.slice(0, 1000)} …` : line;
 }
 
-/** A failure of a run, as the client is told it; what is only the server's business is left out. */
+/**
+ * A failure of a run, as the client is told it; what is only the server's business is left out. `params`
+ * are the places in the request by what the run calls the pictures and videos that stand there.
+ */
 export function fromRunError(
   error: AnswerError | GraphError | { readonly _tag: string },
+  params: ReadonlyMap<string, string> = new Map(),
 ): ApiError {
   switch (error._tag) {
     case "ApiError":
       return error as unknown as ApiError;
     case "PromptError":
       return invalid("messages", (error as Error).message, "invalid_prompt");
-    case "MediaError":
-      return invalid("messages", (error as Error).message, "invalid_media");
+    case "MediaError": {
+      const { source = "", message } = error as MediaError;
+      const param = params.get(source);
+      return param === undefined
+        ? invalid("messages", message, "invalid_media")
+        : invalid(param, message.replaceAll(source, param), "invalid_media");
+    }
     case "CapacityError": {
       const { kind, message } = error as {
         readonly kind?: string;

@@ -7,8 +7,9 @@ import { readFile, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ImageSourceValue, VideoClipValue } from "../../../nodes/mod.ts";
-import { ApiError, invalid } from "../errors.ts";
+import { ApiError, invalid, oneLine } from "../errors.ts";
 import type { ServerLimits } from "../limits.ts";
+import { RequestInfo } from "../request_info.ts";
 import { FetchError, fetchFile, type FetchPolicy } from "./fetch.ts";
 import { isVideoFile } from "./video_kind.ts";
 
@@ -47,13 +48,16 @@ type Bounds = Pick<
   "maxImageBytes" | "maxVideoBytes" | "fetchTimeoutMs" | "maxRedirects"
 >;
 
-/** A picture's bytes. */
+/** A picture's bytes, called by the place where the request names it: it may name several. */
 export function resolveImage(
   reference: Reference,
   policy: MediaPolicy,
   limits: Bounds,
 ): Effect.Effect<ImageSourceValue, ApiError> {
-  return bytesOf(reference, policy, limits, limits.maxImageBytes);
+  return Effect.map(
+    bytesOf(reference, policy, limits, limits.maxImageBytes),
+    (bytes) => ({ name: reference.param, bytes }),
+  );
 }
 
 /** A video as a file: the one named, or a temporary one that goes with the scope. */
@@ -90,21 +94,53 @@ export const resolveVideo: (
         "invalid_media",
       ));
     }
-    const source = yield* Effect.acquireRelease(
-      Effect.promise(async () => {
-        const folder = await Deno.makeTempDir({ prefix: "tessera-" });
-        const path = join(folder, "video");
-        await Deno.writeFile(path, bytes);
-        return { folder, path };
-      }),
-      ({ folder }) =>
+    const folder = yield* Effect.acquireRelease(
+      storing(param, () => Deno.makeTempDir({ prefix: "tessera-" })),
+      (folder) =>
         Effect.promise(() =>
           Deno.remove(folder, { recursive: true }).catch(() => {})
         ),
     );
-    return { source: source.path, ...part };
+    // After the folder has its release: what a full disk took of the file must not stay on it.
+    const source = join(folder, "video");
+    yield* storing(
+      param,
+      (signal) => Deno.writeFile(source, bytes, { signal }),
+    );
+    return { source, ...part };
   },
 );
+
+/** Writes for a request; a disk that takes nothing is the server's business, told in its log. */
+const storing: <A>(
+  param: string,
+  write: (signal: AbortSignal) => Promise<A>,
+) => Effect.Effect<A, ApiError> = Effect.fnUntraced(function* <A>(
+  param: string,
+  write: (signal: AbortSignal) => Promise<A>,
+) {
+  const { id } = yield* RequestInfo;
+  return yield* Effect.tryPromise({
+    try: write,
+    catch: (error) => error instanceof Error ? error : new Error(String(error)),
+  }).pipe(
+    Effect.tapError((error) =>
+      Effect.logError(
+        `${id}: a video cannot be written to the folder for temporary files: ${
+          oneLine(error.message)
+        }; free some space there, or name another folder by TMPDIR`,
+      )
+    ),
+    Effect.mapError(() =>
+      new ApiError({
+        status: 500,
+        message: `${param}: the server cannot keep the video; its log says why`,
+        param,
+        code: "internal_error",
+      })
+    ),
+  );
+});
 
 function attempt<A>(
   param: string,
