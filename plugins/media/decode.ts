@@ -146,8 +146,11 @@ async function decodeKnown(
     if (frame === undefined || !frame.palette) {
       throw new DecodeError("is a GIF without a frame or without a palette");
     }
+    if (frame.canvasWidth * frame.canvasHeight > maxPixels) {
+      throw new DecodeError(tooManyPixels(maxPixels));
+    }
     const raw = await read(open().toColourspace("srgb"));
-    pixels = { ...raw, data: paintBackground(raw, frame) };
+    pixels = paintBackground(raw, frame);
   } else {
     const raw = await read(open().toColourspace("srgb").removeAlpha());
     if (raw.channels !== 3) {
@@ -269,6 +272,9 @@ function turn({ width, height, data }: Pixels, orientation: number): Pixels {
   return { width: outWidth, height: outHeight, data: out };
 }
 
+const tooManyPixels = (maxPixels: number): string =>
+  `has more pixels than the limit of ${maxPixels}`;
+
 /** One line about what sharp said, in words that help. */
 function explain(
   error: unknown,
@@ -279,7 +285,7 @@ function explain(
   const said = (error instanceof Error ? error.message : String(error))
     .split("\n")[0].replace(/[^\x20-\x7e]+/g, " ").trim().slice(0, 160);
   if (/pixel limit/i.test(said)) {
-    return `has more pixels than the limit of ${maxPixels}`;
+    return tooManyPixels(maxPixels);
   }
   if (/timeout/i.test(said)) {
     return `could not be decoded in ${TIMEOUT_SECONDS} seconds`;

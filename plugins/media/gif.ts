@@ -1,15 +1,22 @@
 /**
  * What sharp and Pillow do differently with a GIF's first frame. Pixels that the frame leaves
  * transparent, or that it does not cover, are black in sharp; Pillow, when it converts to RGB, gives
- * them the colour of the transparent index, or of index 0 when the frame has none.
+ * them the colour of the transparent index, or of index 0 when the frame has none. And sharp takes a
+ * canvas of 640x480, 800x600 and the like, or of more than 2048 pixels an edge, for a mistake of whoever
+ * wrote the file and gives the frame's part only; Pillow believes it.
  * @module
  */
+import type { Pixels } from "./decode.ts";
 
 /** Red, green and blue. */
 export type Rgb = readonly [number, number, number];
 
-/** The first frame's place on the canvas, and the colour of what it does not paint. */
+/** The canvas, the first frame's place on it, and the colour of what it does not paint. */
 export interface GifFrame {
+  /** The canvas, pixels across: enough for the frame, whatever the file says. */
+  readonly canvasWidth: number;
+  /** The canvas, pixels down. */
+  readonly canvasHeight: number;
   /** Distance from the left edge of the canvas. */
   readonly left: number;
   /** Distance from the top edge of the canvas. */
@@ -44,11 +51,15 @@ export function firstGifFrame(bytes: Uint8Array): GifFrame | undefined {
         entries = 2 << (byte(at + 9) & 7);
       }
       const entry = palette + 3 * index;
+      const left = word(at + 1), top = word(at + 3);
+      const width = word(at + 5), height = word(at + 7);
       return {
-        left: word(at + 1),
-        top: word(at + 3),
-        width: word(at + 5),
-        height: word(at + 7),
+        canvasWidth: Math.max(word(6), left + width),
+        canvasHeight: Math.max(word(8), top + height),
+        left,
+        top,
+        width,
+        height,
         background: index < entries
           ? [byte(entry), byte(entry + 1), byte(entry + 2)]
           : [0, 0, 0],
@@ -61,7 +72,7 @@ export function firstGifFrame(bytes: Uint8Array): GifFrame | undefined {
   return undefined;
 }
 
-/** Paints what the frame does not: returns RGB from RGB or RGBA. */
+/** Paints what the frame does not, on all of the canvas, from RGB or RGBA. */
 export function paintBackground(
   source: {
     readonly width: number;
@@ -70,20 +81,23 @@ export function paintBackground(
     readonly data: Uint8Array;
   },
   frame: GifFrame,
-): Uint8Array<ArrayBuffer> {
-  const { width, height, channels, data } = source;
+): Pixels {
+  const { channels, data } = source;
+  const { canvasWidth: width, canvasHeight: height } = frame;
   const [red, green, blue] = frame.background;
   const out = new Uint8Array(width * height * 3);
-  for (let y = 0, from = 0, to = 0; y < height; y++) {
-    const rowInside = y >= frame.top && y < frame.top + frame.height;
+  const right = Math.min(frame.left + frame.width, source.width);
+  const bottom = Math.min(frame.top + frame.height, source.height);
+  for (let y = 0, to = 0; y < height; y++) {
+    const rowInside = y >= frame.top && y < bottom;
+    let from = y * source.width * channels;
     for (let x = 0; x < width; x++, from += channels, to += 3) {
-      const painted = rowInside && x >= frame.left &&
-        x < frame.left + frame.width &&
+      const painted = rowInside && x >= frame.left && x < right &&
         (channels === 3 || data[from + 3] !== 0);
       out[to] = painted ? data[from] : red;
       out[to + 1] = painted ? data[from + 1] : green;
       out[to + 2] = painted ? data[from + 2] : blue;
     }
   }
-  return out;
+  return { width, height, data: out };
 }
