@@ -42,7 +42,7 @@ export class FramePainter implements Disposable {
           `:colorspace=${frame.colorSpace}:range=${frame.colorRange}`,
       );
       this.#sink = make("buffersink");
-      const chain = [...turns(rotation(av, stream)), "scale", "format=rgb24"];
+      const chain = [...turns(av, stream), "scale", "format=rgb24"];
       const outputs = av.FilterInOut.createList([
         { name: "in", filterCtx: this.#source, padIdx: 0 },
       ]);
@@ -97,29 +97,25 @@ export class FramePainter implements Disposable {
   }
 }
 
-/** Clockwise rotation for display in degrees, from the stream's display matrix. */
-function rotation(av: NodeAv, stream: Stream): number {
+/**
+ * The filters that show a frame as the stream's display matrix wants it, turned and mirrored: those that
+ * the ffmpeg program chooses.
+ */
+function turns(av: NodeAv, stream: Stream): string[] {
   const data = stream.codecpar.getCodedSideData(av.AV_PKT_DATA_DISPLAYMATRIX);
-  if (data === null || data.byteLength < 36) return 0;
+  if (data === null || data.byteLength < 36) return [];
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  // Native byte order; elements 0 and 1 are the cosine and sine of the rotation (16.16).
+  // Native byte order, rows of three. Of (a, b) and (c, d) the first holds cosine and sine.
   const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-  const [cosine, sine] = [view.getInt32(0, little), view.getInt32(4, little)];
-  if (cosine === 0 && sine === 0) return 0;
-  const degrees = Math.atan2(sine, cosine) * 180 / Math.PI;
-  return (Math.round(degrees) + 360) % 360;
-}
-
-/** The filters that undo a rotation, as the ffmpeg program chooses them. */
-function turns(degrees: number): string[] {
-  switch (degrees) {
-    case 90:
-      return ["transpose=clock"];
-    case 180:
-      return ["hflip", "vflip"];
-    case 270:
-      return ["transpose=cclock"];
-    default:
-      return [];
+  const [a, b, c, d] = [0, 4, 12, 16].map((at) => view.getInt32(at, little));
+  if (a === 0 && b === 0 || c === 0 && d === 0) return [];
+  const degrees = (Math.atan2(b, a) * 180 / Math.PI + 360) % 360;
+  const near = (angle: number) => Math.abs(degrees - angle) < 1;
+  if (near(90)) return [c > 0 ? "transpose=cclock_flip" : "transpose=clock"];
+  if (near(180)) {
+    return [...(a < 0 ? ["hflip"] : []), ...(d < 0 ? ["vflip"] : [])];
   }
+  if (near(270)) return [c < 0 ? "transpose=clock_flip" : "transpose=cclock"];
+  if (near(0) || near(360)) return d < 0 ? ["vflip"] : [];
+  return [`rotate=${degrees}*PI/180`];
 }

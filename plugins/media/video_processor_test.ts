@@ -106,6 +106,23 @@ const available: Record<Reader, boolean> = {
   ffmpeg: await starts("ffmpeg") && await starts("ffprobe"),
 };
 
+/** An MP4 whose display matrix is `(a, b; c, d)` in place of the identity. */
+async function shownBy(
+  name: string,
+  matrix: readonly [number, number, number, number],
+): Promise<Uint8Array> {
+  const bytes = await Deno.readFile(new URL(name, folder));
+  const text = new TextDecoder("latin1").decode(bytes);
+  // Of a track header of version 0 the matrix begins 40 bytes after the box's name.
+  const at = text.indexOf("tkhd") + 44;
+  const view = new DataView(bytes.buffer);
+  assert.equal(view.getInt32(at), 0x10000);
+  for (const [i, place] of [0, 4, 12, 16].entries()) {
+    view.setInt32(at + place, matrix[i]! * 0x10000);
+  }
+  return bytes;
+}
+
 for (const reader of ["node-av", "ffmpeg"] as const) {
   const test = (name: string, fn: () => Promise<void>) =>
     Deno.test({
@@ -132,6 +149,41 @@ for (const reader of ["node-av", "ffmpeg"] as const) {
             check(name, video, options);
           }
         }
+      }),
+    ));
+
+  test("frames are turned and mirrored as the file says", () =>
+    run(
+      reader,
+      Effect.gen(function* () {
+        const options = { segments: 1 };
+        const name = "h264.mp4";
+        const [upright] = (yield* sample(new URL(name, folder), options))
+          .frames;
+        const path = yield* Effect.promise(() => Deno.makeTempFile());
+        const { width: w, height: h } = upright!;
+        // Where the pixel that is shown at (x, y) comes from.
+        type From = (x: number, y: number) => [x: number, y: number];
+        const cases: [[number, number, number, number], From][] = [
+          [[-1, 0, 0, 1], (x, y) => [w - 1 - x, y]],
+          [[1, 0, 0, -1], (x, y) => [x, h - 1 - y]],
+          [[0, 1, -1, 0], (x, y) => [y, h - 1 - x]],
+          [[0, 1, 1, 0], (x, y) => [y, x]],
+          [[0, -1, -1, 0], (x, y) => [w - 1 - y, h - 1 - x]],
+        ];
+        for (const [matrix, from] of few ? cases.slice(0, 1) : cases) {
+          const bytes = yield* Effect.promise(() => shownBy(name, matrix));
+          yield* Effect.promise(() => Deno.writeFile(path, bytes));
+          const [{ width, height, data }] = (yield* sample(path, options))
+            .frames as [Image];
+          const wrong = Array.from({ length: width * height }, (_, i) => {
+            const [x, y] = from(i % width, Math.floor(i / width));
+            // Chroma is made larger before or after the turn.
+            return Math.abs(data[3 * i]! - upright!.data[3 * (y * w + x)]!);
+          }).filter((difference) => difference > 40).length;
+          assert.ok(wrong < width * height / 100, `${matrix}: ${wrong}`);
+        }
+        yield* Effect.promise(() => Deno.remove(path));
       }),
     ));
 
