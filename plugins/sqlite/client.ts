@@ -28,12 +28,13 @@ export interface SqliteOptions {
 const mostStatements = 64;
 
 /**
- * Opens a database in WAL mode; closing the surrounding scope closes it. Nothing ever waits for a lock
+ * Opens a database in WAL mode, unless `check` throws for what is in it; closing the surrounding scope closes it. Nothing ever waits for a lock
  * inside SQLite, because that would hold up the event loop, and with it the one who has the lock, when
  * he is of this process: a locked database fails at once, with a retryable `SqlError`.
  */
 export function openSqlite(
   options: SqliteOptions,
+  check: (db: DatabaseSync) => void = () => {},
 ): Effect.Effect<SqlClient.SqlClient, SqlError, Scope.Scope> {
   return Effect.gen(function* () {
     const db = yield* Effect.acquireRelease(
@@ -44,13 +45,14 @@ export function openSqlite(
         }),
     );
     yield* Effect.tapError(
-      attempt(() =>
+      attempt(() => {
+        check(db);
         db.exec(
           `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA recursive_triggers = ON; ${
             options.setup ?? ""
           }`,
-        )
-      ),
+        );
+      }),
       // At once, because the caller may try again and again.
       () => Effect.sync(() => db.close()),
     );

@@ -2,14 +2,17 @@
  * Versions of the tables; never change one that was published, add one.
  * @module
  */
+import type { DatabaseSync } from "node:sqlite";
 import { Effect } from "effect";
 import { Migrator, SqlClient as Client } from "effect/sql";
 import { createBatches } from "./batches/table.ts";
 import { createMetrics } from "./metrics/table.ts";
 import { createSearch } from "./search.ts";
 
-/** All versions, in order. */
-export const migrations: Migrator.Loader = Migrator.fromRecord({
+/** Where the versions stand that a file has. */
+export const versionTable = "tessera_migrations";
+
+const versions = {
   "0001_runs": Effect.gen(function* () {
     const sql = yield* Client.SqlClient;
     yield* sql`CREATE TABLE runs (
@@ -64,4 +67,33 @@ export const migrations: Migrator.Loader = Migrator.fromRecord({
   }),
   "0004_batches": createBatches,
   "0005_search": createSearch,
-});
+};
+
+/** All versions, in order. */
+export const migrations: Migrator.Loader = Migrator.fromRecord(versions);
+
+const latest = Math.max(...Object.keys(versions).map((name) => parseInt(name)));
+
+/**
+ * Refuses a file with the tables of another program, which ours have no business in, and one of a newer
+ * Tessera, whose tables may mean something else. Throws before anything is written.
+ */
+export function checkTables(db: DatabaseSync): void {
+  const tables = db.prepare(
+    `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`,
+  ).all().map(({ name }) => name);
+  if (tables.length === 0) return;
+  if (!tables.includes(versionTable)) {
+    throw new Error(
+      "the file holds the tables of another program; choose another file",
+    );
+  }
+  const { version } = db.prepare(
+    `SELECT max(migration_id) AS version FROM ${versionTable}`,
+  ).get() as { readonly version: number | null };
+  if (version !== null && version > latest) {
+    throw new Error(
+      `the file is of a newer Tessera (its tables are version ${version}, here ${latest} is known); use that one, or choose another file`,
+    );
+  }
+}

@@ -31,7 +31,7 @@ import {
   readLatency,
 } from "./metrics/report.ts";
 import { MetricsWriter, writeFigures } from "./metrics/table.ts";
-import { migrations } from "./migrations.ts";
+import { checkTables, migrations, versionTable } from "./migrations.ts";
 import { patiently, storeError } from "./problems.ts";
 import { prune, type Retention } from "./retention.ts";
 import { columns, type RunRow, summaryFrom } from "./rows.ts";
@@ -106,9 +106,9 @@ export function makeSqliteStore(
         }),
       ));
   return Effect.gen(function* () {
-    const sql = yield* explain(openSqlite(options));
+    const sql = yield* explain(openSqlite(options, checkTables));
     yield* explain(Effect.provideService(
-      Migrator.make({})({ loader: migrations, table: "tessera_migrations" }),
+      Migrator.make({})({ loader: migrations, table: versionTable }),
       Client.SqlClient,
       sql,
     ));

@@ -243,6 +243,35 @@ check(
 );
 
 check(
+  "a file of another program, or of a newer Tessera, is refused and left as it is",
+  (path) =>
+    Effect.gen(function* () {
+      const file = `${path}/other.db`;
+      const open = Effect.scoped(makeSqliteStore({ filename: file }));
+      const sql = (text: string) => {
+        const db = new DatabaseSync(file);
+        db.exec(text);
+        db.close();
+      };
+      const refused = Effect.fnUntraced(function* (message: RegExp) {
+        const before = Deno.readFileSync(file);
+        const error = yield* Effect.flip(open);
+        assert.ok(error instanceof StoreError);
+        assert.match(error.message, message);
+        assert.deepEqual(Deno.readFileSync(file), before);
+      });
+      sql("CREATE TABLE people (name TEXT)");
+      yield* refused(/other\.db: the file holds the tables of another program/);
+      sql("DROP TABLE people");
+      yield* open;
+      sql(
+        "INSERT INTO tessera_migrations (migration_id, name) VALUES (999, 'x')",
+      );
+      yield* refused(/other\.db: the file is of a newer Tessera .*version 999/);
+    }),
+);
+
+check(
   "a damaged file is a StoreError, not a defect",
   (path) =>
     Effect.gen(function* () {
