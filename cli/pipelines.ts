@@ -224,18 +224,24 @@ function decodeInput(
   }
   const text = texts[0]!;
   const json = parseJson(text);
-  const structured = /^\s*[[{]/.test(text) || port.name === "Json";
+  const looksJson = /^\s*[[{]/.test(text);
   const candidates = json === undefined
     ? [text]
-    : structured
+    : looksJson || port.name === "Json"
     ? [json, text]
     : [text, json];
-  let failure = "";
+  const failures: string[] = [];
   for (const candidate of candidates) {
     const decoded = decodeWith(port, candidate);
     if (Result.isSuccess(decoded)) return decoded.success;
-    failure = decoded.failure;
+    failures.push(decoded.failure);
   }
+  // Whoever wrote JSON wants to know what is wrong in it, and not that text is not wanted.
+  const failure = !looksJson
+    ? failures.at(-1)!
+    : json === undefined
+    ? "it is no whole JSON"
+    : failures[0]!;
   throw mismatch(name, port, text, failure);
 }
 

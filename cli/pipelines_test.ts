@@ -94,8 +94,13 @@ Deno.test("inputs that do not fit are named", () => {
     ],
     [[...needed.slice(1), "txt=a"], /has no input txt; did you mean text\?/],
     [["text=a", "num=x", needed[2]!], /^input num: "x" is no Num: /],
-    [["text=a", "num=1", 'size={"width":"x"}'], /^input size: .* is no Size: /],
-    [[...needed, "nums=[1,"], /^input nums: /],
+    // What is wrong in the JSON, and not that it is no text.
+    [
+      ["text=a", "num=1", 'size={"width":"x"}'],
+      /^input size: .* is no Size: Expected number.*width/s,
+    ],
+    [["text=a", "num=1", 'size={"width":'], /is no Size: it is no whole JSON$/],
+    [[...needed, "nums=[1,"], /^input nums: .* it is no whole JSON$/],
     [[...needed, "handle=x"], /a Handle cannot be given on the command line/],
     [[...needed, "num=8"], /input num is given 2 times/],
     [["=x"], /is not of the form name=value/],
