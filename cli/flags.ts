@@ -16,6 +16,7 @@ import {
 import { compact, defined, path, ranged } from "./flag_parts.ts";
 import { type GenerationFlags, generationSettings } from "./generation.ts";
 import type { ModelChoice } from "./models.ts";
+import { readText } from "./text.ts";
 
 export { path, ranged } from "./flag_parts.ts";
 
@@ -276,7 +277,7 @@ export function readHistory(path: string): History {
         `history ${path} has ${size} bytes; at most ${historyLimit} are read`,
       );
     }
-    text = Deno.readTextFileSync(path);
+    text = readText(path);
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     throw new InputError(`cannot read history ${path}: ${fileReason(cause)}`, {

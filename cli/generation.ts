@@ -13,6 +13,7 @@ import {
   UsageError,
 } from "./faults.ts";
 import { compact, defined, path, ranged } from "./flag_parts.ts";
+import { readText } from "./text.ts";
 
 /** Generation settings, named as in Hugging Face `generate`. */
 export const generationFlags = {
@@ -297,7 +298,7 @@ function readSchema(path: string): unknown {
         `JSON schema ${path} has ${size} bytes; at most ${schemaLimit} are read`,
       );
     }
-    text = Deno.readTextFileSync(path);
+    text = readText(path);
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     throw new InputError(

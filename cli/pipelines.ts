@@ -23,7 +23,7 @@ import {
   UsageError,
 } from "./faults.ts";
 import { path } from "./flags.ts";
-import { nearest } from "./text.ts";
+import { nearest, readText } from "./text.ts";
 
 /** `--plugin`, given as often as there are plugins. */
 export const pluginFlag: Flag.Flag<readonly string[]> = path("plugin")
@@ -138,7 +138,7 @@ function readDocument(path: string): string {
       `document ${path} has ${size} bytes; at most ${documentLimit} are read`,
     );
   }
-  return Deno.readTextFileSync(path);
+  return readText(path);
 }
 
 /**

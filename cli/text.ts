@@ -4,6 +4,16 @@
  */
 import { displayWidth } from "effect/cli/CliOutput";
 
+/**
+ * A text file, without the mark of its encoding that editors on Windows put first; in UTF-16 where the
+ * mark says so, as PowerShell's `>` writes.
+ */
+export function readText(path: string): string {
+  const bytes = Deno.readFileSync(path);
+  const wide = bytes[0] === 0xff && bytes[1] === 0xfe;
+  return new TextDecoder(wide ? "utf-16le" : "utf-8").decode(bytes);
+}
+
 // C0 without tab and newline, DEL, C1; then the controls that reorder or hide text. Escape sequences
 // lose their first character and with it their meaning.
 const controls =

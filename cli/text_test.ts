@@ -11,6 +11,7 @@ import {
   padStart,
   plural,
   printable,
+  readText,
   wrap,
 } from "./text.ts";
 
@@ -83,4 +84,26 @@ Deno.test("nearest finds near names only", () => {
   assert.equal(nearest("Qestion", known), "question");
   assert.equal(nearest("answer", known), undefined);
   assert.equal(nearest("x", known), undefined);
+});
+
+Deno.test("a text file loses the mark of its encoding, also in UTF-16", () => {
+  const file = Deno.makeTempFileSync();
+  try {
+    const json = '{"größe":1}';
+    const wide = new Uint16Array(
+      Array.from(`\ufeff${json}`, (unit) => unit.charCodeAt(0)),
+    );
+    for (
+      const bytes of [
+        new TextEncoder().encode(json),
+        new TextEncoder().encode(`\ufeff${json}`),
+        new Uint8Array(wide.buffer),
+      ]
+    ) {
+      Deno.writeFileSync(file, bytes);
+      assert.equal(readText(file), json);
+    }
+  } finally {
+    Deno.removeSync(file);
+  }
 });
