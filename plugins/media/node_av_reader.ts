@@ -31,6 +31,7 @@ import {
   CONTAINERS,
   type RawFrames,
   undecodable,
+  unreadable,
   VideoError,
 } from "./video_reader.ts";
 
@@ -119,9 +120,7 @@ class OpenVideo implements Disposable {
     options.free();
     if (opened < 0) {
       this.#input = undefined;
-      throw new VideoError(
-        `is no video that can be read (${this.#reason(opened)})`,
-      );
+      throw unreadable(this.#reason(opened));
     }
     if (input.findStreamInfoSync(null) < 0) {
       throw new VideoError("is no video: its streams are not described");

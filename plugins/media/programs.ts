@@ -2,7 +2,7 @@
  * Running `ffmpeg` and `ffprobe`.
  * @module
  */
-import { VideoError } from "./video_reader.ts";
+import { unreadable, VideoError } from "./video_reader.ts";
 
 /** The programs of FFmpeg. */
 export type Program = "ffmpeg" | "ffprobe";
@@ -45,9 +45,7 @@ export async function readText(
   signal.throwIfAborted();
   if (!(await process.status).success) {
     const reason = said.slice(said.lastIndexOf(": ") + 1).trim();
-    throw new VideoError(
-      `is no video that can be read (${reason || `${program} refuses it`})`,
-    );
+    throw unreadable(reason || `${program} refuses it`);
   }
   return text;
 }

@@ -197,7 +197,7 @@ for (const reader of ["node-av", "ffmpeg"] as const) {
           ["text.mp4", /is no video that can be read/],
           ["no-moov.mp4", /is no video that can be read/],
           ["playlist.mp4", /is no video that can be read/],
-          ["concat.mp4", /is no video that can be read/],
+          ["concat.mp4", /is no video that can be read \(it is not MP4, /],
           ["sound-only.mp4", /holds no video stream/],
           ["expected.json", /is no video that can be read/],
           [".", /is a folder/],

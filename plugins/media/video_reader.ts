@@ -39,6 +39,15 @@ export class CancelledError extends Error {
 export const CONTAINERS: string =
   "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,gif,ogg,asf,ivf,mxf,nut";
 
+/** What FFmpeg says is wrong with a file it does not open, for a `reason` that tells nothing in words that do. */
+export function unreadable(reason: string): VideoError {
+  // So it calls what is on no list of allowed containers: a picture, a playlist, a bare stream.
+  const said = reason === "Invalid argument"
+    ? "it is not MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, GIF, Ogg, ASF, IVF, MXF or NUT"
+    : reason;
+  return new VideoError(`is no video that can be read (${said})`);
+}
+
 /** Most pixels of one frame. */
 export const MAX_FRAME_PIXELS = 178_956_970;
 /** Most bytes of all sampled frames together. */
