@@ -67,6 +67,8 @@ const versions = {
   }),
   "0004_batches": createBatches,
   "0005_search": createSearch,
+  // From here on a row of run_events may hold several events, which a version before takes for damage.
+  "0006_rows_of_events": Effect.void,
 };
 
 /** All versions, in order. */
