@@ -7,7 +7,7 @@
  */
 import { Schema } from "effect";
 import type { Field, FieldGroup } from "../components/fields.ts";
-import type { NamedPicture } from "../nodes/values.ts";
+import type { NamedPicture, VideoClip } from "../nodes/values.ts";
 import type {
   AnyNodeKind,
   AnyPipeline,
@@ -196,13 +196,13 @@ function paramsGroup(
 
 const most = 16;
 
-/** Files under a name of a form, as what a run takes: pictures with their names, paths of videos kept here. */
+/** Files under a name of a form, as what a run takes: pictures and videos with their names. */
 async function filesOf(
   form: FormData,
   name: string,
   kind: "image" | "video",
   uploads: Uploads,
-): Promise<(NamedPicture | string)[]> {
+): Promise<(NamedPicture | VideoClip)[]> {
   const files = filesIn(form, name);
   if (files.length > most) {
     throw new FieldError(`${name}: there are more than ${most} files`);
@@ -265,10 +265,10 @@ export async function readPipelineForm(
         ready[name] = await files("", "image");
         continue;
       case "VideoClip": {
-        const [source] = await files("", "video");
+        const [video] = await files("", "video");
         const segments = fieldValue(fields[1]!, text(`${key}.segments`));
-        if (source !== undefined) {
-          ready[name] = segments === undefined ? source : { source, segments };
+        if (video !== undefined) {
+          ready[name] = segments === undefined ? video : { ...video, segments };
         } else if (port.omittable !== true) {
           throw new FieldError(`${name}: there is no video`);
         }

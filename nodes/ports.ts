@@ -244,6 +244,7 @@ export const Tiles: PortType<"Tiles", TilesValue> = definePort({
 
 const VideoClipSchema = Schema.Struct({
   source: Schema.String,
+  name: Schema.optionalKey(Schema.String),
   segments: Schema.optionalKey(Schema.Int),
   start: Schema.optionalKey(Schema.Finite),
   end: Schema.optionalKey(Schema.Finite),
@@ -252,7 +253,8 @@ const VideoClipSchema = Schema.Struct({
 const isVideo = (value: unknown): value is VideoSourceValue | VideoClipValue =>
   typeof value === "string" || value instanceof URL ||
   (isRecord(value) &&
-    (typeof value.source === "string" || value.source instanceof URL));
+    (typeof value.source === "string" || value.source instanceof URL) &&
+    (value.name === undefined || typeof value.name === "string"));
 
 const videoFile = (
   video: VideoSourceValue | VideoClipValue,
@@ -268,7 +270,7 @@ const VideoClipValueSchema: Schema.Codec<VideoSourceValue | VideoClipValue> =
 export type VideoClip = VideoClipValue;
 
 /**
- * A video or a part of one. In JSON: a path, or `{source, segments?, start?, end?}`.
+ * A video or a part of one. In JSON: a path, or `{source, name?, segments?, start?, end?}`.
  *
  * ```ts
  * import { VideoClip } from "@tessera/sdk";
@@ -306,10 +308,11 @@ export const VideoClip: PortType<
           ? file
           : `${file} ${video.segments} ${video.start} ${video.end}`,
       )),
-  preview: (video: VideoSourceValue | VideoClipValue) =>
-    typeof video === "string" || video instanceof URL
-      ? String(video)
-      : { ...video, source: String(video.source) },
+  preview: (video: VideoSourceValue | VideoClipValue) => {
+    if (typeof video === "string" || video instanceof URL) return String(video);
+    const { source, name = String(source), ...part } = video;
+    return { source: name, ...part };
+  },
 });
 
 /** The vision encoder's last hidden state: [n, 1 + g², Dv]. */

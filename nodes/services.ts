@@ -90,10 +90,11 @@ export interface SampleOptions {
 
 /** Samples frames of a video exactly. */
 export interface VideoProcessor {
-  /** Frame i is the i-th in presentation order. */
+  /** Frame i is the i-th in presentation order. `name` is what messages call the video; default: the source. */
   readonly sample: (
     source: VideoSource,
     options: SampleOptions,
+    name?: string,
   ) => Effect.Effect<VideoFrames, MediaError>;
 }
 

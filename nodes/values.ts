@@ -47,6 +47,8 @@ export type VideoSource = string | URL;
 export interface VideoClip {
   /** The video. */
   readonly source: VideoSource;
+  /** What messages and the run store call it, where its file's name says nothing; default: the source. */
+  readonly name?: string;
   /** Number of segments; one frame from the middle of each. */
   readonly segments?: number;
   /** Start in seconds; default: the beginning. */

@@ -87,7 +87,7 @@ export const videoSample: NodeKind<
         segments: clip.segments ?? params.segments ?? defaultSegments,
         start: clip.start ?? params.start,
         end: clip.end ?? params.end,
-      });
+      }, clip.name);
       return { frames };
     }),
 });

@@ -112,16 +112,16 @@ function boundedVideos(
   { maxVideoSeconds }: ServerLimits,
 ): VideoProcessor {
   return {
-    sample: (source, options) =>
-      Effect.flatMap(sample(source, options), (frames) => {
+    sample: (source, options, name = String(source)) =>
+      Effect.flatMap(sample(source, options, name), (frames) => {
         const seconds = frames.frameCount / frames.fps;
         return seconds > maxVideoSeconds
           ? Effect.fail(
             new MediaError({
-              message: `the video is ${
+              message: `${name} is ${
                 Math.round(seconds)
               } s long; at most ${maxVideoSeconds} s are taken`,
-              source: "video",
+              source: name,
             }),
           )
           : Effect.succeed(frames);

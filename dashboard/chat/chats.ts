@@ -300,7 +300,7 @@ export class Chats {
             type: "ended",
             status: "failed",
             answer: answered(),
-            error: this.#uploads.spoken(messageOf(error)),
+            error: messageOf(error),
           },
       );
     } finally {

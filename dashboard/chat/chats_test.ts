@@ -27,8 +27,9 @@ Deno.test("uploads: pictures and videos by their content, bounded, gone at the e
   const odd = await uploads.put(png, "../a\nb\u202e.png");
   assert.equal(odd.name, "../a b .png");
   const film = await uploads.put(await bytesOf(video));
-  const file = uploads.video(film.digest)!;
+  const { source: file, name } = uploads.video(film.digest)!;
   assert.ok(file.endsWith(film.digest));
+  assert.equal(name, "video");
   const text = (words: string) => new TextEncoder().encode(words);
   for (
     const odd of [

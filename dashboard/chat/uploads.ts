@@ -176,22 +176,15 @@ export class Uploads {
     return { name: found.upload.name, bytes: found.bytes };
   }
 
-  /** The file of a video, which is used now. */
-  video(digest: string): string | undefined {
+  /** A video, which is used now. */
+  video(
+    digest: string,
+  ): { readonly source: string; readonly name: string } | undefined {
     const found = this.#videos.get(digest);
     if (found === undefined) return undefined;
     this.#videos.delete(digest);
     this.#videos.set(digest, found);
-    return found.path;
-  }
-
-  /** A message about videos kept here, with the names that people know in place of their paths. */
-  spoken(message: string): string {
-    let text = message;
-    for (const { path, upload } of this.#videos.values()) {
-      text = text.replaceAll(path, upload.name);
-    }
-    return text;
+    return { source: found.path, name: found.upload.name };
   }
 
   /** Forgets everything. */

@@ -127,8 +127,11 @@ export function videoProcessorWith(
       );
 
       const sample = Effect.fn("VideoProcessor.sample")(
-        function* (source: VideoSource, options: SampleOptions) {
-          const name = String(source);
+        function* (
+          source: VideoSource,
+          options: SampleOptions,
+          name: string = String(source),
+        ) {
           const path = yield* localPath(source);
           const raw = yield* Effect.gen(function* () {
             yield* attempt(async () => {

@@ -41,8 +41,8 @@ export type Question =
     readonly small: readonly ImageSourceValue[];
     readonly videos: readonly VideoClipValue[];
     readonly tiling: TilingParams;
-    /** Where the request names a picture or a video, by what a run calls it. */
-    readonly params: ReadonlyMap<string, string>;
+    /** Where the request names pictures and videos, which is what the run calls them. */
+    readonly params: ReadonlySet<string>;
   }
   | { readonly type: "complete"; readonly prompt: PromptValue };
 

@@ -132,12 +132,6 @@ export const prepareChat: (
   const picture = (reference: { url: string; param: string }) =>
     resolveImage(reference, media, limits);
   const { mapped, tiling } = plan;
-  const videos = yield* load(
-    mapped.videos,
-    (video) => resolveVideo(video, media, limits),
-  );
-  const params = [...mapped.images, ...mapped.small]
-    .map(({ param }) => [param, param] as const);
   const ask: Ask = {
     model,
     question: {
@@ -145,14 +139,16 @@ export const prepareChat: (
       conversation: mapped.conversation,
       images: yield* load(mapped.images, picture),
       small: yield* load(mapped.small, picture),
-      videos,
+      videos: yield* load(
+        mapped.videos,
+        (video) => resolveVideo(video, media, limits),
+      ),
       tiling,
-      params: new Map([
-        ...params,
-        ...videos.map(({ source }, i) =>
-          [String(source), mapped.videos[i]!.param] as const
-        ),
-      ]),
+      params: new Set(
+        [...mapped.images, ...mapped.small, ...mapped.videos].map((
+          { param },
+        ) => param),
+      ),
     },
     settings: plan.settings,
     choices: plan.choices,

@@ -118,11 +118,11 @@ export function oneLine(text: string): string {
 
 /**
  * A failure of a run, as the client is told it; what is only the server's business is left out. `params`
- * are the places in the request by what the run calls the pictures and videos that stand there.
+ * are places in the request, which is what the run calls the pictures and videos that stand there.
  */
 export function fromRunError(
   error: AnswerError | GraphError | { readonly _tag: string },
-  params: ReadonlyMap<string, string> = new Map(),
+  params: ReadonlySet<string> = new Set(),
 ): ApiError {
   switch (error._tag) {
     case "ApiError":
@@ -131,10 +131,8 @@ export function fromRunError(
       return invalid("messages", (error as Error).message, "invalid_prompt");
     case "MediaError": {
       const { source = "", message } = error as MediaError;
-      const param = params.get(source);
-      return param === undefined
-        ? invalid("messages", message, "invalid_media")
-        : invalid(param, message.replaceAll(source, param), "invalid_media");
+      const param = params.has(source) ? source : "messages";
+      return invalid(param, message, "invalid_media");
     }
     case "CapacityError": {
       const { kind, message } = error as {

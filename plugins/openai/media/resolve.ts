@@ -79,7 +79,7 @@ export const resolveVideo: (
     };
     if (/^file:/i.test(url)) {
       const path = yield* attempt(param, () => allowedFile(url, policy));
-      return { source: path, ...part };
+      return { source: path, name: param, ...part };
     }
     const bytes = yield* bytesOf(
       reference,
@@ -107,7 +107,7 @@ export const resolveVideo: (
       param,
       (signal) => Deno.writeFile(source, bytes, { signal }),
     );
-    return { source, ...part };
+    return { source, name: param, ...part };
   },
 );
 
