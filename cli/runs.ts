@@ -7,6 +7,7 @@ import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
+import { questionOf } from "../dashboard/view.ts";
 import type { RunPage, StoredNode, StoredRun } from "../pipeline/mod.ts";
 import { type Fault, InputError, requireFileFault } from "./faults.ts";
 import * as flags from "./flags.ts";
@@ -70,8 +71,8 @@ export function runsText(
       padStart(run.ms === undefined ? "" : duration(run.ms), 8),
       ...(narrow ? [] : [padEnd(run.pipeline, 10)]),
     ].join("  ");
-    const asked = questionOf(run.inputs);
-    const what = run.error?.message ?? asked ?? run.pipeline;
+    const what = run.error?.message ??
+      (questionOf(run.inputs) || run.pipeline);
     return narrow
       ? `${run.runId}\n  ${fit(facts, columns - 2).trimEnd()}\n  ${
         fit(oneLine(what), columns - 2)
@@ -80,14 +81,6 @@ export function runsText(
         fit(oneLine(what), columns - 40 - facts.length)
       }\n`;
   }).join("");
-}
-
-function questionOf(
-  inputs: Readonly<Record<string, unknown>>,
-): string | undefined {
-  const sample = inputs.sample as { readonly question?: unknown } | undefined;
-  const question = inputs.question ?? sample?.question;
-  return typeof question === "string" ? question : undefined;
 }
 
 /** A time as the person's clock shows it. */

@@ -64,6 +64,24 @@ Deno.test("a list of runs", () => {
   }
 });
 
+Deno.test("a run of the server is listed by what the user said last", () => {
+  const messages = [
+    { role: "user", text: "Hello!" },
+    { role: "assistant", text: "Hello." },
+    { role: "user", text: "<image[0]>\nWhat is this?" },
+    { role: "assistant", text: "A" },
+  ];
+  const served = {
+    ...summary,
+    pipeline: "converse",
+    inputs: { conversation: { messages }, images: [] },
+  };
+  const line = (run: RunSummary) => runsText([run], 80).split("\n")[2];
+  assert.equal(line(served), "  <image[0]> What is this?");
+  const bare = { ...served, inputs: { conversation: { messages: [] } } };
+  assert.equal(line(bare), "  converse");
+});
+
 Deno.test("a run with its nodes", () => {
   assert.equal(
     runText(run, 60),

@@ -43,7 +43,7 @@ const longest = 400;
 const cut = (text: string): string =>
   text.length > longest ? `${text.slice(0, longest)}…` : text;
 
-/** The question among the previews of a run's inputs. */
+/** The question among the previews of a run's inputs; of a conversation, what the user said last. */
 export function questionOf(inputs: RunSummary["inputs"]): string {
   const first = (value: unknown): string => {
     if (typeof value === "string") return value;
@@ -60,7 +60,15 @@ export function questionOf(inputs: RunSummary["inputs"]): string {
     const found = first(inputs[name]);
     if (found !== "") return found;
   }
-  return "";
+  return lastSaid(inputs.conversation);
+}
+
+/** What the user said last in the preview of a conversation, which is how the server's runs begin. */
+function lastSaid(conversation: unknown): string {
+  const { messages } = (conversation ?? {}) as { readonly messages?: unknown };
+  if (!Array.isArray(messages)) return "";
+  const last = messages.findLast((message) => message?.role === "user");
+  return typeof last?.text === "string" ? last.text : "";
 }
 
 /** The answer among the previews of a run's outputs. */
