@@ -373,6 +373,16 @@ Deno.test("every kind of mistake is found, with node and port", async () => {
       "text",
       /output "text": there is no node "join-3"; did you mean "join-2"/,
     ],
+    // A pipeline inside may have the name of one that is known; it is named once.
+    [
+      (d) => {
+        d.pipelines.crop = d.pipelines.shorten;
+        d.nodes[0].kind = "qqqqqqqqqqqq";
+      },
+      "loud",
+      undefined,
+      /no kind "qqqqqqqqqqqq"; known: (?!.*"crop".*"crop")/,
+    ],
     [(d) => d.outputs = {}, undefined, undefined, /there are no outputs/],
     [(d) => d.name = "a b", undefined, undefined, /"a b" is no name/],
     [

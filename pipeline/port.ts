@@ -118,7 +118,8 @@ export function definePort<const Name extends string, A>(
   options: PortOptions<Name, A>,
 ): PortType<Name, A> {
   const { name, fields } = options;
-  if (!namePattern.test(name)) {
+  // JavaScript may pass none, and "undefined" would be a name.
+  if (typeof name !== "string" || !namePattern.test(name)) {
     throw new RangeError(
       `definePort: "${name}" is no port name; use letters, digits, "_", "-" and "."`,
     );

@@ -177,9 +177,9 @@ Deno.test("generic ports check their values", () => {
 });
 
 Deno.test("a port name that could not stand in a document is refused", () => {
-  for (const name of ["", "List<Text>", "a b", "1a", "é"]) {
+  for (const name of ["", "List<Text>", "a b", "1a", "é", undefined, 7]) {
     assert.throws(
-      () => definePort({ name, schema: Schema.String }),
+      () => definePort({ name: name as string, schema: Schema.String }),
       RangeError,
     );
   }

@@ -97,7 +97,7 @@ export function nearest(name: string, known: Iterable<string>): string[] {
 
 /** `; did you mean "a" or "b"?`, or what is known when nothing is near. */
 export function suggestion(name: string, known: Iterable<string>): string {
-  const names = [...known];
+  const names = [...new Set(known)];
   const near = nearest(name, names);
   if (near.length > 0) {
     return `; did you mean ${near.map((n) => `"${n}"`).join(" or ")}?`;
