@@ -67,6 +67,8 @@ export {
   ffiBackend,
   type ModelSource,
   napiBackend,
+  type PreparedRun,
+  type Running,
   type RunOptions as SessionRunOptions,
   type Session,
   type SessionOptions,
@@ -88,4 +90,8 @@ export {
   type ServerLimits,
   type ServerOptions,
 } from "./plugins/openai/mod.ts";
-export { layerSqlite, type SqliteOptions } from "./plugins/sqlite/mod.ts";
+export {
+  layerSqlite,
+  type Retention,
+  type SqliteOptions,
+} from "./plugins/sqlite/mod.ts";

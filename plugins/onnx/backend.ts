@@ -125,8 +125,8 @@ export interface Session {
 
 /** A binding to ONNX Runtime. */
 export interface Backend {
-  /** Which binding. */
-  readonly binding: "ffi" | "napi";
+  /** Which binding: `ffi`, `napi`, or the name of one of your own. */
+  readonly binding: string;
   /** ONNX Runtime's version, such as `1.30.0`. */
   readonly version: string;
   /** Devices this build can use here. */
