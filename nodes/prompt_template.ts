@@ -97,6 +97,16 @@ export function arrangePrompt(parts: PromptParts): PromptRequest | PromptError {
   const rendered = [...(history ?? []).flat(), question].join("\n");
   const placeholders = rendered.split(imagePlaceholder).length - 1 -
     frames.length;
+  // The template would refuse it, but in terms of a list that the caller never gave.
+  if (placeholders > 1 && images.length > 0 && placeholders !== images.length) {
+    return new PromptError({
+      message:
+        `the prompt has ${placeholders} ${imagePlaceholder} placeholders but ${images.length} ${
+          images.length === 1 ? "picture is" : "pictures are"
+        } given; write one for each picture or one for all, history included, or say in numPatchesList ` +
+        "how many tiles each stands for",
+    });
+  }
   const combined = images.length < 2 || placeholders !== images.length;
   // The reference puts `<image>` in front only where a question has none at all; here the frames have.
   const bare = history === undefined && images.length > 0 &&

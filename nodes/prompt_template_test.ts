@@ -33,6 +33,23 @@ Deno.test("as many placeholders as pictures: one each", () => {
   assert.deepEqual(arrange({ images: [7, 3], question }), [question, [7, 3]]);
 });
 
+Deno.test("placeholders that fit neither way are refused in the caller's own terms", () => {
+  const question = "<image> and <image>";
+  assert.equal(
+    arrange({ images: [7], question }),
+    "the prompt has 2 <image> placeholders but 1 picture is given; write one for each picture or one " +
+      "for all, history included, or say in numPatchesList how many tiles each stands for",
+  );
+  assert.match(
+    String(arrange({ images: [7, 3, 5], frames: [1], question })),
+    /has 2 <image> placeholders but 3 pictures are given/,
+  );
+  assert.deepEqual(
+    arrange({ images: [7, 3, 5], question, numPatchesList: [10, 5] }),
+    [question, [10, 5]],
+  );
+});
+
 Deno.test("placeholders in the history count: all pictures are passed again", () => {
   const history = [["Image-1: <image>\nDescribe.", "A cat."]] as const;
   const question = "Image-2: <image>\nAnd this one?";
