@@ -278,14 +278,16 @@ export class Live {
       },
       cancel: leave,
     }, new ByteLengthQueuingStrategy({ highWaterMark: 0 }));
-    return new Response(body, {
-      headers: {
-        "content-type": "text/event-stream; charset=utf-8",
-        "cache-control": "no-store",
-      },
-    });
+    return new Response(body, { headers: streamHeaders });
   }
 }
+
+/** Headers of an event stream; the last one keeps nginx from holding it back until it is full. */
+export const streamHeaders: Readonly<Record<string, string>> = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+};
 
 /** Where a stream goes on: after what the browser saw last, or what the page had. */
 export function resumeAt(req: Request): number | undefined {

@@ -18,7 +18,10 @@ interface Sent {
 function read(address: string, headers: HeadersInit = {}) {
   const stop = new AbortController();
   const events = async function* (): AsyncGenerator<Sent> {
-    const { body } = await fetch(address, { headers, signal: stop.signal });
+    const response = await fetch(address, { headers, signal: stop.signal });
+    // A proxy must not hold events back.
+    assert.equal(response.headers.get("x-accel-buffering"), "no");
+    const { body } = response;
     let text = "";
     for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
       text += chunk;

@@ -224,6 +224,7 @@ Deno.test("without scripts: a form with a picture, two rounds, wrong input; with
         const response = await fetch(
           `${base}/chat/${id}/events?after=${round}.0`,
         );
+        assert.equal(response.headers.get("x-accel-buffering"), "no");
         return await response.text();
       };
       assert.equal((await post({ question: "Hi" }, "wrong")).status, 403);

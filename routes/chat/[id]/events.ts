@@ -1,3 +1,4 @@
+import { streamHeaders } from "../../../dashboard/live.ts";
 import { chatStream, readPosition } from "../../../dashboard/chat/stream.ts";
 import type { Handlers } from "../../../dashboard/state.ts";
 
@@ -9,7 +10,7 @@ export const handler: Handlers = {
         ctx.url.searchParams.get("after") ?? "",
     );
     return new Response(chatStream(chats, ctx.params.id!, from), {
-      headers: { "content-type": "text/event-stream; charset=utf-8" },
+      headers: streamHeaders,
     });
   },
 };
