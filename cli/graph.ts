@@ -51,8 +51,8 @@ export const graphHandler = Effect.fn("cli.graph")(function* (
 export const graph = Command.make("graph", config, graphHandler).pipe(
   Command.withDescription(
     "Print a pipeline as a Mermaid drawing or as a JSON document.\n\n" +
-      "NAME is chat, video-chat, answer or batch-chat, or the path of a document, which is checked on " +
-      "the way.",
+      "NAME is chat, video-chat, answer, batch-chat, or what the server runs, converse and complete; or the " +
+      "path of a document, which is checked on the way.",
   ),
   Command.withShortDescription("Print a pipeline as a drawing or a document"),
   Command.withExamples([

@@ -68,7 +68,7 @@ const config = {
     Flag.optional,
   ),
   vision: Flag.Literals("vision", ["w8a8", "int8", "int4", "float"]).pipe(
-    Flag.withDescription("Vision tower and projector; default: w8a8"),
+    Flag.withDescription("Vision tower and projector; default w8a8, of"),
     Flag.optional,
   ),
   head: Flag.Literals("head", ["int4", "int8", "float"]).pipe(

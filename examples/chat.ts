@@ -1,4 +1,8 @@
-/** Two rounds about a picture, the second one streamed. */
+/**
+ * Two rounds about a picture, the second one streamed to the terminal:
+ *
+ *   deno run --allow-read --allow-env --allow-ffi --allow-sys examples/chat.ts
+ */
 import { InternVL } from "@tessera/sdk";
 
 await using model = await InternVL.load("models/nano");

@@ -1,6 +1,8 @@
 /**
- * A graph of your own: one picture is seen once and asked about several times. Run it with
- * `deno task example examples/pipeline.ts`, or print it with `toMermaid` and `toDocument`.
+ * A graph of your own: one picture is seen once and asked about several times. `toMermaid` draws it,
+ * `toDocument` makes a document of it.
+ *
+ *   deno run --allow-read --allow-env --allow-ffi --allow-sys examples/pipeline.ts
  */
 import {
   decode,

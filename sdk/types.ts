@@ -96,7 +96,7 @@ export interface ChatResult {
   /** The other answers, where `generation.n` asks for several. */
   readonly alternatives?: readonly ChatAlternative[];
   /** Milliseconds by stage: load, video-sample, tile, thumbnail, vision-encode, project, prompt-template,
-   * queue, prefill, decode, join-tiles. */
+   * queue, prefill, decode, and the small ones between (join-tiles; sample, join-frames, join-tokens). */
   readonly timings: Readonly<Record<string, number>>;
   /** The run in the run store. */
   readonly runId: string;
