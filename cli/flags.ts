@@ -6,6 +6,7 @@ import type * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as Flag from "effect/cli/Flag";
 import type { AskOptions, LoadOptions } from "../mod.ts";
+import { mostTiles } from "../nodes/limits.ts";
 import type { History } from "../nodes/values.ts";
 import {
   fileReason,
@@ -185,14 +186,14 @@ export const tilingFlags = {
   maxTiles: ranged(
     Flag.Int("max-tiles"),
     "N",
-    "Most tiles a picture is cut into, 1 to 40; default: the checkpoint's",
-    { min: 1, max: 40 },
+    `Most tiles a picture is cut into, 1 to ${mostTiles}; default: the checkpoint's`,
+    { min: 1, max: mostTiles },
   ),
   minTiles: ranged(
     Flag.Int("min-tiles"),
     "N",
     "Fewest tiles a picture is cut into; default: the checkpoint's",
-    { min: 1, max: 40 },
+    { min: 1, max: mostTiles },
   ),
 };
 

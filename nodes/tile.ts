@@ -5,6 +5,7 @@
 import { Effect, Schema } from "effect";
 import { defineNode, type NodeKind } from "../pipeline/mod.ts";
 import type { MediaError } from "./errors.ts";
+import { mostTiles } from "./limits.ts";
 import { Image, Tiles } from "./ports.ts";
 import { ImageProcessor, ModelInfo, type TileOptions } from "./services.ts";
 
@@ -17,7 +18,7 @@ export interface TilingParams {
 }
 
 const tileCount = Schema.Int.check(
-  Schema.isBetween({ minimum: 1, maximum: 40 }),
+  Schema.isBetween({ minimum: 1, maximum: mostTiles }),
 );
 
 /**

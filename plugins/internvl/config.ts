@@ -6,6 +6,7 @@
  */
 import { Effect, Result, Schema } from "effect";
 import { CheckpointError } from "../../nodes/errors.ts";
+import { mostTiles } from "../../nodes/limits.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
 import { decodeQuantization } from "./quantize/config.ts";
 import { type Quantization, schemeText } from "./quantize/scheme.ts";
@@ -139,8 +140,6 @@ export const languageArchitectures: readonly string[] = [
 const size = Schema.Int.check(
   Schema.isBetween({ minimum: 1, maximum: 1 << 24 }),
 );
-/** The most tiles that pictures are cut into; `tile` and the grids know no more. */
-const mostTiles = 40;
 /** The largest edge of a tile; beyond it one tile alone would fill the memory. */
 const mostPixels = 4096;
 const depth = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 }));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Effect } from "effect";
+import { mostTiles } from "../../nodes/limits.ts";
 import { decodeConfig, tileSize, tokensPerTile } from "./config.ts";
-import { MAX_TILES } from "../media/grid.ts";
 import { configJson, failure } from "./testing.ts";
 
 const decode = (value: unknown) =>
@@ -151,7 +151,7 @@ Deno.test("the most tiles and pixels that there can be are taken, and counts tha
     top: {
       dynamic_image_size: true,
       min_dynamic_patch: 40,
-      max_dynamic_patch: MAX_TILES,
+      max_dynamic_patch: mostTiles,
       force_image_size: 4096,
     },
     vision: { image_size: 4096, patch_size: 8 },

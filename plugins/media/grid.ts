@@ -3,6 +3,7 @@
  * the InternVL-Chat model card).
  * @module
  */
+import { mostTiles } from "../../nodes/limits.ts";
 
 /** Tiles across and down. */
 export type Grid = readonly [columns: number, rows: number];
@@ -63,9 +64,9 @@ export function findTileGrid(
       }`,
     );
   }
-  if (minTiles > maxTiles || maxTiles > MAX_TILES) {
+  if (minTiles > maxTiles || maxTiles > mostTiles) {
     throw new RangeError(
-      `findTileGrid: from ${minTiles} to ${maxTiles} tiles; 1 <= fewest <= most <= ${MAX_TILES} is possible`,
+      `findTileGrid: from ${minTiles} to ${maxTiles} tiles; 1 <= fewest <= most <= ${mostTiles} is possible`,
     );
   }
   const aspect = width / height;
@@ -85,6 +86,3 @@ export function findTileGrid(
   }
   return best;
 }
-
-/** The most tiles that the models of the family were made for. */
-export const MAX_TILES = 40;

@@ -16,7 +16,7 @@ export {
 } from "./video_processor.ts";
 export { type PictureFormat, sniff, type Sniffed } from "./sniff.ts";
 export { diagnose, type MediaDiagnosis, type Part } from "./diagnose.ts";
-export { findTileGrid, type Grid, MAX_TILES } from "./grid.ts";
+export { findTileGrid, type Grid } from "./grid.ts";
 export { type PassOrder, resizeBicubic } from "./resample.ts";
 export { MAX_SEGMENTS, sampleIndices } from "./sample_indices.ts";
 export { IMAGENET_MEAN, IMAGENET_STD } from "./normalise.ts";

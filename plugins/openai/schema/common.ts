@@ -3,6 +3,7 @@
  * @module
  */
 import { Schema } from "effect";
+import { mostTiles } from "../../../nodes/limits.ts";
 
 /** A field that may be left out or `null`, which means the same. */
 export const opt = <S extends Schema.Constraint>(schema: S) =>
@@ -86,8 +87,8 @@ export const harmless = {
 
 /** How a picture is cut. */
 export const MultimodalOptions = Schema.Struct({
-  max_dynamic_patch: opt(whole(1, 40)),
-  min_dynamic_patch: opt(whole(1, 40)),
+  max_dynamic_patch: opt(whole(1, mostTiles)),
+  min_dynamic_patch: opt(whole(1, mostTiles)),
 });
 
 /** Whether a stream ends with the token counts. */
