@@ -4,6 +4,7 @@
  */
 import { cpus, release } from "node:os";
 import { Effect } from "effect";
+import { libc as cLibrary } from "../plugins/onnx/libc.ts";
 import { Backend, ffiBackend } from "../plugins/onnx/mod.ts";
 
 /** The machine and the versions. */
@@ -48,14 +49,7 @@ export async function machineFacts(): Promise<Machine> {
 
 /** The C library's name, by which the dynamic loader knows it. */
 export function libc(): string {
-  switch (Deno.build.os) {
-    case "windows":
-      return "msvcrt.dll";
-    case "darwin":
-      return "libSystem.B.dylib";
-    default:
-      return "libc.so.6";
-  }
+  return cLibrary ?? "msvcrt.dll";
 }
 
 /** Milliseconds of processor time that the calling thread has used; `undefined` where nobody says. */

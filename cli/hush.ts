@@ -3,18 +3,13 @@
  * @module
  */
 import * as Effect from "effect/Effect";
-
-const libraries: Partial<Record<typeof Deno.build.os, string>> = {
-  linux: "libc.so.6",
-  darwin: "libSystem.B.dylib",
-};
+import { libc } from "../plugins/onnx/libc.ts";
 
 /** Points standard error to nowhere; the function returned puts it back. Does nothing where it cannot. */
 function hush(): () => void {
-  const name = libraries[Deno.build.os];
-  if (name === undefined) return () => {};
+  if (libc === undefined) return () => {};
   try {
-    const opened = Deno.dlopen(name, {
+    const opened = Deno.dlopen(libc, {
       dup: { parameters: ["i32"], result: "i32" },
       dup2: { parameters: ["i32", "i32"], result: "i32" },
       open: { parameters: ["buffer", "i32"], result: "i32" },

@@ -10,6 +10,8 @@
  * @module
  */
 
+import { libc } from "./libc.ts";
+
 /** The variable that ONNX Runtime looks at. */
 const telemetrySwitch = "ORT_DISABLE_TELEMETRY";
 
@@ -29,19 +31,16 @@ function granted(permission: Deno.PermissionDescriptor): boolean {
 
 /** Sets the variable where native code reads it, past Deno's view of the environment. */
 function setWithC(): void {
-  const name = { linux: "libc.so.6", darwin: "/usr/lib/libSystem.B.dylib" }[
-    Deno.build.os as string
-  ];
   // Windows has another mechanism, which the call of the C API turns off.
-  if (name === undefined) return;
+  if (libc === undefined) return;
   const text = (value: string) => new TextEncoder().encode(`${value}\0`);
-  const libc = Deno.dlopen(
-    name,
+  const opened = Deno.dlopen(
+    libc,
     { setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32" } },
   );
   try {
-    libc.symbols.setenv(text(telemetrySwitch), text("1"), 1);
+    opened.symbols.setenv(text(telemetrySwitch), text("1"), 1);
   } finally {
-    libc.close();
+    opened.close();
   }
 }

@@ -7,6 +7,7 @@
  * to be freed before it is collected, so its pages are given back to the system.
  * @module
  */
+import { libc } from "../libc.ts";
 
 /** Zeroed memory. */
 export interface Pages {
@@ -48,9 +49,9 @@ function dropper(): ((memory: SharedArrayBuffer) => void) | undefined {
 }
 
 function findDropper(): ((memory: SharedArrayBuffer) => void) | undefined {
-  if (Deno.build.os !== "linux") return undefined;
+  if (Deno.build.os !== "linux" || libc === undefined) return undefined;
   try {
-    const { symbols } = Deno.dlopen("libc.so.6", {
+    const { symbols } = Deno.dlopen(libc, {
       madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
     });
     return (memory) => {
