@@ -5,6 +5,7 @@
  * @module
  */
 import { Effect, Schema } from "effect";
+import { cutText } from "../pipeline/json.ts";
 import {
   defineNode,
   definePort,
@@ -17,6 +18,7 @@ import {
   type PortType,
 } from "../pipeline/mod.ts";
 import { PromptError } from "./errors.ts";
+import { mostShown } from "./limits.ts";
 import { OptionalTilesList, Prompt, VisualTokensList } from "./ports.ts";
 import { FramesList } from "./sample.ts";
 import { ModelInfo, PromptRenderer } from "./services.ts";
@@ -72,12 +74,16 @@ export const Conversation: PortType<"Conversation", ConversationValue> =
       })),
       continues: Schema.optionalKey(Schema.Boolean),
     }) as Schema.Codec<ConversationValue, unknown>,
-    preview: (conversation: ConversationValue) => ({
-      messages: conversation.messages.map(({ role, parts }) => ({
-        role,
-        text: parts.map(shown).join(""),
-      })),
-    }),
+    preview: ({ messages }: ConversationValue) => {
+      // Each has its share, and the shortest still says what it is about.
+      const most = Math.max(200, Math.floor(mostShown / messages.length));
+      return {
+        messages: messages.map(({ role, parts }) => ({
+          role,
+          text: cutText(parts.map(shown).join(""), most),
+        })),
+      };
+    },
   });
 
 const shown = (part: MessagePart): string =>

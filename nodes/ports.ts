@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Schema, SchemaTransformation } from "effect";
+import { cutText } from "../pipeline/json.ts";
 import {
   definePort,
   list,
@@ -20,6 +21,7 @@ import {
   digestText,
   fileStamp,
 } from "./digest.ts";
+import { mostShown } from "./limits.ts";
 import { type TensorPreview, tensorStats } from "./stats.ts";
 import type { Tensor as TensorHandle } from "./tensor.ts";
 import { isNamed } from "./values.ts";
@@ -363,7 +365,10 @@ export type History = HistoryValue;
 export const History: PortType<"History", HistoryValue> = definePort({
   name: "History",
   schema: Schema.Array(TurnSchema) as Schema.Codec<HistoryValue>,
-  preview: (history: HistoryValue) => history.map(([q, a]) => [q, a]),
+  preview: (history: HistoryValue) => {
+    const most = Math.max(200, Math.floor(mostShown / 2 / history.length));
+    return history.map((turn) => turn.map((text) => cutText(text, most)));
+  },
 });
 
 const OutputConstraintSchema: Schema.Codec<OutputConstraint> = Schema.Union([
@@ -450,7 +455,7 @@ export const Prompt: PortType<"Prompt", PromptValue> = definePort({
       ),
     ),
   preview: (prompt: PromptValue) => ({
-    text: foldContextTokens(prompt.text),
+    text: cutText(foldContextTokens(prompt.text), mostShown),
     tokens: prompt.ids.length,
     images: prompt.images.map((span) => ({ ...span })),
   }),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Effect, Schema } from "effect";
-import { ImageSource, Sample } from "./ports.ts";
+import { Conversation } from "./conversation.ts";
+import { History, ImageSource, Prompt, Sample } from "./ports.ts";
 
 Deno.test("a picture's bytes keep their name in JSON, and are what they are without it", async () => {
   const bytes = Uint8Array.of(71, 73, 70);
@@ -55,5 +56,27 @@ Deno.test("pixels that do not fill their size are refused in JSON", () => {
   assert.throws(
     () => decode({ width: 3, height: 2, data: "%" }),
     Schema.isSchemaError,
+  );
+});
+
+Deno.test("what a run store keeps of long texts is bounded", () => {
+  const size = (preview: unknown) => JSON.stringify(preview).length;
+  const text = "word ".repeat(200_000);
+  for (const count of [1, 7, 2048]) {
+    const parts = [{ text: text.slice(0, 2_000_000 / count) }];
+    const messages = Array(count).fill({ role: "user", parts });
+    const turns = Array(count).fill([parts[0]!.text, parts[0]!.text]);
+    assert.ok(size(Conversation.preview({ messages })) < 700_000);
+    assert.ok(size(History.preview(turns)) < 1_200_000);
+  }
+  const prompt = { question: "", text, ids: new Int32Array(1), images: [] };
+  assert.ok(size(Prompt.preview(prompt)) < 70_000);
+  // What people ask is kept whole.
+  const question = "What is this? ".repeat(1000);
+  assert.deepEqual(
+    Conversation.preview({
+      messages: [{ role: "user", parts: [{ text: question }] }],
+    }),
+    { messages: [{ role: "user", text: question }] },
   );
 });

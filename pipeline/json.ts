@@ -133,9 +133,14 @@ export function previewList<A>(
  * ```
  */
 export function previewText(text: string): string {
-  if (text.length <= longestText) return text;
-  const last = text.charCodeAt(longestText - 1);
-  const end = last >= 0xd800 && last < 0xdc00 ? longestText - 1 : longestText;
+  return cutText(text, longestText);
+}
+
+/** Text cut to so many characters, with the number that there were. */
+export function cutText(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const last = text.charCodeAt(most - 1);
+  const end = last >= 0xd800 && last < 0xdc00 ? most - 1 : most;
   return `${text.slice(0, end)}… ${text.length} characters in all`;
 }
 
