@@ -119,7 +119,11 @@ export const chat: Section = {
   title: "Chat: a picture of 12 megapixels, end to end, synthetic model",
   measure: async (place, rounds) => {
     const figures = await benchChat(place, Math.max(1, rounds >> 1));
-    const { tiles, promptTokens, tokens, threads } = figures;
+    const { tiles, promptTokens, tokens, threads, stages } = figures;
+    const sides = ["float32", "quantized", "twoSets"];
+    const names = [
+      ...new Set(sides.flatMap((side) => Object.keys(stages[side] ?? {}))),
+    ].filter((name) => sides.some((side) => (stages[side]?.[name] ?? 0) >= 50));
     return {
       figures: { ...figures },
       text: table([
@@ -135,6 +139,12 @@ export const chat: Section = {
             figures.torch ?? noTorch
           }`,
         ],
+      ]) + "\n\n" + table([
+        ["stage, ms", "float32", "int4, tower w8a8", "prompt and tower w8a8"],
+        ...names.map((name) => [
+          name,
+          ...sides.map((side) => show(stages[side]?.[name] ?? 0)),
+        ]),
       ]),
     };
   },

@@ -48,6 +48,8 @@ export interface ChatBench extends AgainstTorch {
   /** The same with a second set of weights for the prompt. */
   readonly twoSets: Speed;
   readonly torchFloat32?: Speed;
+  /** Milliseconds of the stages of ours, of the last round: by side, then by stage. */
+  readonly stages: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 const TOKENS = 64;
@@ -146,7 +148,8 @@ export async function benchChat(
   await using torch = await openTorch(dir, threads);
   let round = 0;
   let usage = { promptTokens: 0, imageTokens: 0 };
-  const ours = (model: InternVL) =>
+  const stages: Record<string, Readonly<Record<string, number>>> = {};
+  const ours = (side: string, model: InternVL) =>
     Effect.promise(async () => {
       const start = performance.now();
       const result = await model.chat({
@@ -157,16 +160,17 @@ export async function benchChat(
         generation: { maxNewTokens: TOKENS, minNewTokens: TOKENS },
       });
       usage = result.usage;
+      stages[side] = result.timings;
       return performance.now() - start;
     });
-  await Effect.runPromise(ours(quantized));
+  await Effect.runPromise(ours("quantized", quantized));
   const tiles = Math.round(
     usage.imageTokens / float.info.tokensPerTile,
   );
   const sides: [string, Effect.Effect<number, unknown>][] = [
-    ["float32", ours(float)],
-    ["quantized", ours(quantized)],
-    ["twoSets", ours(twoSets)],
+    ["float32", ours("float32", float)],
+    ["quantized", ours("quantized", quantized)],
+    ["twoSets", ours("twoSets", twoSets)],
   ];
   if (torch !== undefined) {
     const command = {
@@ -190,6 +194,7 @@ export async function benchChat(
     quantized: speed(times, "quantized")!,
     twoSets: speed(times, "twoSets")!,
     torchFloat32: speed(times, "torchFloat32"),
+    stages,
   };
 }
 
