@@ -44,5 +44,11 @@ Deno.test("docs/sdk.md lists every option of load, every field of a request and 
 Deno.test("docs/sdk.md lists every stage", () => {
   const row = /\n\| `timings`.*\n/.exec(page)![0];
   const listed = [...row.matchAll(/`([\w-]+)`/g)].map(([, name]) => name);
-  assert.deepEqual(listed.slice(1), [...stages, "join-tiles"]);
+  assert.deepEqual(listed.slice(1), [
+    ...stages,
+    "join-tiles",
+    "sample",
+    "join-frames",
+    "join-tokens",
+  ]);
 });
