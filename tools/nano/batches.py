@@ -131,8 +131,11 @@ def single(rng: Random, size: int, grid: int, max_num: int, mix=(68, 16, 16, 0))
 PAGES = [(4, 3), (4, 3), (4, 3), (4, 3), (2, 1), (1, 2), (2, 2), (3, 2), (2, 3), (3, 3)]
 
 
-def page(rng: Random, size: int, grid: int) -> Sample:
-    """A picture of several tiles with one line, as small as on a large page. Drawn only a little finer than its tiles show it, which looks the same."""
+def page(rng: Random, size: int, grid: int, bare: bool = False) -> Sample:
+    """A picture of several tiles with one line, as small as on a large page. Drawn only a little finer than its tiles show it, which looks the same.
+
+    `bare`: of the tiles that show nothing one at most is kept, for what asks nothing about the page.
+    """
     s = Sample()
     cols, rows = rng.choice(PAGES)
     scene = draw.text(rng, draw.TRAIN_FONTS, small=min(8, 4 * cols))
@@ -140,6 +143,10 @@ def page(rng: Random, size: int, grid: int) -> Sample:
     fine = size * rng.uniform(1.1, 1.55)
     wh = (int(fine * cols), int(fine * rows * rng.uniform(0.95, 1.05)))
     s.tiles, s.labels = picture(rng, scene, size, cols * rows, wh, grid)
+    if bare:
+        empty = [i for i, mark in enumerate(s.labels) if not mark[0][:, 0].any()]
+        gone = set(empty[1:])
+        s.tiles, s.labels = ([x for i, x in enumerate(xs) if i not in gone] for xs in (s.tiles, s.labels))
     s.opening = prompt.opening(prompt.image_block(len(s.tiles), grid * grid) + "\n")
     s.talk = lambda: talk.text_rounds(talk.TONGUES["en"], rng, scene)
     return s
@@ -360,14 +367,14 @@ class Maker:
         rng, size, grid = self.rng, self.size, self.grid
         if sort == "labels":  # mostly printed text: characters are what the vision side learns slowest
             roll = rng.random()
-            if roll < 0.1:
-                return page(rng, size, grid)
+            if roll < 0.2:
+                return page(rng, size, grid, bare=True)
             # Where a picture has many tiles, they cut large characters in pieces, which are the hardest to tell.
-            return single(rng, size, grid, 1, (10, 34, 16, 40)) if roll < 0.8 else single(rng, size, grid, 6, (10, 74, 16, 0))
+            return single(rng, size, grid, 1, (10, 34, 16, 40)) if roll < 0.85 else single(rng, size, grid, 6, (10, 74, 16, 0))
         if sort == "single":
-            return single(rng, size, grid, 1, (80, 0, 20, 0))
+            return single(rng, size, grid, 1, (72, 0, 28, 0))
         if sort == "tiled":
-            return single(rng, size, grid, rng.choice([2, 4, 6, 6, 6]), (74, 0, 26, 0))
+            return single(rng, size, grid, rng.choice([2, 4, 6, 6, 6]), (70, 0, 30, 0))
         if sort == "print":
             return single(rng, size, grid, 1, (0, 1, 0, 0))
         if sort == "line":
