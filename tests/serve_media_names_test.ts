@@ -16,9 +16,10 @@ async function left(
   content: readonly object[],
   check: (error: { message: string; param: string }, status: number) => void,
 ): Promise<void> {
-  const before = Deno.env.get("TMPDIR");
-  const folder = await Deno.makeTempDir({ prefix: "tessera-test-" });
-  Deno.env.set("TMPDIR", folder);
+  const { makeTempDir } = Deno;
+  const folder = await makeTempDir({ prefix: "tessera-test-" });
+  // Not by TMPDIR, which other files' tests in this process would see.
+  Deno.makeTempDir = (options) => makeTempDir({ ...options, dir: folder });
   try {
     await withServer({ models: [{ dir: nano }] }, async ({ post }) => {
       const response = await post("/v1/chat/completions", {
@@ -31,8 +32,7 @@ async function left(
     });
     assert.deepEqual([...Deno.readDirSync(folder)], []);
   } finally {
-    if (before === undefined) Deno.env.delete("TMPDIR");
-    else Deno.env.set("TMPDIR", before);
+    Deno.makeTempDir = makeTempDir;
     await Deno.remove(folder, { recursive: true });
   }
 }
