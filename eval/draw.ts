@@ -153,18 +153,34 @@ const svg = (
   );
 
 /**
- * sharp on an SVG of ours. Reading pictures closes libvips to SVG for the whole process, since a stranger's
- * SVG is not to be trusted; the evaluation gives the model none but its own pictures, as PNG.
+ * Reads an SVG of ours with sharp. Reading pictures closes libvips to SVG for the whole process, since a
+ * stranger's SVG is not to be trusted; the evaluation gives the model none but its own pictures, as PNG.
+ * A thread that starts to read pictures meanwhile closes it once more.
  */
-function raster(picture: Uint8Array): Sharp {
-  sharp.unblock({ operation: ["VipsForeignLoadSvg"] });
-  return sharp(picture);
+async function raster<A>(
+  picture: Uint8Array,
+  read: (image: Sharp) => Promise<A>,
+): Promise<A> {
+  for (let tries = 1;; tries++) {
+    sharp.unblock({ operation: ["VipsForeignLoadSvg"] });
+    try {
+      return await read(sharp(picture).removeAlpha());
+    } catch (error) {
+      const closed =
+        /blocked|unsupported image format|not in a known format|header:\s*$/;
+      if (tries === 10 || !closed.test(`${error}`)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10 * tries));
+    }
+  }
 }
 
 /** PNG bytes of an SVG. */
 async function png(picture: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   return Uint8Array.from(
-    await raster(picture).removeAlpha().png({ compressionLevel: 1 }).toBuffer(),
+    await raster(
+      picture,
+      (image) => image.png({ compressionLevel: 1 }).toBuffer(),
+    ),
   );
 }
 
@@ -225,9 +241,10 @@ export async function drawPrint(
   }) translate(${x} ${y})"/>`;
   const picture = svg(wide, h, scene.rgb, text);
   if (scene.noise === 0) return await png(picture);
-  const { data, info } = await raster(picture).removeAlpha().raw().toBuffer({
-    resolveWithObject: true,
-  });
+  const { data, info } = await raster(
+    picture,
+    (image) => image.raw().toBuffer({ resolveWithObject: true }),
+  );
   for (let i = 0; i < data.length; i += info.channels) {
     const off = random.int(-scene.noise, scene.noise);
     for (let c = i; c < i + info.channels; c++) {
@@ -316,8 +333,10 @@ export async function writeFilm(
       drawn = seed + [...byPlace.keys()].indexOf(s.place) * 3;
       return shape(steady, s, w, side);
     });
-    return await raster(svg(w, side, scene.rgb, picture.join(""))).removeAlpha()
-      .raw().toBuffer();
+    return await raster(
+      svg(w, side, scene.rgb, picture.join("")),
+      (image) => image.raw().toBuffer(),
+    );
   }));
   await sharp(Buffer.concat(frames), {
     raw: {

@@ -49,8 +49,9 @@ export const LONGEST_EDGE = 1_000_000;
 const TIMEOUT_SECONDS = 60;
 /** While another thread of the process loads sharp, every loader is blocked for a moment: see {@link loadSharp}. */
 const TRIES = 4;
-/** What sharp says then, before and after it has chosen the loader. */
-const BLOCKED = /operation is blocked|unsupported image format/;
+/** What sharp says then: before it has chosen the loader, after it, between, and with the reason lost. */
+const BLOCKED =
+  /operation is blocked|unsupported image format|not in a known format|corrupt header:\s*$/;
 
 /**
  * Loads sharp and narrows libvips to the loaders of the kinds that are read. The setting is
