@@ -6,6 +6,7 @@
 import { Buffer } from "node:buffer";
 import opentype from "opentype.js";
 import sharp, { type Sharp } from "sharp";
+import { BLOCKED } from "../plugins/media/decode.ts";
 import { type Colour, rgb } from "./language.ts";
 import type { Random } from "./random.ts";
 import type { Chart, Film, Print, Shape, Shapes } from "./world.ts";
@@ -166,9 +167,7 @@ async function raster<A>(
     try {
       return await read(sharp(picture).removeAlpha());
     } catch (error) {
-      const closed =
-        /blocked|unsupported image format|not in a known format|header:\s*$/;
-      if (tries === 10 || !closed.test(`${error}`)) throw error;
+      if (tries === 10 || !BLOCKED.test(`${error}`)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 10 * tries));
     }
   }

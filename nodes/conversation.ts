@@ -18,7 +18,7 @@ import {
   type PortType,
 } from "../pipeline/mod.ts";
 import { PromptError } from "./errors.ts";
-import { mostShown } from "./limits.ts";
+import { shownEach } from "./limits.ts";
 import { OptionalTilesList, Prompt, VisualTokensList } from "./ports.ts";
 import { FramesList } from "./sample.ts";
 import { ModelInfo, PromptRenderer } from "./services.ts";
@@ -75,8 +75,7 @@ export const Conversation: PortType<"Conversation", ConversationValue> =
       continues: Schema.optionalKey(Schema.Boolean),
     }) as Schema.Codec<ConversationValue, unknown>,
     preview: ({ messages }: ConversationValue) => {
-      // Each has its share, and the shortest still says what it is about.
-      const most = Math.max(200, Math.floor(mostShown / messages.length));
+      const most = shownEach(messages.length);
       return {
         messages: messages.map(({ role, parts }) => ({
           role,

@@ -11,3 +11,7 @@ export const mostTiles = 40;
  * far less than the body of a request, which a run store would otherwise keep several times.
  */
 export const mostShown = 65_536;
+
+/** Characters that each of several texts may show together: its share, and enough to say what it is about. */
+export const shownEach = (texts: number): number =>
+  Math.max(200, Math.floor(mostShown / texts));

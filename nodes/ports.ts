@@ -21,7 +21,7 @@ import {
   digestText,
   fileStamp,
 } from "./digest.ts";
-import { mostShown } from "./limits.ts";
+import { mostShown, shownEach } from "./limits.ts";
 import { type TensorPreview, tensorStats } from "./stats.ts";
 import type { Tensor as TensorHandle } from "./tensor.ts";
 import { isNamed } from "./values.ts";
@@ -366,7 +366,7 @@ export const History: PortType<"History", HistoryValue> = definePort({
   name: "History",
   schema: Schema.Array(TurnSchema) as Schema.Codec<HistoryValue>,
   preview: (history: HistoryValue) => {
-    const most = Math.max(200, Math.floor(mostShown / 2 / history.length));
+    const most = shownEach(2 * history.length);
     return history.map((turn) => turn.map((text) => cutText(text, most)));
   },
 });

@@ -50,7 +50,7 @@ const TIMEOUT_SECONDS = 60;
 /** While another thread of the process loads sharp, every loader is blocked for a moment: see {@link loadSharp}. */
 const TRIES = 4;
 /** What sharp says then: before it has chosen the loader, after it, between, and with the reason lost. */
-const BLOCKED =
+export const BLOCKED =
   /operation is blocked|unsupported image format|not in a known format|corrupt header:\s*$/;
 
 /**

@@ -28,9 +28,10 @@ export interface SqliteOptions {
 const mostStatements = 64;
 
 /**
- * Opens a database in WAL mode, unless `check` throws for what is in it; closing the surrounding scope closes it. Nothing ever waits for a lock
- * inside SQLite, because that would hold up the event loop, and with it the one who has the lock, when
- * he is of this process: a locked database fails at once, with a retryable `SqlError`.
+ * Opens a database in WAL mode, unless `check` throws for what is in it; closing the surrounding scope
+ * closes it. Nothing ever waits for a lock inside SQLite, because that would hold up the event loop, and
+ * with it the one who has the lock, when he is of this process: a locked database fails at once, with a
+ * retryable `SqlError`.
  */
 export function openSqlite(
   options: SqliteOptions,

@@ -40,7 +40,7 @@ import { enterSome, outsideExceed } from "./search.ts";
 import { removeRuns, writeBatch } from "./write.ts";
 import { makeWriter } from "./writer.ts";
 
-/** Rows of events read at once, so that a long run does not hold up the event loop: 2,048 events at most. */
+/** Rows of events read at once, so that a long run does not hold up the event loop: as many transactions at most. */
 const readRows = 16;
 
 /** Runs that are not in the index for text before a search has them entered. */

@@ -174,6 +174,22 @@ export function withSession(
   );
 }
 
+/**
+ * A model whose chunks have 16 tokens, and its runs as they come: the tokens of a prompt's part, or
+ * `decode` with the rows of a step.
+ */
+export const recorded = Effect.fnUntraced(function* (open: Open) {
+  const runs: string[] = [];
+  const model = yield* open(
+    { chunk: 16 },
+    faulty((ids, rows) => {
+      runs.push(ids.length === rows ? `decode ${rows}` : `${ids.length}`);
+      return undefined;
+    }),
+  );
+  return { model, runs };
+});
+
 /** Ids of each answer, every one computed by a model that has seen no other. */
 export const alone = Effect.fnUntraced(function* (
   open: Open,

@@ -17,6 +17,7 @@ import {
   overSessions,
   picture,
   prompt,
+  recorded,
   request,
   text,
   withSession,
@@ -401,14 +402,7 @@ withSession(
   "a long prompt delays others by one chunk at a time",
   (open) =>
     Effect.gen(function* () {
-      const runs: string[] = [];
-      const model = yield* open(
-        { chunk: 16 },
-        faulty((ids, rows) => {
-          runs.push(ids.length === rows ? `decode ${rows}` : `${ids.length}`);
-          return undefined;
-        }),
-      );
+      const { model, runs } = yield* recorded(open);
       const begun = yield* Deferred.make<void>();
       const long = yield* Effect.forkChild(
         Effect.andThen(
@@ -450,14 +444,7 @@ withSession(
   "short prompts that come together decode together, as many as a chunk holds",
   (open) =>
     Effect.gen(function* () {
-      const runs: string[] = [];
-      const model = yield* open(
-        { chunk: 16 },
-        faulty((ids, rows) => {
-          runs.push(ids.length === rows ? `decode ${rows}` : `${ids.length}`);
-          return undefined;
-        }),
-      );
+      const { model, runs } = yield* recorded(open);
       const lengths = [5, 6, 4, 5];
       yield* Effect.all(
         lengths.map((length, i) => model.generate(request(text(i, length), 4))),
