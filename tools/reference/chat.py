@@ -63,7 +63,7 @@ class Model:
         pad = self.tokenizer.pad
         ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows])
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-        embeddings = language.embed(ids, self.weights).clone()
+        embeddings = language.embed(ids, self.weights, self.config.language).clone()
         if seen is not None:
             places = ids == self.context_id
             visual = seen.tokens.reshape(-1, seen.tokens.shape[-1])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from families import FAMILIES, Family
+
 
 @dataclass(frozen=True)
 class VisionConfig:
@@ -26,26 +28,45 @@ class VisionConfig:
 
 
 @dataclass(frozen=True)
-class LanguageConfig:
-    """InternLM2."""
+class Rope:
+    """`rope_theta` and `rope_scaling`."""
 
+    kind: str
+    """`default` when the config has no `rope_scaling`."""
+    theta: float
+    original: int
+    """`original_max_position_embeddings`, wherever it stands; else `max_position_embeddings`."""
+    settings: Mapping[str, Any]
+    """`rope_scaling` as it is."""
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A number of `rope_scaling`; where it is missing or null, the default, if there is one."""
+        value = self.settings.get(key)
+        if value is None:
+            if default is None:
+                raise ValueError(f"rope_scaling type {self.kind!r} without {key}")
+            return default
+        return float(value)
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """One of `families.FAMILIES`."""
+
+    family: Family
     hidden_size: int
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int
+    head_dim: int
     intermediate_size: int
     vocab_size: int
     max_position_embeddings: int
-    rope_theta: float
-    rope_factor: float | None
-    """Factor of dynamic NTK scaling; None when the config has no `rope_scaling`."""
+    rope: Rope
     rms_norm_eps: float
+    attention_bias: bool
+    """Queries, keys, values and the output of the attention have a bias."""
     tie_word_embeddings: bool
-
-    @property
-    def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.hidden_size // self.num_attention_heads
 
 
 @dataclass(frozen=True)
@@ -71,13 +92,44 @@ class ChatConfig:
         return int(grid * grid * self.downsample_ratio * self.downsample_ratio)
 
 
+def parse_language(language: Mapping[str, Any]) -> LanguageConfig:
+    """Picks the fields out of `llm_config`; what would change the numbers unseen is refused."""
+    name, limit = language["architectures"][0], language["max_position_embeddings"]
+    if name not in FAMILIES:
+        raise ValueError(f"language model {name!r}; known here: {', '.join(FAMILIES)}")
+    for key, harmless in (("mlp_bias", False), ("bias", False), ("partial_rotary_factor", 1.0)):
+        if language.get(key, harmless) != harmless:
+            raise ValueError(f"llm_config.{key} {language[key]!r} is not known here")
+    window = language.get("sliding_window") if language.get("use_sliding_window", True) else None
+    if window is not None and window < limit:
+        raise ValueError(f"llm_config.sliding_window {window} is not known here")
+    scaling = language.get("rope_scaling") or {}
+    original = "original_max_position_embeddings"
+    return LanguageConfig(
+        family=FAMILIES[name],
+        hidden_size=language["hidden_size"],
+        num_hidden_layers=language["num_hidden_layers"],
+        num_attention_heads=language["num_attention_heads"],
+        num_key_value_heads=language["num_key_value_heads"],
+        head_dim=language.get("head_dim") or language["hidden_size"] // language["num_attention_heads"],
+        intermediate_size=language["intermediate_size"],
+        vocab_size=language["vocab_size"],
+        max_position_embeddings=limit,
+        rope=Rope(
+            kind=scaling.get("rope_type") or scaling.get("type") or "default",
+            theta=float(language["rope_theta"]),
+            original=language.get(original) or scaling.get(original) or limit,
+            settings=scaling,
+        ),
+        rms_norm_eps=language["rms_norm_eps"],
+        attention_bias=language.get("attention_bias", False),
+        tie_word_embeddings=language.get("tie_word_embeddings", False),
+    )
+
+
 def parse_config(raw: Mapping[str, Any]) -> ChatConfig:
     """Picks the fields out of a parsed `config.json`."""
     vision = raw["vision_config"]
-    language = raw["llm_config"]
-    scaling = language.get("rope_scaling")
-    if scaling is not None and scaling["type"] != "dynamic":
-        raise ValueError(f"rope_scaling type {scaling['type']!r}; only 'dynamic' is known here")
     return ChatConfig(
         vision=VisionConfig(
             hidden_size=vision["hidden_size"],
@@ -91,19 +143,7 @@ def parse_config(raw: Mapping[str, Any]) -> ChatConfig:
             qkv_bias=vision["qkv_bias"],
             layer_norm_eps=vision["layer_norm_eps"],
         ),
-        language=LanguageConfig(
-            hidden_size=language["hidden_size"],
-            num_hidden_layers=language["num_hidden_layers"],
-            num_attention_heads=language["num_attention_heads"],
-            num_key_value_heads=language["num_key_value_heads"],
-            intermediate_size=language["intermediate_size"],
-            vocab_size=language["vocab_size"],
-            max_position_embeddings=language["max_position_embeddings"],
-            rope_theta=float(language["rope_theta"]),
-            rope_factor=None if scaling is None else float(scaling["factor"]),
-            rms_norm_eps=language["rms_norm_eps"],
-            tie_word_embeddings=language["tie_word_embeddings"],
-        ),
+        language=parse_language(raw["llm_config"]),
         template=raw["template"],
         system_message=raw.get("system_message"),
         tile_size=raw.get("force_image_size") or vision["image_size"],

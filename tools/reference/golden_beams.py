@@ -150,14 +150,14 @@ def reference() -> list[dict[str, Any]]:
         cases = json.loads((place / "cases.json").read_text(encoding="utf-8"))["cases"]
         found = next(item for item in cases if item["name"] == case)
         prompt = torch.tensor([found["inputIds"]])
-        embeddings = language.embed(prompt, model.weights).clone()
+        embeddings = language.embed(prompt, model.weights, model.config.language).clone()
         if found["pictureSet"] is not None:
             expected = load(gzip.decompress((place / "expected.safetensors.gz").read_bytes()))
             visual = torch.from_numpy(expected[f"visual/{found['pictureSet']}"]).double()
             embeddings[prompt == model.context_id] = visual.reshape(-1, visual.shape[-1])
 
         def logits(ids: list[int]) -> Tensor:
-            after = language.embed(torch.tensor([ids], dtype=torch.long), model.weights)
+            after = language.embed(torch.tensor([ids], dtype=torch.long), model.weights, model.config.language)
             x = torch.cat([embeddings, after], dim=1)
             positions = torch.arange(x.shape[1])[None]
             mask = torch.ones(1, x.shape[1], dtype=torch.long)

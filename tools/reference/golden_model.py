@@ -77,6 +77,32 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("text, second round", "Why is that?", follows="text"),
         Case("one image", "Look at <image>\nWhat is it?", ("square",)),
     ),
+    "llama-gqa-f32": (
+        Case("text", "Name the colours of the flag."),
+        Case("one image", "Describe the picture.", ("wide",)),
+        Case("second round", "What else? 还有什么？", ("wide",), follows="one image"),
+    ),
+    "qwen2-tied-bf16": (
+        Case("text", "用中文介绍这条街道。"),
+        Case("one image", "What can you see here?", ("square",)),
+        Case("apart", "Image-1: <image>\nImage-2: <image>\nCompare them.", ("square", "tall"), apart=True),
+    ),
+    "qwen3-f16": (
+        Case("text", "Hello"),
+        Case("one image", "Describe <image> in one word.", ("tall",)),
+        Case("video", "What happens in the video?", ("frame0", "frame1", "frame2", "frame3"), video=True),
+    ),
+    "phi3-long-bf16": (
+        Case("just below the limit", "Hello"),
+        Case("crosses the limit while decoding", "Describe it.", ("wide",)),
+        Case("fills the limit exactly", _LONG * 2 + "Be brief."),
+        Case("starts beyond the limit", _LONG * 2, ("large",)),
+    ),
+    "qwen2-yarn-f32": (
+        Case("text", "def count(image: int) -> str:"),
+        Case("one image", "Look at <image>\nWhat is it?", ("large",)),
+        Case("text, second round", "Why is that?", follows="text"),
+    ),
 }
 
 BATCHES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
@@ -89,6 +115,10 @@ BATCHES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("What can be seen in the picture?", ("wide",)),
         ("窗户有几个？", ("tall",)),
         ("Count.", ("square",)),
+    ),
+    "qwen2-tied-bf16": (
+        ("Describe the picture.", ("square",)),
+        ("窗户有几个？", ("tall",)),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""InternLM2 in float64, with the key-value cache kept as the reference keeps it: rotated keys."""
+"""The language models in float64, with the key-value cache kept as the reference keeps it: rotated keys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from config import LanguageConfig
+from rope import turning
 from vision import rms_norm
 
 Tensor = torch.Tensor
@@ -28,32 +29,37 @@ class Cache:
         return self.keys[0].shape[2] if self.keys else 0
 
 
-def rope_base(config: LanguageConfig, length: int) -> float:
-    """RoPE's base for a sequence of this length (cached and new positions together).
-
-    Dynamic NTK: base * (factor * length / max - (factor - 1)) ** (d / (d - 2)) once length > max.
-    """
-    limit = config.max_position_embeddings
-    if config.rope_factor is None or length <= limit:
-        return config.rope_theta
-    d = config.head_dim
-    stretch = config.rope_factor * length / limit - (config.rope_factor - 1.0)
-    return float(config.rope_theta * stretch ** (d / (d - 2)))
-
-
-def _rotate(x: Tensor, positions: Tensor, base: float) -> Tensor:
-    """RoPE on [batch, heads, length, d] with [batch, length] positions: pairs (i, i + d/2)."""
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """RoPE on [batch, heads, length, d]: pairs (i, i + d/2)."""
     d = x.shape[-1]
-    exponents = torch.arange(0, d, 2, dtype=torch.float64) / d
-    angles = positions.to(torch.float64)[:, None, :, None] * base**-exponents
     first, second = x[..., : d // 2], x[..., d // 2 :]
-    cos, sin = torch.cos(angles), torch.sin(angles)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
-def embed(ids: Tensor, weights: Weights) -> Tensor:
+def _linear(x: Tensor, weights: Weights, names: list[str], bias: bool) -> Tensor:
+    """What some linear layers make of one input, one behind the other."""
+    parts = [x @ weights[f"{name}.weight"].T for name in names]
+    if bias:
+        parts = [part + weights[f"{name}.bias"] for part, name in zip(parts, names)]
+    return torch.cat(parts, dim=-1)
+
+
+def _split(fused: Tensor, config: LanguageConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values, [batch, heads, length, d] each."""
+    heads, kv, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+    groups = heads // kv
+    fused = fused.unflatten(-1, (-1, d))
+    if config.family.grouped:
+        fused = fused.unflatten(2, (kv, groups + 2))
+        q, k, v = fused[:, :, :, :groups].flatten(2, 3), fused[:, :, :, groups], fused[:, :, :, groups + 1]
+    else:
+        q, k, v = fused.split([heads, kv, kv], dim=2)
+    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+
+def embed(ids: Tensor, weights: Weights, config: LanguageConfig) -> Tensor:
     """Token ids [batch, length] to embeddings [batch, length, D]."""
-    return weights["language_model.model.tok_embeddings.weight"][ids]
+    return weights[f"language_model.{config.family.embedding}.weight"][ids]
 
 
 def forward(
@@ -68,12 +74,13 @@ def forward(
 
     `positions` is [batch, new]; `mask` is [batch, cached + new] with 0 at padding.
     """
-    batch, new, _ = embeddings.shape
     past = cache.length
-    total = past + new
-    heads, kv, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-    groups = heads // kv
-    base = rope_base(config, total)
+    total = past + embeddings.shape[1]
+    family, eps = config.family, config.rms_norm_eps
+    groups = config.num_attention_heads // config.num_key_value_heads
+    frequencies, loudness = turning(config, total)
+    angles = positions.to(torch.float64)[:, None, :, None] * frequencies
+    cos, sin = torch.cos(angles) * loudness, torch.sin(angles) * loudness
     causal = torch.arange(total)[None, :] <= torch.arange(past, total)[:, None]
     allowed = causal[None] & mask.bool()[:, None, :]
     # A padded query sees nothing; let it see itself so that softmax stays finite (its result is unused).
@@ -83,13 +90,15 @@ def forward(
     x = embeddings
     for layer in range(config.num_hidden_layers):
         prefix = f"language_model.model.layers.{layer}"
-        h = rms_norm(x, weights[f"{prefix}.attention_norm.weight"], config.rms_norm_eps)
-        fused = h @ weights[f"{prefix}.attention.wqkv.weight"].T
-        fused = fused.reshape(batch, new, kv, groups + 2, d)
-        q = fused[:, :, :, :groups].reshape(batch, new, heads, d).transpose(1, 2)
-        k = fused[:, :, :, groups].transpose(1, 2)
-        v = fused[:, :, :, groups + 1].transpose(1, 2)
-        q, k = _rotate(q, positions, base), _rotate(k, positions, base)
+        qkv, gate_up = ([f"{prefix}.{name}" for name in names] for names in (family.qkv, family.gate_up))
+        h = rms_norm(x, weights[f"{prefix}.{family.norms[0]}.weight"], eps)
+        q, k, v = _split(_linear(h, weights, qkv, config.attention_bias or family.qkv_bias), config)
+        if family.head_norms:
+            q, k = (
+                rms_norm(part, weights[f"{prefix}.{name}.weight"], eps)
+                for part, name in zip((q, k), family.head_norms)
+            )
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
         if past == 0:
             cache.keys.append(k)
             cache.values.append(v)
@@ -97,15 +106,14 @@ def forward(
             k = cache.keys[layer] = torch.cat([cache.keys[layer], k], dim=2)
             v = cache.values[layer] = torch.cat([cache.values[layer], v], dim=2)
         shared_k, shared_v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-        scores = q @ shared_k.transpose(-1, -2) / d**0.5 + bias
-        mixed = (torch.softmax(scores, dim=-1) @ shared_v).transpose(1, 2).reshape(batch, new, heads * d)
-        x = x + mixed @ weights[f"{prefix}.attention.wo.weight"].T
-        h = rms_norm(x, weights[f"{prefix}.ffn_norm.weight"], config.rms_norm_eps)
-        gate = F.silu(h @ weights[f"{prefix}.feed_forward.w1.weight"].T)
-        up = h @ weights[f"{prefix}.feed_forward.w3.weight"].T
-        x = x + (gate * up) @ weights[f"{prefix}.feed_forward.w2.weight"].T
-    x = rms_norm(x, weights["language_model.model.norm.weight"], config.rms_norm_eps)
-    head = "model.tok_embeddings" if config.tie_word_embeddings else "output"
+        scores = q @ shared_k.transpose(-1, -2) / config.head_dim**0.5 + bias
+        mixed = (torch.softmax(scores, dim=-1) @ shared_v).transpose(1, 2).flatten(2)
+        x = x + _linear(mixed, weights, [f"{prefix}.{family.out}"], config.attention_bias)
+        h = rms_norm(x, weights[f"{prefix}.{family.norms[1]}.weight"], eps)
+        gate, up = _linear(h, weights, gate_up, False).chunk(2, dim=-1)
+        x = x + _linear(F.silu(gate) * up, weights, [f"{prefix}.{family.down}"], False)
+    x = rms_norm(x, weights["language_model.model.norm.weight"], eps)
+    head = family.embedding if config.tie_word_embeddings else family.head
     return x @ weights[f"language_model.{head}.weight"].T
 
 
@@ -153,7 +161,7 @@ def generate(
             break
         # What a finished row is fed no longer matters to the others.
         step = torch.tensor([[row_ids[-1]] for row_ids in ids])
-        x = embed(step, weights)
+        x = embed(step, weights, config)
         mask = torch.cat([mask, torch.ones(batch, 1, dtype=mask.dtype)], dim=1)
         positions = mask.sum(-1, keepdim=True) - 1
     assert first is not None

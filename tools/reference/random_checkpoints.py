@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ import numpy as np
 import torch
 
 from checkpoint import write_weights
+from config import parse_language
 from spm_models import VOCABULARY, write_tokenizer
 
 Tensor = torch.Tensor
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def dynamic(factor: float) -> dict[str, Any]:
+    """`rope_scaling` of dynamic NTK."""
+    return {"factor": factor, "type": "dynamic"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,12 @@ class Shape:
     ff: int
     tied: bool
     max_position_embeddings: int = 32768
-    rope_factor: float | None = 2.0
+    rope_scaling: Mapping[str, Any] | None = field(default_factory=lambda: dynamic(2.0))
+    architecture: str = "InternLM2ForCausalLM"
+    llm_keys: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys of `llm_config`, and other values."""
+    absent: tuple[str, ...] = ()
+    """Keys that the published `llm_config` does not have."""
     vocab_size: int = VOCABULARY
     # chat
     system_message: str | None = None
@@ -96,7 +108,7 @@ SHAPES: tuple[Shape, ...] = (
         kv_heads=1,
         layers=2,
         ff=160,
-        rope_factor=3.0,
+        rope_scaling=dynamic(3.0),
         max_dynamic_patch=6,
     ),
     replace(
@@ -110,7 +122,7 @@ SHAPES: tuple[Shape, ...] = (
         tied=True,
         system_message="Answer in one word. 用一个词回答。",
         use_thumbnail=False,
-        rope_factor=None,
+        rope_scaling=None,
     ),
     replace(
         _LAYER,
@@ -139,7 +151,7 @@ SHAPES: tuple[Shape, ...] = (
         qkv_bias=False,
         heads=4,
         max_position_embeddings=160,
-        rope_factor=3.0,
+        rope_scaling=dynamic(3.0),
     ),
     replace(
         _LAYER,
@@ -152,15 +164,117 @@ SHAPES: tuple[Shape, ...] = (
         tied=True,
         system_message="",
     ),
+    # The other language models; keys and their values as published, where a small model can have them.
+    replace(
+        _LAYER,
+        name="llama-gqa-f32",
+        seed=7,
+        architecture="LlamaForCausalLM",
+        heads=4,
+        max_position_embeddings=768,
+        rope_scaling={
+            "factor": 8.0,
+            "high_freq_factor": 4.0,
+            "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 96,
+            "rope_type": "llama3",
+        },
+        llm_keys={"rope_theta": 500000.0},
+    ),
+    replace(
+        _LAYER,
+        name="qwen2-tied-bf16",
+        seed=8,
+        dtype="bfloat16",
+        norm_type="rms_norm",
+        architecture="Qwen2ForCausalLM",
+        hidden=96,
+        heads=6,
+        kv_heads=2,
+        tied=True,
+        rope_scaling=None,
+        absent=("rope_scaling",),
+    ),
+    replace(
+        _LAYER,
+        name="qwen3-f16",
+        seed=69,
+        dtype="float16",
+        architecture="Qwen3ForCausalLM",
+        hidden=64,
+        heads=4,
+        kv_heads=2,
+        max_position_embeddings=40960,
+        rope_scaling=None,
+        llm_keys={"head_dim": 32},
+        absent=("tie_word_embeddings",),
+    ),
+    replace(
+        _LAYER,
+        name="phi3-long-bf16",
+        seed=10,
+        dtype="bfloat16",
+        architecture="Phi3ForCausalLM",
+        hidden=64,
+        heads=4,
+        kv_heads=2,
+        max_position_embeddings=1024,
+        rope_scaling={
+            "long_factor": [1.07, 1.42, 2.13, 3.01, 5.91, 9.93, 15.41, 19.81],
+            "short_factor": [1.0, 1.02, 1.05, 1.1, 1.25, 1.4, 1.75, 2.1],
+            "type": "su",
+        },
+        llm_keys={"original_max_position_embeddings": 160, "rope_theta": 10000.0, "sliding_window": 2048},
+    ),
+    replace(
+        _LAYER,
+        name="qwen2-yarn-f32",
+        seed=71,
+        shards=2,
+        architecture="Qwen2ForCausalLM",
+        hidden=64,
+        heads=2,
+        kv_heads=1,
+        max_position_embeddings=2048,
+        rope_scaling={"factor": 4.0, "original_max_position_embeddings": 512, "type": "yarn"},
+        llm_keys={"sliding_window": 2048},
+    ),
 )
 
 
-def config_json(shape: Shape) -> dict[str, Any]:
-    """`config.json` with the fields that the public checkpoints have."""
+_LLM_KEYS: dict[str, dict[str, Any]] = {
+    "InternLM2ForCausalLM": {"attn_implementation": "eager", "bias": False, "pad_token_id": 2},
+    "LlamaForCausalLM": {"attention_bias": False, "attention_dropout": 0.0, "mlp_bias": False, "pretraining_tp": 1},
+    "Qwen2ForCausalLM": {
+        "attention_dropout": 0.0,
+        "max_window_layers": 2,
+        "rms_norm_eps": 1e-06,
+        "sliding_window": 32768,
+        "use_sliding_window": False,
+    },
+    "Qwen3ForCausalLM": {
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "debug": False,
+        "ep_size": 1,
+        "max_window_layers": 2,
+        "micro_forward": False,
+        "rms_norm_eps": 1e-06,
+        "skip_checkpoint": False,
+        "sliding_window": None,
+        "use_cache": False,
+        "use_deepep": False,
+        "use_sliding_window": False,
+    },
+    "Phi3ForCausalLM": {"attention_dropout": 0.0, "embd_pdrop": 0.0, "pad_token_id": 2, "resid_pdrop": 0.0},
+}
+"""What `llm_config` of each family has beside, or otherwise than, the keys that all have."""
+
+
+def language_json(shape: Shape) -> dict[str, Any]:
+    """`llm_config`."""
     language: dict[str, Any] = {
-        "architectures": ["InternLM2ForCausalLM"],
-        "attn_implementation": "eager",
-        "bias": False,
+        "architectures": [shape.architecture],
         "bos_token_id": 1,
         "eos_token_id": 2,
         "hidden_act": "silu",
@@ -168,19 +282,26 @@ def config_json(shape: Shape) -> dict[str, Any]:
         "initializer_range": 0.02,
         "intermediate_size": shape.ff,
         "max_position_embeddings": shape.max_position_embeddings,
-        "model_type": "internlm2",
+        "model_type": shape.architecture.removesuffix("ForCausalLM").lower(),
         "num_attention_heads": shape.heads,
         "num_hidden_layers": shape.layers,
         "num_key_value_heads": shape.kv_heads,
-        "pad_token_id": 2,
         "rms_norm_eps": 1e-05,
-        "rope_scaling": None if shape.rope_factor is None else {"factor": shape.rope_factor, "type": "dynamic"},
+        "rope_scaling": shape.rope_scaling,
         "rope_theta": 1000000,
         "tie_word_embeddings": shape.tied,
         "torch_dtype": shape.dtype,
         "use_cache": True,
         "vocab_size": shape.vocab_size,
+        **_LLM_KEYS[shape.architecture],
+        **shape.llm_keys,
     }
+    return dict(sorted(item for item in language.items() if item[0] not in shape.absent))
+
+
+def config_json(shape: Shape) -> dict[str, Any]:
+    """`config.json` with the fields that the public checkpoints have."""
+    language = language_json(shape)
     vision: dict[str, Any] = {
         "architectures": ["InternVisionModel"],
         "attention_dropout": 0.0,
@@ -286,23 +407,33 @@ def _vision_weights(shape: Shape, draw: _Random) -> dict[str, Tensor]:
 
 
 def _language_weights(shape: Shape, draw: _Random) -> dict[str, Tensor]:
-    d, ff = shape.hidden, shape.ff
-    head_dim = d // shape.heads
-    rows = (shape.heads + 2 * shape.kv_heads) * head_dim
-    p = "language_model.model"
-    weights = {f"{p}.tok_embeddings.weight": draw.normal(shape.vocab_size, d, scale=1.0 / d**0.25)}
+    c = parse_language(language_json(shape))
+    family, d, ff, wide = c.family, shape.hidden, shape.ff, shape.heads * c.head_dim
+    rows = (wide, shape.kv_heads * c.head_dim, shape.kv_heads * c.head_dim)
+    weights: dict[str, Tensor] = {}
+
+    def linear(name: str, out: int, columns: int, gain: float, bias: bool = False) -> None:
+        weights[f"{name}.weight"] = draw.linear(out, columns, gain)
+        if bias:
+            # Larger than others, so that a forgotten one shows.
+            weights[f"{name}.bias"] = draw.normal(out, scale=0.5)
+
+    weights[f"language_model.{family.embedding}.weight"] = draw.normal(shape.vocab_size, d, scale=1.0 / d**0.25)
     for layer in range(shape.layers):
-        q = f"{p}.layers.{layer}"
-        weights[f"{q}.attention_norm.weight"] = draw.gain(d)
-        weights[f"{q}.attention.wqkv.weight"] = draw.linear(rows, d, 1.4)
-        weights[f"{q}.attention.wo.weight"] = draw.linear(d, shape.heads * head_dim, 1.5)
-        weights[f"{q}.ffn_norm.weight"] = draw.gain(d)
-        weights[f"{q}.feed_forward.w1.weight"] = draw.linear(ff, d, 1.5)
-        weights[f"{q}.feed_forward.w3.weight"] = draw.linear(ff, d)
-        weights[f"{q}.feed_forward.w2.weight"] = draw.linear(d, ff, 1.5)
-    weights[f"{p}.norm.weight"] = draw.gain(d)
+        p = f"language_model.model.layers.{layer}"
+        weights[f"{p}.{family.norms[0]}.weight"] = draw.gain(d)
+        for name, out in zip(family.qkv, rows if len(family.qkv) == 3 else (sum(rows),)):
+            linear(f"{p}.{name}", out, d, 1.4, c.attention_bias or family.qkv_bias)
+        for name in family.head_norms:
+            weights[f"{p}.{name}.weight"] = draw.gain(c.head_dim)
+        linear(f"{p}.{family.out}", d, wide, 1.5, c.attention_bias)
+        weights[f"{p}.{family.norms[1]}.weight"] = draw.gain(d)
+        for name, gain in zip(family.gate_up, (1.5, 1.0) if len(family.gate_up) == 2 else (1.25,)):
+            linear(f"{p}.{name}", 2 * ff // len(family.gate_up), d, gain)
+        linear(f"{p}.{family.down}", d, ff, 1.5)
+    weights["language_model.model.norm.weight"] = draw.gain(d)
     if not shape.tied:
-        weights["language_model.output.weight"] = draw.linear(shape.vocab_size, d, 3.0)
+        linear(f"language_model.{family.head}", shape.vocab_size, d, 3.0)
     return weights
 
 

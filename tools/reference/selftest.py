@@ -71,7 +71,7 @@ def _language_cache(model: Model) -> None:
     ids = torch.randint(0, c.vocab_size, (1, 40))
     mask = torch.ones_like(ids)
     positions = torch.arange(40)[None]
-    x = language.embed(ids, model.weights)
+    x = language.embed(ids, model.weights, c)
     whole = language.forward(x, positions, mask, language.Cache(), model.weights, c)
     cache = language.Cache()
     steps = [
@@ -85,10 +85,10 @@ def _padding(model: Model) -> None:
     """Left padding changes nothing."""
     c = model.config.language
     ids = torch.randint(0, c.vocab_size, (1, 20))
-    plain = language.generate(language.embed(ids, model.weights), torch.ones_like(ids), 8, -1, model.weights, c)[0]
+    plain = language.generate(language.embed(ids, model.weights, c), torch.ones_like(ids), 8, -1, model.weights, c)[0]
     padded = torch.cat([torch.full((1, 7), 2), ids], 1)
     mask = (torch.arange(27)[None] >= 7).long()
-    shifted = language.generate(language.embed(padded, model.weights), mask, 8, -1, model.weights, c)[0]
+    shifted = language.generate(language.embed(padded, model.weights, c), mask, 8, -1, model.weights, c)[0]
     _close("left padding", shifted.first_logits, plain.first_logits)
     assert shifted.ids == plain.ids
 

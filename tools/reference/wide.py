@@ -13,7 +13,7 @@ from pathlib import Path
 
 from golden_model import Case, write_one
 from pictures import draw_pictures
-from random_checkpoints import Shape
+from random_checkpoints import Shape, dynamic
 from spm_models import RECIPES, train
 
 NEW_TOKENS = 16
@@ -47,7 +47,7 @@ def wide_shape(dtype: str) -> Shape:
         layers=1,
         ff=16384,
         tied=False,
-        rope_factor=3.0,
+        rope_scaling=dynamic(3.0),
         max_dynamic_patch=1,
     )
 
