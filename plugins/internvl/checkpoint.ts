@@ -71,6 +71,8 @@ const promptFiles = [
   "conversation.py",
   "tokenizer.model",
   "tokenizer.json",
+  "vocab.json",
+  "merges.txt",
   "tokenizer_config.json",
   "added_tokens.json",
   "special_tokens_map.json",
@@ -112,7 +114,7 @@ export const openCheckpoint: (
     return yield* new CheckpointError({
       path: configPath,
       message:
-        `${configPath} is missing; a checkpoint folder has config.json, ${singleFile} or ${indexFile}, and tokenizer.model or tokenizer.json`,
+        `${configPath} is missing; a checkpoint folder has config.json, ${singleFile} or ${indexFile}, and a tokenizer: tokenizer.json, tokenizer.model, or vocab.json with merges.txt`,
     });
   }
   const config = yield* decodeConfig(configFile.value, configPath);

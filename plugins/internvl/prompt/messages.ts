@@ -91,6 +91,12 @@ export function renderMessages(
         }`,
       );
     }
+    const { name } = message;
+    if (name?.startsWith("<|") && context.tokenizer.idOf(name) === undefined) {
+      return refuse(
+        `this model's tokenizer has no token ${name}, with which tools and their results are written`,
+      );
+    }
     const said = message.parts.map(write).join("");
     // As in a chat: an empty message is its role alone.
     text += message === last && continues || said === ""

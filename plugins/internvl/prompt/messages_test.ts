@@ -152,4 +152,23 @@ Deno.test("what cannot be rendered is refused in one line", async () => {
     ),
     /phi3-chat has no role environment/,
   );
+  // A model on Qwen2, say: its tokenizer has none of the marks that calls and results are written with.
+  const qwen = {
+    ...context,
+    tokenizer: await Effect.runPromise(openTokenizer(
+      new URL("../../../tests/golden/tokenizer/byte_level", import.meta.url)
+        .pathname,
+    )),
+  };
+  assert.match(
+    await refusal(
+      [
+        { role: "system", name: "<|plugin|>", parts: [{ markup: "[]" }] },
+        user("x"),
+      ],
+      false,
+      qwen,
+    ),
+    /this model's tokenizer has no token <\|plugin\|>, with which tools/,
+  );
 });

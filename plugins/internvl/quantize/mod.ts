@@ -70,6 +70,8 @@ const companions = [
   "conversation.py",
   "tokenizer.model",
   "tokenizer.json",
+  "vocab.json",
+  "merges.txt",
   "tokenizer_config.json",
   "added_tokens.json",
   "special_tokens_map.json",

@@ -6,6 +6,7 @@ import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import { joinPath, readJsonObject, readSmallFile } from "../files.ts";
 import { readTokenizerSettings } from "./added.ts";
+import { byteLevelFiles, readByteLevel } from "./byte_level_files.ts";
 import { makeHuggingFaceTokenizer } from "./huggingface.ts";
 import { parseSentencePiece } from "./sentencepiece.ts";
 import { makeSentencePieceTokenizer, type Tokenizer } from "./tokenizer.ts";
@@ -13,10 +14,15 @@ import { makeSentencePieceTokenizer, type Tokenizer } from "./tokenizer.ts";
 const modelLimit = 64 << 20;
 const jsonLimit = 128 << 20;
 
+/** The files a tokenizer can be in, for people. */
+export const tokenizerFilesText =
+  "tokenizer.json, tokenizer.model, or vocab.json with merges.txt";
+
 /**
- * Opens the tokenizer of a folder: `tokenizer.json` when there is one, else `tokenizer.model`.
+ * Opens the tokenizer of a folder: `tokenizer.json` when there is one, else `tokenizer.model`, else
+ * `vocab.json` and `merges.txt`.
  * `vocabSize`, where given, is the number of rows of the model's embedding, which no id may pass.
- * Fails with {@link CheckpointError} when there is neither file, or one is damaged, or the tokens that
+ * Fails with {@link CheckpointError} when there is none of them, or one is damaged, or the tokens that
  * stand for images are missing, or there are more ids than rows.
  */
 export const openTokenizer: (
@@ -49,9 +55,17 @@ const open = Effect.fnUntraced(function* (
   const modelPath = joinPath(dir, "tokenizer.model");
   const bytes = yield* readSmallFile(modelPath, modelLimit);
   if (bytes === undefined) {
+    const made = yield* readByteLevel(dir, settings);
+    if (made !== undefined) {
+      return yield* makeHuggingFaceTokenizer(
+        made,
+        settings,
+        joinPath(dir, byteLevelFiles[0]),
+      );
+    }
     return yield* new CheckpointError({
       path: dir,
-      message: `${dir} has neither tokenizer.json nor tokenizer.model`,
+      message: `${dir} has no tokenizer: ${tokenizerFilesText} is expected`,
     });
   }
   const model = yield* parseSentencePiece(bytes, modelPath);

@@ -160,7 +160,12 @@ export const makeSentencePieceTokenizer: (
       model.pieces.filter((piece) => piece.type === "user_defined")
         .map((piece) => piece.text),
     );
-    const normalize = makeNormalizer(model, userDefined);
+    const once = prefixesOnce(settings);
+    const isSpecial = new Set(settings.special.map(idOf));
+    const normalize = makeNormalizer(
+      once ? { ...model, addDummyPrefix: false } : model,
+      userDefined,
+    );
     const bpe = makeBpeEncoder(model, userDefined);
     const cut = makeCutter(added);
     const pieceDecoder = makePieceDecoders(model);
@@ -192,9 +197,15 @@ export const makeSentencePieceTokenizer: (
         if (options?.bos === true && special.bos !== undefined) {
           ids.push(special.bos);
         }
-        for (const part of cut(text)) {
+        const parts = cut(once ? text.replaceAll(spaceMarker, " ") : text);
+        // A text that begins with a special token has no space in front, but with any other added one it has.
+        const [first] = parts;
+        if (once && typeof first === "number" && !isSpecial.has(first)) {
+          bpe(spaceMarker, ids);
+        }
+        for (const [i, part] of parts.entries()) {
           if (typeof part === "number") ids.push(part);
-          else bpe(normalize(part), ids);
+          else bpe(normalize(once && i === 0 ? ` ${part}` : part), ids);
         }
         return Int32Array.from(ids);
       },
@@ -228,6 +239,16 @@ export const makeSentencePieceTokenizer: (
     return tokenizer;
   },
 );
+
+/**
+ * Whether a space is put in front of a text once, and not in front of each piece between two special tokens:
+ * so `LlamaTokenizer` of `transformers` does unless it is a `legacy` one, as Phi-3's is not.
+ */
+function prefixesOnce({ config }: TokenizerSettings): boolean {
+  return config.legacy === false && config.add_prefix_space !== false &&
+    typeof config.tokenizer_class === "string" &&
+    /^LlamaTokenizer(Fast)?$/.test(config.tokenizer_class);
+}
 
 /** The texts of the parts; where no file names one, the reference class's defaults. */
 function roleTexts(

@@ -209,7 +209,7 @@ Deno.test("a folder without what a tokenizer needs is refused", async () => {
   const bare = await withFolder({}, (dir) => failure(openTokenizer(dir)));
   assert.match(
     bare.message,
-    /has neither tokenizer\.json nor tokenizer\.model$/,
+    / has no tokenizer: tokenizer\.json, tokenizer\.model, or vocab\.json with merges\.txt is expected$/,
   );
   assert.match(
     await refusal({ "added_tokens.json": { "<img>": size } }),
