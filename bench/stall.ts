@@ -6,7 +6,11 @@ import { Effect, Layer } from "effect";
 import * as ort from "onnxruntime-node";
 import { chatPipeline } from "../nodes/mod.ts";
 import { observe, run } from "../pipeline/mod.ts";
-import { fillRotary, rotaryTable } from "../plugins/internvl/generate/rope.ts";
+import {
+  fillRotary,
+  rotaryAngles,
+  rotaryTable,
+} from "../plugins/internvl/generate/rope.ts";
 import { cacheNames } from "../plugins/internvl/graphs/language.ts";
 import { internvl } from "../plugins/internvl/mod.ts";
 import { imageProcessor } from "../plugins/media/image_processor.ts";
@@ -167,7 +171,7 @@ function languageFeeds(
 ): (start: number, count: number) => Record<string, ort.Tensor> {
   const { headDim, hiddenSize, kvHeads, layers } = language;
   const table = rotaryTable(language, capacity);
-  fillRotary(table, language, language.ropeTheta, 0, capacity);
+  fillRotary(table, rotaryAngles(language, capacity), 0, capacity);
   const past = [1, kvHeads, capacity, headDim];
   const empty = new ort.Tensor(
     "float32",

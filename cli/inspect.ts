@@ -12,6 +12,7 @@ import { describe, type Fault, Reported } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { embeddedModel } from "./models.ts";
 import { Shell } from "./shell.ts";
+import type { RopeScaling } from "../plugins/internvl/mod.ts";
 import {
   bytes,
   count,
@@ -211,9 +212,7 @@ export const inspectCheckpoint: (
         intermediate_size: language.intermediateSize,
         vocab_size: language.vocabSize,
         rope_theta: language.ropeTheta,
-        rope_scaling: language.ropeScaling === null
-          ? "none"
-          : `${language.ropeScaling.type} ${language.ropeScaling.factor}`,
+        rope_scaling: ropeText(language.ropeScaling),
       },
       tile_size: plugin.tileSize(config),
       tokens_per_tile: plugin.tokensPerTile(config),
@@ -438,3 +437,11 @@ export const inspect = Command.make("inspect", config, inspectHandler).pipe(
     { command: "tessera inspect DIR --json" },
   ]),
 );
+
+/** How angles change, in words. */
+function ropeText(scaling: RopeScaling | null): string {
+  if (scaling === null) return "none";
+  return scaling.type === "longrope"
+    ? `longrope, other factors beyond ${scaling.originalLength}`
+    : `${scaling.type} ${scaling.factor}`;
+}

@@ -31,6 +31,11 @@ const checkpoints = [
   "interpolated-bf16",
   "long-f16",
   "qk-norm-f32",
+  "llama-gqa-f32",
+  "qwen2-tied-bf16",
+  "qwen2-yarn-f32",
+  "qwen3-f16",
+  "phi3-long-bf16",
 ];
 
 for (const name of checkpoints) {

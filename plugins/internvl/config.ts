@@ -1,7 +1,7 @@
 /**
  * A checkpoint's `config.json`, decoded. Keys we do not use are passed over; missing ones take the
  * defaults of the reference's configuration classes (`configuration_internvl_chat.py`,
- * `configuration_intern_vit.py`, `configuration_internlm2.py`).
+ * `configuration_intern_vit.py`); the language model's part is in `language_config.ts`.
  * @module
  */
 import { Effect, Result, Schema } from "effect";
@@ -10,6 +10,18 @@ import { mostTiles } from "../../nodes/limits.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
 import { decodeQuantization } from "./quantize/config.ts";
 import { type Quantization, schemeText } from "./quantize/scheme.ts";
+import {
+  decodeLanguage,
+  depth,
+  epsilon,
+  languageArchitecture,
+  type LanguageConfig,
+  or,
+  size,
+} from "./language_config.ts";
+
+export type { LanguageConfig, RopeScaling } from "./language_config.ts";
+export { languageArchitectures } from "./language_config.ts";
 
 /** The vision tower: InternViT. */
 export interface VisionConfig {
@@ -35,52 +47,6 @@ export interface VisionConfig {
   readonly qkvBias: boolean;
   /** Activation of the MLP; always `gelu`, the exact one. */
   readonly hiddenAct: "gelu";
-}
-
-/** Change of the rotary base or positions beyond the trained length. */
-export interface RopeScaling {
-  /** `dynamic` changes the base past `maxPositionEmbeddings`, `linear` divides the positions. */
-  readonly type: "dynamic" | "linear";
-  /** At least 1. */
-  readonly factor: number;
-}
-
-/** The language model. */
-export interface LanguageConfig {
-  /** Class name of the reference. */
-  readonly architecture: "InternLM2ForCausalLM";
-  /** Width of the residual stream (Dl). */
-  readonly hiddenSize: number;
-  /** Transformer layers. */
-  readonly layers: number;
-  /** Query heads. */
-  readonly heads: number;
-  /** Key and value heads; they divide `heads`. */
-  readonly kvHeads: number;
-  /** Width of a head: `hiddenSize / heads`. */
-  readonly headDim: number;
-  /** Width of the MLP. */
-  readonly intermediateSize: number;
-  /** Rows of the embedding and of the output. */
-  readonly vocabSize: number;
-  /** Longest sequence. */
-  readonly maxPositionEmbeddings: number;
-  /** Base of the rotary angles. */
-  readonly ropeTheta: number;
-  /** Beyond the trained length; `null` for none. */
-  readonly ropeScaling: RopeScaling | null;
-  /** Epsilon of the RMSNorms. */
-  readonly rmsNormEps: number;
-  /** Whether `wqkv` and `wo` have biases. */
-  readonly bias: boolean;
-  /** Whether the output shares the embedding's weights. */
-  readonly tieWordEmbeddings: boolean;
-  /** Id put in front of a prompt. */
-  readonly bosTokenId: number;
-  /** Id of `</s>`; a chat ends at the template's separator instead. */
-  readonly eosTokenId: number;
-  /** Id used for padding. */
-  readonly padTokenId: number;
 }
 
 /** A decoded `config.json` of the InternVL-Chat family. */
@@ -131,30 +97,8 @@ export function tokensPerTile(config: InternVLConfig): number {
   return Math.round(grid * config.downsampleRatio) ** 2;
 }
 
-/** Language architectures that have graph builders. */
-export const languageArchitectures: readonly string[] = [
-  "InternLM2ForCausalLM",
-];
-
-// Bounds keep a hostile config from asking for a graph of a billion layers.
-const size = Schema.Int.check(
-  Schema.isBetween({ minimum: 1, maximum: 1 << 24 }),
-);
 /** The largest edge of a tile; beyond it one tile alone would fill the memory. */
 const mostPixels = 4096;
-const depth = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1024 }));
-const tokenId = Schema.Int.check(
-  Schema.isBetween({ minimum: 0, maximum: 1 << 24 }),
-);
-const epsilon = Schema.Finite.check(
-  Schema.isBetween({ minimum: 0, maximum: 1 }),
-);
-const positive = Schema.Finite.check(Schema.isGreaterThan(0));
-
-function or<S extends Schema.Top>(schema: S, value: S["Encoded"]) {
-  return schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)));
-}
-
 const VisionFile = Schema.Struct({
   hidden_size: or(size, 3200),
   num_hidden_layers: or(depth, 48),
@@ -170,37 +114,8 @@ const VisionFile = Schema.Struct({
   hidden_act: or(Schema.Literal("gelu"), "gelu"),
 });
 
-const LanguageFile = Schema.Struct({
-  hidden_size: or(size, 4096),
-  num_hidden_layers: or(depth, 32),
-  num_attention_heads: or(size, 32),
-  num_key_value_heads: or(Schema.NullOr(size), null),
-  intermediate_size: or(size, 11008),
-  vocab_size: or(size, 103168),
-  max_position_embeddings: or(size, 2048),
-  rope_theta: or(positive, 10000),
-  rope_scaling: or(
-    Schema.NullOr(
-      Schema.Struct({
-        type: Schema.Literals(["dynamic", "linear"]),
-        factor: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(1)),
-      }),
-    ),
-    null,
-  ),
-  rms_norm_eps: or(epsilon, 1e-6),
-  bias: or(Schema.Boolean, true),
-  tie_word_embeddings: or(Schema.Boolean, false),
-  bos_token_id: or(tokenId, 1),
-  eos_token_id: or(tokenId, 2),
-  // The class says 0, but every published InternVL checkpoint pads with `</s>`.
-  pad_token_id: or(Schema.NullOr(tokenId), 2),
-  hidden_act: or(Schema.Literal("silu"), "silu"),
-});
-
 const ConfigFile = Schema.Struct({
   vision_config: or(VisionFile, {}),
-  llm_config: LanguageFile,
   downsample_ratio: or(
     Schema.Finite.check(
       Schema.isGreaterThan(0),
@@ -246,24 +161,17 @@ function check(value: unknown): InternVLConfig | string {
   const decoded = Schema.decodeUnknownResult(ConfigFile)(value);
   if (Result.isFailure(decoded)) return oneLine(decoded.failure.message);
   const file = decoded.success;
-  const { vision_config: v, llm_config: l } = file;
+  const { vision_config: v } = file;
   if (v.num_channels !== 3) {
     return `vision_config.num_channels is ${v.num_channels}; 3 is supported`;
   }
   if (v.hidden_size % v.num_attention_heads !== 0) {
     return `vision_config.hidden_size ${v.hidden_size} is no multiple of num_attention_heads ${v.num_attention_heads}`;
   }
-  if (l.hidden_size % l.num_attention_heads !== 0) {
-    return `llm_config.hidden_size ${l.hidden_size} is no multiple of num_attention_heads ${l.num_attention_heads}`;
-  }
-  const kvHeads = l.num_key_value_heads ?? l.num_attention_heads;
-  if (l.num_attention_heads % kvHeads !== 0) {
-    return `llm_config.num_attention_heads ${l.num_attention_heads} is no multiple of num_key_value_heads ${kvHeads}`;
-  }
-  const headDim = l.hidden_size / l.num_attention_heads;
-  if (headDim % 2 !== 0) {
-    return `llm_config: heads of width ${headDim} cannot be rotated; the width must be even`;
-  }
+  const found = languageArchitecture(value.llm_config);
+  if (typeof found === "string") return found;
+  const language = decodeLanguage(value.llm_config, found.architecture);
+  if (typeof language === "string") return language;
   const edge = file.force_image_size ?? v.image_size;
   if (edge > mostPixels) {
     const key = file.force_image_size === null
@@ -300,7 +208,7 @@ function check(value: unknown): InternVLConfig | string {
     : decodeQuantization(value.quantization_config);
   if (typeof quantization === "string") return quantization;
   if (
-    quantization !== undefined && l.tie_word_embeddings &&
+    quantization !== undefined && language.tieWordEmbeddings &&
     schemeText(quantization.head) !== schemeText(quantization.embedding)
   ) {
     return "quantization_config: head and embedding share their weights and must be alike";
@@ -320,25 +228,7 @@ function check(value: unknown): InternVLConfig | string {
       qkvBias: v.qkv_bias,
       hiddenAct: v.hidden_act,
     },
-    language: {
-      architecture: "InternLM2ForCausalLM",
-      hiddenSize: l.hidden_size,
-      layers: l.num_hidden_layers,
-      heads: l.num_attention_heads,
-      kvHeads,
-      headDim,
-      intermediateSize: l.intermediate_size,
-      vocabSize: l.vocab_size,
-      maxPositionEmbeddings: l.max_position_embeddings,
-      ropeTheta: l.rope_theta,
-      ropeScaling: l.rope_scaling,
-      rmsNormEps: l.rms_norm_eps,
-      bias: l.bias,
-      tieWordEmbeddings: l.tie_word_embeddings,
-      bosTokenId: l.bos_token_id,
-      eosTokenId: l.eos_token_id,
-      padTokenId: l.pad_token_id ?? l.eos_token_id,
-    },
+    language,
     downsampleRatio: file.downsample_ratio,
     psVersion: file.ps_version,
     selectLayer: file.select_layer,
@@ -374,20 +264,6 @@ function foreignArchitecture(
     return `vision architecture ${
       quoted(tower)
     } is not supported; InternVisionModel (intern_vit_6b) is`;
-  }
-  const language = isRecord(value.llm_config) ? value.llm_config : {};
-  if (
-    language.architectures === undefined && language.model_type === undefined
-  ) {
-    return `llm_config.architectures is missing; ${
-      languageArchitectures.join(", ")
-    } is supported`;
-  }
-  const model = named(language, "InternLM2ForCausalLM", "internlm2");
-  if (model !== undefined) {
-    return `language architecture ${quoted(model)} is not supported; ${
-      languageArchitectures.join(", ")
-    } is`;
   }
 }
 

@@ -27,7 +27,7 @@ import { type ChooserParts, makeChooser } from "./chooser.ts";
 import { answerMatcher, answerText } from "./constrained.ts";
 import { encodeFloats } from "./floats.ts";
 import type { TokenNames } from "./logprobs.ts";
-import { RotaryTables } from "./rope.ts";
+import { plainLength, RotaryTables } from "./rope.ts";
 import { searchAnswers } from "./search.ts";
 import { type ResolvedSettings, resolveSettings } from "./settings.ts";
 import type { Detokenizer } from "./text.ts";
@@ -381,8 +381,8 @@ function sequenceLength(
 }
 
 /**
- * The rotary table of a prompt, and of what may follow it, whose angles no other has: with dynamic NTK, a
- * prompt past the trained length is rotated by the base of its own length.
+ * The rotary table of a prompt, and of what may follow it, whose angles not all others have: a prompt that is
+ * longer than the plain lengths is rotated by the angles of its own length.
  */
 const ownRotary = Effect.fnUntraced(function* (
   tables: RotaryTables,
@@ -391,10 +391,7 @@ const ownRotary = Effect.fnUntraced(function* (
   promptLength: number,
   length: number,
 ): Effect.fn.Return<Readonly<Record<"cos" | "sin", Tensor>> | undefined> {
-  if (
-    config.ropeScaling?.type !== "dynamic" ||
-    promptLength <= config.maxPositionEmbeddings
-  ) return undefined;
+  if (promptLength <= plainLength(config)) return undefined;
   const table = yield* tables.forPrompt(promptLength, length);
   const half = config.headDim / 2;
   const tensor = (numbers: Float32Array<ArrayBuffer>): Tensor =>

@@ -19,6 +19,88 @@ export function rotaryBase(config: LanguageConfig, length: number): number {
   return ropeTheta * stretch ** (headDim / (headDim - 2));
 }
 
+/** The longest sequence whose positions have the angles that they have in every shorter one. */
+export function plainLength(
+  { ropeScaling, maxPositionEmbeddings }: LanguageConfig,
+): number {
+  switch (ropeScaling?.type) {
+    case "dynamic":
+      return maxPositionEmbeddings;
+    case "longrope":
+      return ropeScaling.originalLength;
+    default:
+      return Infinity;
+  }
+}
+
+/** What positions are multiplied by, and what cosines and sines are multiplied by. */
+export interface Angles {
+  /** [headDim / 2]: radians per position. */
+  readonly frequencies: Float64Array<ArrayBuffer>;
+  /** 1 but for `yarn` and `longrope`. */
+  readonly magnitude: number;
+}
+
+/**
+ * The angles in a sequence of `length` tokens, cached and new ones together (`modeling_rope_utils.py` of
+ * `transformers`).
+ */
+export function rotaryAngles(config: LanguageConfig, length: number): Angles {
+  const { headDim, ropeTheta, ropeScaling: scaling } = config;
+  const base = rotaryBase(config, length);
+  const frequencies = Float64Array.from(
+    { length: headDim / 2 },
+    (_, i) => base ** (-2 * i / headDim),
+  );
+  const scaled = (of: (frequency: number, i: number) => number): Angles => ({
+    frequencies: frequencies.map(of),
+    magnitude: scaling !== null && "magnitude" in scaling
+      ? scaling.magnitude
+      : 1,
+  });
+  switch (scaling?.type) {
+    case "linear":
+      return scaled((f) => f / scaling.factor);
+    case "llama3": {
+      const { originalLength, lowFrequencyFactor, highFrequencyFactor } =
+        scaling;
+      return scaled((f) => {
+        // How often it turns in the length before, on a scale on which it is left from 1 on.
+        const turns = originalLength * f / (2 * Math.PI);
+        const left = (turns - lowFrequencyFactor) /
+          (highFrequencyFactor - lowFrequencyFactor);
+        return mixed(f, f / scaling.factor, left);
+      });
+    }
+    case "yarn": {
+      // Index of the frequency that turns so often in the length before.
+      const index = (turns: number) =>
+        headDim * Math.log(scaling.originalLength / (turns * 2 * Math.PI)) /
+        (2 * Math.log(ropeTheta));
+      const low = Math.max(0, Math.floor(index(scaling.betaFast)));
+      const high = Math.min(headDim - 1, Math.ceil(index(scaling.betaSlow)));
+      const span = low === high ? 0.001 : high - low;
+      return scaled((f, i) =>
+        mixed(f, f / scaling.factor, 1 - (i - low) / span)
+      );
+    }
+    case "longrope": {
+      const factors = length > scaling.originalLength
+        ? scaling.longFactors
+        : scaling.shortFactors;
+      return scaled((f, i) => f / factors[i]!);
+    }
+    default:
+      return scaled((f) => f);
+  }
+}
+
+/** `part` of the first and the rest of the second; `part` is held between 0 and 1. */
+function mixed(first: number, second: number, part: number): number {
+  const share = Math.min(1, Math.max(0, part));
+  return share * first + (1 - share) * second;
+}
+
 /** cos and sin, [positions, headDim / 2] each. */
 export interface RotaryTable {
   /** Cosines, row-major. */
@@ -36,28 +118,20 @@ export function rotaryTable(
   return { cos: new Float32Array(count), sin: new Float32Array(count) };
 }
 
-/** Fills the rows from `start` to `end` (exclusive) with the angles of `base`. */
+/** Fills the rows from `start` to `end` (exclusive). */
 export function fillRotary(
   table: RotaryTable,
-  config: LanguageConfig,
-  base: number,
+  { frequencies, magnitude }: Angles,
   start: number,
   end: number,
 ): void {
-  const half = config.headDim / 2;
-  const divisor = config.ropeScaling?.type === "linear"
-    ? config.ropeScaling.factor
-    : 1;
-  const frequencies = Float64Array.from(
-    { length: half },
-    (_, i) => base ** (-2 * i / config.headDim) / divisor,
-  );
+  const half = frequencies.length;
   for (let position = start; position < end; position++) {
     const row = position * half;
     for (let i = 0; i < half; i++) {
       const angle = position * frequencies[i];
-      table.cos[row + i] = Math.cos(angle);
-      table.sin[row + i] = Math.sin(angle);
+      table.cos[row + i] = magnitude * Math.cos(angle);
+      table.sin[row + i] = magnitude * Math.sin(angle);
     }
   }
 }
@@ -66,8 +140,8 @@ export function fillRotary(
 const SLICE = 1 << 15;
 
 /**
- * The rotary tables of one model. The angles of the plain base are the same for all generations: they
- * are computed once, as far as they are needed.
+ * The rotary tables of one model. The angles of plain lengths are the same for all generations: they are
+ * computed once, as far as they are needed.
  */
 export class RotaryTables {
   readonly #config: LanguageConfig;
@@ -82,9 +156,9 @@ export class RotaryTables {
   /**
    * The table for a prompt of `promptLength` tokens, `positions` rows or more; not to be written to.
    *
-   * Where dynamic NTK applies, the reference rotates the whole prompt by the base of its length, and
-   * each later token by the base of the length it then has, the cached keys keeping the angles they
-   * were given. So each row's base is known beforehand.
+   * Where angles change with the length (dynamic NTK, longrope), the reference rotates the whole prompt by
+   * those of its length, and each later token by those of the length it then has, the cached keys keeping
+   * the angles they were given. So each row's length is known beforehand.
    */
   readonly forPrompt: (
     promptLength: number,
@@ -93,9 +167,7 @@ export class RotaryTables {
     { self: this },
     function* (promptLength, positions) {
       const config = this.#config;
-      const limit = config.ropeScaling?.type === "dynamic"
-        ? config.maxPositionEmbeddings
-        : Infinity;
+      const limit = plainLength(config);
       const plain = promptLength > limit ? 0 : Math.min(positions, limit);
       if (plain === positions) return yield* this.#plainRows(positions);
       const table = rotaryTable(config, positions);
@@ -105,11 +177,13 @@ export class RotaryTables {
         table.cos.set(cos.subarray(0, count));
         table.sin.set(sin.subarray(0, count));
       }
+      // Beyond, only dynamic NTK tells one length from another.
+      const same = config.ropeScaling?.type !== "dynamic";
       yield* this.#fill(
         table,
         plain,
         positions,
-        (position) => rotaryBase(config, Math.max(promptLength, position + 1)),
+        (position) => same ? Infinity : Math.max(promptLength, position + 1),
       );
       return table;
     },
@@ -124,7 +198,7 @@ export class RotaryTables {
       larger.cos.set(known.cos);
       larger.sin.set(known.sin);
       const start = known.cos.length / half;
-      yield* this.#fill(larger, start, rows, () => this.#config.ropeTheta);
+      yield* this.#fill(larger, start, rows, () => 0);
       // Another generation may have made a longer one meanwhile.
       if (this.#plain.cos.length < larger.cos.length) this.#plain = larger;
       return larger;
@@ -135,19 +209,19 @@ export class RotaryTables {
     table: RotaryTable,
     start: number,
     end: number,
-    base: (position: number) => number,
+    lengthAt: (position: number) => number,
   ) => Effect.Effect<void> = Effect.fnUntraced(
     { self: this },
-    function* (table, start, end, base) {
+    function* (table, start, end, lengthAt) {
       const slice = Math.max(1, Math.floor(SLICE * 2 / this.#config.headDim));
       for (let row = start; row < end;) {
         const stop = Math.min(end, row + slice);
         while (row < stop) {
-          // Rows of one base at once.
-          const first = base(row);
+          // Rows of one length at once.
+          const length = lengthAt(row);
           let next = row + 1;
-          while (next < stop && base(next) === first) next++;
-          fillRotary(table, this.#config, first, row, next);
+          while (next < stop && lengthAt(next) === length) next++;
+          fillRotary(table, rotaryAngles(this.#config, length), row, next);
           row = next;
         }
         if (row < end) yield* Effect.yieldNow;

@@ -53,20 +53,37 @@ function randomIds(count: number, vocabulary: number): Int32Array<ArrayBuffer> {
   );
 }
 
+const family = (architecture: string, language: object = {}) => ({
+  architectures: [architecture],
+  rope_scaling: null,
+  ...language,
+});
 const variants = {
-  "biases": { bias: true },
-  "linear rotary scaling": { rope_scaling: { type: "linear", factor: 4 } },
-  "no rotary scaling, one KV head": {
+  "InternLM2 with biases": { bias: true },
+  "InternLM2 with linear rotary scaling": {
+    rope_scaling: { type: "linear", factor: 4 },
+  },
+  "InternLM2 with no rotary scaling, one KV head": {
     rope_scaling: null,
     num_key_value_heads: 1,
   },
-  "tied, every head its own": {
+  "InternLM2, tied, every head its own": {
     tie_word_embeddings: true,
     num_key_value_heads: 4,
   },
+  "Llama": family("LlamaForCausalLM"),
+  "Llama with biases": family("LlamaForCausalLM", { attention_bias: true }),
+  "Qwen2": family("Qwen2ForCausalLM"),
+  "Qwen3 with wide heads": family("Qwen3ForCausalLM", { head_dim: 32 }),
+  "Qwen3, tied, with biases": family("Qwen3ForCausalLM", {
+    head_dim: 16,
+    attention_bias: true,
+    tie_word_embeddings: true,
+  }),
+  "Phi-3": family("Phi3ForCausalLM"),
 };
 for (const [name, language] of Object.entries(variants)) {
-  Deno.test(`InternLM2 with ${name} equals float64, in chunks of any size`, async () => {
+  Deno.test(`${name} equals float64, in chunks of any size`, async () => {
     const checkpoint = randomCheckpoint({ language });
     const ids = randomIds(21, 300);
     const expected = referenceLogits(checkpoint, ids);

@@ -1,19 +1,23 @@
 /**
- * InternLM2 as an ONNX graph (`modeling_internlm2.py`): embeddings, decoder layers with grouped-query
- * attention over a key-value cache, logits of the last position.
+ * The language model as an ONNX graph, InternLM2 (`modeling_internlm2.py`) and what differs from it in the
+ * names of its weights, biases and norms (Llama, Qwen2, Qwen3, Phi-3): embeddings, decoder layers with
+ * grouped-query attention over a key-value cache, logits of the last position.
  * @module
  */
 import { attribute, GraphBuilder, type GraphValue } from "../../onnx/mod.ts";
 import type { ModelSource } from "../../onnx/mod.ts";
 import type { LanguageConfig } from "../config.ts";
+import { type Family, familyOf } from "../families.ts";
 import {
   cast,
+  each,
   embed,
   type Emitter,
   linear,
   microsoft,
   reshape,
   rmsNorm,
+  split,
 } from "./operators.ts";
 import type { ComputeType } from "./types.ts";
 import {
@@ -38,11 +42,13 @@ export const cacheNames = (layer: number): {
 
 /** What a layer reads besides the hidden states. */
 interface Shared {
+  readonly family: Family;
   readonly seqlens: GraphValue;
   readonly total: GraphValue;
   readonly cos: GraphValue;
   readonly sin: GraphValue;
-  readonly order: GraphValue;
+  /** Rows of a grouped matrix of queries, keys and values as the operator wants them. */
+  readonly order: GraphValue | undefined;
   /** int64 [3]: b, s and the width of packed queries, keys and values. */
   readonly packed: GraphValue;
   /** Type of the attention. */
@@ -79,7 +85,14 @@ export function languageGraph(
   const graph = new GraphBuilder({ name: "language" });
   const weights = new Weights(graph, source, dtype, settings.prefill);
   const e: Emitter = { graph, weights };
+  const family = familyOf(config.architecture);
+  const { names } = family;
   const prefix = "language_model.model";
+  const norm = (layer: number) =>
+    layer === config.layers
+      ? `${prefix}.norm.weight`
+      : `${prefix}.layers.${layer}.${names.attentionNorm}.weight`;
+  const packedWidth = (config.heads + 2 * config.kvHeads) * config.headDim;
 
   const ids = graph.input("input_ids", "int64", ["b", "s"]);
   const visual = graph.input("visual_embeds", "float32", ["m", width]);
@@ -87,19 +100,17 @@ export function languageGraph(
   const wanted = graph.input("logit_rows", "int64", ["r"]);
   const rotary = ["positions", config.headDim / 2];
   const shared: Shared = {
+    family,
     seqlens: graph.input("seqlens_k", "int32", ["b"]),
     total: graph.input("total_sequence_length", "int32", []),
     cos: graph.input("cos", kvCache, rotary),
     sin: graph.input("sin", kvCache, rotary),
-    order: graph.constant(
-      "int32",
-      [(config.heads + 2 * config.kvHeads) * config.headDim],
-      qkvOrder(config),
-      "qkv_order",
-    ),
+    order: family.grouped
+      ? graph.constant("int32", [packedWidth], qkvOrder(config), "qkv_order")
+      : undefined,
     packed: graph.node("Concat", [
       graph.node("Shape", [ids]),
-      graph.int64s([(config.heads + 2 * config.kvHeads) * config.headDim]),
+      graph.int64s([packedWidth]),
     ], { attributes: { axis: attribute.int(0) } }),
     kvCache,
     kvScales: settings.kvScales,
@@ -109,19 +120,14 @@ export function languageGraph(
   const words = embed(
     e,
     reshape(e, ids, [-1]),
-    `${prefix}.tok_embeddings.weight`,
+    `${prefix}.${names.embedding}.weight`,
   );
   let x = graph.node("ScatterND", [
     words,
     rows,
     cast(e, visual, "float32", dtype),
   ]);
-  let normed = rmsNorm(
-    e,
-    x,
-    `${prefix}.layers.0.attention_norm.weight`,
-    config.rmsNormEps,
-  );
+  let normed = rmsNorm(e, x, norm(0), config.rmsNormEps);
   for (let i = 0; i < config.layers; i++) {
     const layer = `${prefix}.layers.${i}`;
     const last = i === config.layers - 1;
@@ -134,29 +140,27 @@ export function languageGraph(
     mixed = linear(
       e,
       mixed,
-      `${layer}.attention.wo.weight`,
-      config.bias ? `${layer}.attention.wo.bias` : undefined,
+      `${layer}.${names.output}.weight`,
+      config.outputBias ? `${layer}.${names.output}.bias` : undefined,
     );
     [normed, x] = addNorm(
       e,
       x,
       mixed,
-      `${layer}.ffn_norm.weight`,
+      `${layer}.${names.mlpNorm}.weight`,
       config.rmsNormEps,
     );
     [normed, x] = addNorm(
       e,
       x,
-      feedForward(e, normed, `${layer}.feed_forward`),
-      last
-        ? `${prefix}.norm.weight`
-        : `${prefix}.layers.${i + 1}.attention_norm.weight`,
+      feedForward(e, normed, layer, config, family),
+      norm(i + 1),
       config.rmsNormEps,
     );
   }
   const head = config.tieWordEmbeddings
-    ? `${prefix}.tok_embeddings.weight`
-    : "language_model.output.weight";
+    ? `${prefix}.${names.embedding}.weight`
+    : `language_model.${names.head}.weight`;
   const logits = cast(e, linear(e, normed, head), dtype, "float32");
   graph.output("logits", logits, "float32", ["r", config.vocabSize]);
   return { bytes: graph.build(), externalDataFolder: source.folder };
@@ -183,16 +187,34 @@ function addNorm(
   return [normed!, sum!];
 }
 
-/** SwiGLU: w2(silu(w1 x) · w3 x). */
-function feedForward(e: Emitter, x: GraphValue, prefix: string): GraphValue {
+/** SwiGLU: down(silu(gate x) · up x). */
+function feedForward(
+  e: Emitter,
+  x: GraphValue,
+  layer: string,
+  { intermediateSize }: LanguageConfig,
+  { names }: Family,
+): GraphValue {
   const { graph } = e;
+  const parts = names.gateUp.map((name) =>
+    linear(e, x, `${layer}.${name}.weight`)
+  );
+  const [gate, up] = parts.length === 2
+    ? parts as [GraphValue, GraphValue]
+    : split(e, parts[0]!, [intermediateSize, intermediateSize]) as [
+      GraphValue,
+      GraphValue,
+    ];
   // QuickGelu with alpha 1 is x · sigmoid(x), in one pass.
-  const gate = graph.node("QuickGelu", [linear(e, x, `${prefix}.w1.weight`)], {
+  const open = graph.node("QuickGelu", [gate], {
     domain: microsoft,
     attributes: { alpha: attribute.float(1) },
   });
-  const up = linear(e, x, `${prefix}.w3.weight`);
-  return linear(e, graph.node("Mul", [gate, up]), `${prefix}.w2.weight`);
+  return linear(
+    e,
+    graph.node("Mul", [open, up]),
+    `${layer}.${names.down}.weight`,
+  );
 }
 
 /** Rows of `wqkv` in the order [all queries, all keys, all values] that the operator wants. */
@@ -212,9 +234,83 @@ export function qkvOrder(config: LanguageConfig): Int32Array<ArrayBuffer> {
 }
 
 /**
- * Grouped-query attention, rotary inside, over the layer's cache. `wqkv` and its bias are reordered by
- * `Gather` nodes that ONNX Runtime folds while it loads: in the stored type, so that the second copy is
- * small, and for good, so that no token pays for parting the activations.
+ * Queries, keys and values side by side: [rows, (heads + 2 · kvHeads) · headDim].
+ *
+ * A grouped matrix and its bias are reordered by `Gather` nodes that ONNX Runtime folds while it loads: in
+ * the stored type, so that the second copy is small, and for good, so that no token pays for parting the
+ * activations. Matrices of their own become one in the same way.
+ */
+function packedQkv(
+  e: Emitter,
+  x: GraphValue,
+  layer: string,
+  config: LanguageConfig,
+  { family, order }: Shared,
+): GraphValue {
+  const { graph, weights } = e;
+  const { qkv } = family.names;
+  const stack = qkv.length === 1 ? qkv[0]! : qkv;
+  const weight = each(stack, (name) => `${layer}.${name}.weight`);
+  const bias = config.qkvBias
+    ? each(stack, (name) => `${layer}.${name}.bias`)
+    : undefined;
+  if (
+    order === undefined || typeof weight !== "string" ||
+    // Quantized weights and their bias are stored in the operator's order.
+    weights.scheme(weight).type !== "float"
+  ) return linear(e, x, weight, bias);
+  const inOrder = (name: string) => {
+    const { value, entry } = weights.stored(name);
+    return cast(
+      e,
+      graph.node("Gather", [value, order]),
+      entry.dtype,
+      weights.dtype,
+    );
+  };
+  return graph.node(
+    "Gemm",
+    typeof bias === "string"
+      ? [x, inOrder(weight), inOrder(bias)]
+      : [x, inOrder(weight)],
+    { attributes: { transB: attribute.int(1) }, name: `${weight}.linear` },
+  );
+}
+
+/** Each query and each key over the root of its mean square, times a weight they share; values as they are. */
+function headNorms(
+  e: Emitter,
+  packed: GraphValue,
+  layer: string,
+  { heads, kvHeads, headDim, rmsNormEps }: LanguageConfig,
+  { names }: Family,
+): GraphValue {
+  const { graph } = e;
+  const [queries, keys, values] = split(
+    e,
+    packed,
+    [heads, kvHeads, kvHeads].map((count) => count * headDim),
+  );
+  const normed = (x: GraphValue, name: string, count: number) =>
+    reshape(
+      e,
+      rmsNorm(
+        e,
+        reshape(e, x, [-1, headDim]),
+        `${layer}.${name}.weight`,
+        rmsNormEps,
+      ),
+      [-1, count * headDim],
+    );
+  return graph.node("Concat", [
+    normed(queries!, names.headNorms.query, heads),
+    normed(keys!, names.headNorms.key, kvHeads),
+    values!,
+  ], { attributes: { axis: attribute.int(-1) } });
+}
+
+/**
+ * Grouped-query attention, rotary inside, over the layer's cache.
  *
  * The operator has one type for queries, keys, values and cache: where the cache's is another than the
  * computation's, there is a cast before and behind it.
@@ -228,28 +324,11 @@ function attention(
 ): GraphValue {
   const { graph, weights } = e;
   const { heads, kvHeads, headDim } = config;
-  const prefix = `language_model.model.layers.${layer}.attention`;
-  const inOrder = (name: string) => {
-    const { value, entry } = weights.stored(name);
-    return cast(
-      e,
-      graph.node("Gather", [value, shared.order]),
-      entry.dtype,
-      weights.dtype,
-    );
-  };
-  const weight = `${prefix}.wqkv.weight`;
-  const bias = config.bias ? `${prefix}.wqkv.bias` : undefined;
-  const qkv = weights.scheme(weight).type === "float"
-    ? graph.node(
-      "Gemm",
-      bias === undefined
-        ? [x, inOrder(weight)]
-        : [x, inOrder(weight), inOrder(bias)],
-      { attributes: { transB: attribute.int(1) }, name: `${prefix}.wqkv` },
-    )
-    // Quantized weights and their bias are stored in the operator's order.
-    : linear(e, x, weight, bias);
+  const prefix = `language_model.model.layers.${layer}`;
+  const projected = packedQkv(e, x, prefix, config, shared);
+  const qkv = shared.family.headNorms
+    ? headNorms(e, projected, prefix, config, shared.family)
+    : projected;
   const names = cacheNames(layer);
   const cache = ["b", kvHeads, "capacity", headDim];
   const { kvCache, kvScales } = shared;
@@ -306,7 +385,7 @@ function attention(
         },
       },
       outputs: 3,
-      name: `${prefix}.gqa`,
+      name: `${prefix}.attention.gqa`,
     },
   ) as [GraphValue, GraphValue, GraphValue];
   graph.output(names.presentKey, presentKey, kept, cache);

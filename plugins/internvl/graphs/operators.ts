@@ -10,7 +10,7 @@ import {
 import { type BlockScheme, storedNames } from "../quantize/scheme.ts";
 import type { WeightDType } from "../safetensors.ts";
 import type { ComputeType } from "./types.ts";
-import type { Weights } from "./weights.ts";
+import type { Stack, Weights } from "./weights.ts";
 
 /** ONNX Runtime's own operators. */
 export const microsoft = "com.microsoft";
@@ -23,19 +23,27 @@ export interface Emitter {
   readonly weights: Weights;
 }
 
+/** Something of each weight of a stack. */
+export function each(stack: Stack, of: (name: string) => string): Stack {
+  return typeof stack === "string" ? of(stack) : stack.map(of);
+}
+
 /**
  * A linear layer on rows: [m, in] · [out, in]ᵀ (+ bias) → [m, out], by the operator that takes the
- * weight as it is stored; times a layer scale [out], if there is one.
+ * weight as it is stored; times a layer scale [out], if there is one. Of a stack of matrices, which are
+ * stored alike, the outputs stand side by side.
  */
 export function linear(
   e: Emitter,
   x: GraphValue,
-  matrix: string,
-  bias?: string,
+  matrix: Stack,
+  bias?: Stack,
   layerScale?: string,
 ): GraphValue {
-  const weight = e.weights.nameOf(matrix);
-  const scheme = e.weights.scheme(weight);
+  const weight = each(matrix, (name) => e.weights.nameOf(name));
+  const scheme = e.weights.scheme(
+    typeof weight === "string" ? weight : weight[0]!,
+  );
   if (scheme.type === "w8a8") return byteLinear(e, x, weight, bias, layerScale);
   const y = scheme.type === "float"
     ? floatLinear(e, x, weight, bias)
@@ -49,8 +57,8 @@ export function linear(
 function floatLinear(
   { graph, weights }: Emitter,
   x: GraphValue,
-  weight: string,
-  bias: string | undefined,
+  weight: Stack,
+  bias: Stack | undefined,
 ): GraphValue {
   return graph.node(
     "Gemm",
@@ -70,26 +78,29 @@ function floatLinear(
 function blockLinear(
   { graph, weights }: Emitter,
   x: GraphValue,
-  weight: string,
-  bias: string | undefined,
+  weight: Stack,
+  bias: Stack | undefined,
   { bits, blockSize, symmetric }: BlockScheme,
 ): GraphValue {
-  const { numbers, scales, zeros } = storedNames(weight);
-  const { value, entry } = weights.stored(numbers);
+  const part = (of: keyof ReturnType<typeof storedNames>) =>
+    each(weight, (name) => storedNames(name)[of]);
+  const { value, entry } = weights.stacked(part("numbers"));
   return graph.node(
     "MatMulNBits",
     trimmed([
       x,
       value,
-      weights.get(scales),
-      symmetric ? undefined : weights.stored(zeros).value,
+      weights.get(part("scales")),
+      symmetric ? undefined : weights.stacked(part("zeros")).value,
       undefined,
       bias === undefined ? undefined : weights.get(bias),
     ]),
     {
       domain: microsoft,
       attributes: {
-        K: attribute.int(weights.columns(weight)),
+        K: attribute.int(
+          weights.columns(typeof weight === "string" ? weight : weight[0]!),
+        ),
         N: attribute.int(entry.shape[0]!),
         bits: attribute.int(bits),
         block_size: attribute.int(blockSize),
@@ -108,13 +119,16 @@ function blockLinear(
 function byteLinear(
   e: Emitter,
   x: GraphValue,
-  weight: string,
-  bias: string | undefined,
+  weight: Stack,
+  bias: Stack | undefined,
   layerScale: string | undefined,
 ): GraphValue {
   const { graph, weights } = e;
-  const { numbers, scales } = storedNames(weight);
-  const { value } = weights.stored(numbers);
+  const part = (of: keyof ReturnType<typeof storedNames>) =>
+    each(weight, (name) => storedNames(name)[of]);
+  // Stored with the inputs first.
+  const { value } = weights.stacked(part("numbers"), 1);
+  const scales = part("scales");
   const name = `${weight}.linear`;
   // What the columns are multiplied by is one constant when the model has loaded, and so is the bias.
   const scaled = (column: GraphValue, dtype: ComputeType) =>
@@ -258,6 +272,18 @@ export function reshape(
   shape: readonly number[],
 ): GraphValue {
   return graph.node("Reshape", [x, graph.int64s(shape)]);
+}
+
+/** Columns side by side, each part as wide as `widths` says. */
+export function split(
+  { graph }: Emitter,
+  x: GraphValue,
+  widths: readonly number[],
+): readonly GraphValue[] {
+  return graph.nodes("Split", [x, graph.int64s(widths)], {
+    attributes: { axis: attribute.int(-1) },
+    outputs: widths.length,
+  }) as GraphValue[];
 }
 
 /** Transpose. */

@@ -11,6 +11,7 @@ import {
   tileSize,
   visionLayersUsed,
 } from "../config.ts";
+import { familyOf } from "../families.ts";
 import {
   inPrefill,
   prefillName,
@@ -151,34 +152,57 @@ function projectorTensors(config: InternVLConfig): readonly ModelTensor[] {
 }
 
 function languageTensors(language: LanguageConfig): readonly ModelTensor[] {
-  const { hiddenSize: width, intermediateSize, vocabSize, bias } = language;
-  const { heads, kvHeads, headDim } = language;
+  const { hiddenSize: width, intermediateSize, vocabSize, headDim } = language;
+  const { names, headNorms } = familyOf(language.architecture);
   const top = "language_model.model";
   const tensors: ModelTensor[] = [
-    ...linear(`${top}.tok_embeddings`, vocabSize, width, false),
+    ...linear(`${top}.${names.embedding}`, vocabSize, width, false),
     { name: `${top}.norm.weight`, shape: [width] },
   ];
+  const rows = qkvRows(language);
+  const inner = language.heads * headDim;
   for (let i = 0; i < language.layers; i++) {
     const layer = `${top}.layers.${i}`;
     tensors.push(
-      { name: `${layer}.attention_norm.weight`, shape: [width] },
-      { name: `${layer}.ffn_norm.weight`, shape: [width] },
-      ...linear(
-        `${layer}.attention.wqkv`,
-        (heads + 2 * kvHeads) * headDim,
-        width,
-        bias,
+      { name: `${layer}.${names.attentionNorm}.weight`, shape: [width] },
+      { name: `${layer}.${names.mlpNorm}.weight`, shape: [width] },
+      ...names.qkv.flatMap((name, part) =>
+        linear(`${layer}.${name}`, rows[part]!, width, language.qkvBias)
       ),
-      ...linear(`${layer}.attention.wo`, width, heads * headDim, bias),
-      ...linear(`${layer}.feed_forward.w1`, intermediateSize, width, false),
-      ...linear(`${layer}.feed_forward.w3`, intermediateSize, width, false),
-      ...linear(`${layer}.feed_forward.w2`, width, intermediateSize, false),
+      ...linear(`${layer}.${names.output}`, width, inner, language.outputBias),
+      ...names.gateUp.flatMap((name) =>
+        linear(
+          `${layer}.${name}`,
+          2 * intermediateSize / names.gateUp.length,
+          width,
+          false,
+        )
+      ),
+      ...linear(`${layer}.${names.down}`, width, intermediateSize, false),
     );
+    if (headNorms) {
+      const { query, key } = names.headNorms;
+      tensors.push(
+        { name: `${layer}.${query}.weight`, shape: [headDim] },
+        { name: `${layer}.${key}.weight`, shape: [headDim] },
+      );
+    }
   }
   if (!language.tieWordEmbeddings) {
-    tensors.push(...linear("language_model.output", vocabSize, width, false));
+    tensors.push(
+      ...linear(`language_model.${names.head}`, vocabSize, width, false),
+    );
   }
   return tensors;
+}
+
+/** Rows of each matrix of queries, keys and values. */
+function qkvRows(
+  { architecture, heads, kvHeads, headDim }: LanguageConfig,
+): readonly number[] {
+  const apart = [heads, kvHeads, kvHeads].map((count) => count * headDim);
+  const { qkv } = familyOf(architecture).names;
+  return qkv.length === 1 ? [apart.reduce((sum, rows) => sum + rows)] : apart;
 }
 
 /** What a part amounts to. */
@@ -273,6 +297,9 @@ export function memoryEstimate(
   const width = bytesPerElement[dtype];
   let embeddingTable = 0;
   let prefill = 0;
+  const tableName = `language_model.model.${
+    familyOf(language.architecture).names.embedding
+  }.`;
   const twice = config.quantization?.prefill !== undefined &&
     dtype === "float32";
   const loaded = (part: Part) => {
@@ -281,7 +308,7 @@ export function memoryEstimate(
       const { name, dtypes } = expected;
       const entry = tensors.get(name);
       if (entry === undefined) continue;
-      const table = name.startsWith("language_model.model.tok_embeddings.");
+      const table = name.startsWith(tableName);
       if (table) embeddingTable += entry.length;
       // A tied head is a copy of the table in the form it is computed with.
       if (table && !language.tieWordEmbeddings) continue;

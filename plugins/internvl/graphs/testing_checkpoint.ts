@@ -1,5 +1,5 @@
 /**
- * Small random checkpoints for tests, and InternLM2 on them in plain float64, written from the
+ * Small random checkpoints for tests, and the language models on them in plain float64, written from the
  * specification without regard to the graphs.
  * @module
  */
@@ -93,15 +93,114 @@ function rmsNorm(
   });
 }
 
+type Numbers = ArrayLike<number>;
+
+/** A projection of every head. */
+interface Projection {
+  readonly weight: Numbers;
+  readonly bias: Numbers | undefined;
+}
+
+/** A layer's weights, whatever the family calls them and however it keeps them together. */
+interface LayerWeights {
+  readonly attentionNorm: Numbers;
+  readonly mlpNorm: Numbers;
+  readonly query: Projection;
+  readonly key: Projection;
+  readonly value: Projection;
+  readonly queryNorm: Numbers | undefined;
+  readonly keyNorm: Numbers | undefined;
+  readonly output: Projection;
+  readonly gate: Numbers;
+  readonly up: Numbers;
+  readonly down: Numbers;
+}
+
+/** Rows [from, to) of a matrix, or of its bias where `columns` is 1. */
+function rowsOf(all: Numbers, columns: number, from: number, to: number) {
+  return Array.from(all).slice(from * columns, to * columns);
+}
+
+function layerWeights(
+  { config: { language: c }, numbers }: RandomCheckpoint,
+  layer: number,
+): LayerWeights {
+  const at = (name: string): Numbers | undefined =>
+    numbers.get(`language_model.model.layers.${layer}.${name}`);
+  const whole = (name: string): Projection => ({
+    weight: at(`${name}.weight`)!,
+    bias: at(`${name}.bias`),
+  });
+  const queries = c.heads * c.headDim;
+  const keys = c.kvHeads * c.headDim;
+  if (c.architecture === "InternLM2ForCausalLM") {
+    // For each KV head its queries, its key, its value.
+    const group = c.heads / c.kvHeads;
+    const wqkv = whole("attention.wqkv");
+    const some = (first: number, count: number): Projection => {
+      const part = (all: Numbers, columns: number) =>
+        Array.from({ length: c.kvHeads }, (_, kv) => {
+          const start = (kv * (group + 2) + first) * c.headDim;
+          return rowsOf(all, columns, start, start + count * c.headDim);
+        }).flat();
+      return {
+        weight: part(wqkv.weight, c.hiddenSize),
+        bias: wqkv.bias && part(wqkv.bias, 1),
+      };
+    };
+    return {
+      attentionNorm: at("attention_norm.weight")!,
+      mlpNorm: at("ffn_norm.weight")!,
+      query: some(0, group),
+      key: some(group, 1),
+      value: some(group + 1, 1),
+      queryNorm: undefined,
+      keyNorm: undefined,
+      output: whole("attention.wo"),
+      gate: at("feed_forward.w1.weight")!,
+      up: at("feed_forward.w3.weight")!,
+      down: at("feed_forward.w2.weight")!,
+    };
+  }
+  const packed = at("self_attn.qkv_proj.weight");
+  const both = at("mlp.gate_up_proj.weight");
+  const part = (name: string, from: number, to: number): Projection =>
+    packed === undefined ? whole(`self_attn.${name}_proj`) : {
+      weight: rowsOf(packed, c.hiddenSize, from, to),
+      bias: undefined,
+    };
+  const inner = c.intermediateSize;
+  return {
+    attentionNorm: at("input_layernorm.weight")!,
+    mlpNorm: at("post_attention_layernorm.weight")!,
+    query: part("q", 0, queries),
+    key: part("k", queries, queries + keys),
+    value: part("v", queries + keys, queries + 2 * keys),
+    queryNorm: at("self_attn.q_norm.weight"),
+    keyNorm: at("self_attn.k_norm.weight"),
+    output: whole("self_attn.o_proj"),
+    gate: both === undefined
+      ? at("mlp.gate_proj.weight")!
+      : rowsOf(both, c.hiddenSize, 0, inner),
+    up: both === undefined
+      ? at("mlp.up_proj.weight")!
+      : rowsOf(both, c.hiddenSize, inner, 2 * inner),
+    down: at("mlp.down_proj.weight")!,
+  };
+}
+
 /** Logits of the last position, in float64, without a cache. */
 export function referenceLogits(
-  { config, numbers }: RandomCheckpoint,
+  checkpoint: RandomCheckpoint,
   ids: ArrayLike<number>,
 ): Float64Array {
+  const { config, numbers } = checkpoint;
   const c = config.language;
+  const internlm2 = c.architecture === "InternLM2ForCausalLM";
   const top = "language_model.model";
-  const get = (name: string) => numbers.get(`${top}.${name}`)!;
-  const table = get("tok_embeddings.weight");
+  const table = numbers.get(
+    `${top}.${internlm2 ? "tok_embeddings" : "embed_tokens"}.weight`,
+  )!;
   let x = Array.from(
     ids,
     (id) =>
@@ -121,24 +220,31 @@ export function referenceLogits(
     });
   const group = c.heads / c.kvHeads;
   for (let layer = 0; layer < c.layers; layer++) {
-    const at = (name: string) => numbers.get(`${top}.layers.${layer}.${name}`);
-    const fused = linear(
-      rmsNorm(x, at("attention_norm.weight")!, c.rmsNormEps),
-      at("attention.wqkv.weight")!,
-      (c.heads + 2 * c.kvHeads) * c.headDim,
-      at("attention.wqkv.bias"),
-    );
-    const slot = (row: Float64Array, kv: number, index: number) => {
-      const start = (kv * (group + 2) + index) * c.headDim;
-      return row.slice(start, start + c.headDim);
-    };
-    const mixed = fused.map((row, t) => {
+    const w = layerWeights(checkpoint, layer);
+    const normed = rmsNorm(x, w.attentionNorm, c.rmsNormEps);
+    const project = (
+      { weight, bias }: Projection,
+      heads: number,
+      norm?: Numbers,
+    ) =>
+      linear(normed, weight, heads * c.headDim, bias).map((row) =>
+        Array.from({ length: heads }, (_, head) => {
+          const one = row.slice(head * c.headDim, (head + 1) * c.headDim);
+          return norm === undefined
+            ? one
+            : rmsNorm([one], norm, c.rmsNormEps)[0];
+        })
+      );
+    const queries = project(w.query, c.heads, w.queryNorm);
+    const keys = project(w.key, c.kvHeads, w.keyNorm);
+    const values = project(w.value, c.kvHeads);
+    const mixed = queries.map((row, t) => {
       const out = new Float64Array(c.heads * c.headDim);
       for (let head = 0; head < c.heads; head++) {
         const kv = Math.floor(head / group);
-        const q = rotate(slot(row, kv, head % group), t);
-        const weights = fused.slice(0, t + 1).map((past, s) => {
-          const k = rotate(slot(past, kv, group), s);
+        const q = rotate(row[head], t);
+        const weights = keys.slice(0, t + 1).map((past, s) => {
+          const k = rotate(past[kv], s);
           return q.reduce((sum, value, i) => sum + value * k[i], 0) /
             Math.sqrt(c.headDim);
         });
@@ -146,7 +252,7 @@ export function referenceLogits(
         const shares = weights.map((w) => Math.exp(w - largest));
         const total = shares.reduce((a, b) => a + b, 0);
         for (let s = 0; s <= t; s++) {
-          const v = slot(fused[s], kv, group + 1);
+          const v = values[s][kv];
           for (let i = 0; i < c.headDim; i++) {
             out[head * c.headDim + i] += shares[s] / total * v[i];
           }
@@ -156,32 +262,30 @@ export function referenceLogits(
     });
     const attended = linear(
       mixed,
-      at("attention.wo.weight")!,
+      w.output.weight,
       c.hiddenSize,
-      at("attention.wo.bias"),
+      w.output.bias,
     );
     x = x.map((row, t) => row.map((value, i) => value + attended[t][i]));
-    const normed = rmsNorm(x, at("ffn_norm.weight")!, c.rmsNormEps);
-    const gate = linear(
-      normed,
-      at("feed_forward.w1.weight")!,
-      c.intermediateSize,
-    );
-    const up = linear(
-      normed,
-      at("feed_forward.w3.weight")!,
-      c.intermediateSize,
-    );
+    const hidden = rmsNorm(x, w.mlpNorm, c.rmsNormEps);
+    const gate = linear(hidden, w.gate, c.intermediateSize);
+    const up = linear(hidden, w.up, c.intermediateSize);
     const down = linear(
       gate.map((row, t) =>
         row.map((value, i) => value / (1 + Math.exp(-value)) * up[t][i])
       ),
-      at("feed_forward.w2.weight")!,
+      w.down,
       c.hiddenSize,
     );
     x = x.map((row, t) => row.map((value, i) => value + down[t][i]));
   }
-  const last = rmsNorm(x.slice(-1), get("norm.weight"), c.rmsNormEps);
-  const head = numbers.get("language_model.output.weight") ?? table;
+  const last = rmsNorm(
+    x.slice(-1),
+    numbers.get(`${top}.norm.weight`)!,
+    c.rmsNormEps,
+  );
+  const head = numbers.get(
+    `language_model.${internlm2 ? "output" : "lm_head"}.weight`,
+  ) ?? table;
   return linear(last, head, c.vocabSize)[0];
 }

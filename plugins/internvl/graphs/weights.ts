@@ -58,6 +58,9 @@ export interface GraphSettings {
   readonly calibrate?: boolean;
 }
 
+/** A weight, or several that are computed with as one, one behind the other. */
+export type Stack = string | readonly string[];
+
 /** `GroupQueryAttention` with rotary inside takes heads whose width is a multiple of this. */
 const HEAD_STEP = 16;
 
@@ -177,13 +180,13 @@ export class Weights {
   }
 
   /** The weight in the type of the computation. */
-  get(name: string): GraphValue {
+  get(name: Stack): GraphValue {
     return this.as(name, this.dtype);
   }
 
   /** The weight in any type. */
-  as(name: string, dtype: ComputeType): GraphValue {
-    const { value, entry } = this.stored(name);
+  as(name: Stack, dtype: ComputeType): GraphValue {
+    const { value, entry } = this.stacked(name);
     if (entry.dtype === dtype) return value;
     const key = `${name}|${dtype}`;
     let cast = this.#cast.get(key);
@@ -195,6 +198,40 @@ export class Weights {
       this.#cast.set(key, cast);
     }
     return cast;
+  }
+
+  /**
+   * Weights as they are stored, one behind the other along `axis`: a `Concat` that ONNX Runtime folds while
+   * it loads. Where they are stored in several types they are cast to that of the computation before.
+   */
+  stacked(
+    names: Stack,
+    axis = 0,
+  ): {
+    readonly value: GraphValue;
+    readonly entry: Pick<TensorEntry, "dtype" | "shape">;
+  } {
+    if (typeof names === "string") return this.stored(names);
+    const key = names.join("+");
+    const entries = names.map((name) => this.stored(name).entry);
+    // Of packed numbers there is one type.
+    const dtype = entries.every(({ dtype }) => dtype === entries[0]!.dtype)
+      ? entries[0]!.dtype
+      : this.dtype;
+    const { shape } = entries[0]!;
+    let value = this.#stored.get(key);
+    if (value === undefined) {
+      value = this.#graph.node(
+        "Concat",
+        names.map((name) =>
+          dtype === this.dtype ? this.get(name) : this.stored(name).value
+        ),
+        { attributes: { axis: attribute.int(axis) }, name: key },
+      );
+      this.#stored.set(key, value);
+    }
+    const extent = entries.reduce((sum, { shape }) => sum + shape[axis]!, 0);
+    return { value, entry: { dtype, shape: shape.with(axis, extent) } };
   }
 
   /** The weight as it is stored, or the same bytes seen with another shape. */

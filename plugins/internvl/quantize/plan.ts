@@ -6,6 +6,7 @@
 import { bytesPerElement, elementCount } from "../../../nodes/tensor.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import type { InternVLConfig } from "../config.ts";
+import { familyOf } from "../families.ts";
 import { qkvOrder } from "../graphs/language.ts";
 import { type ModelTensor, parts, partTensors } from "../graphs/tensors.ts";
 import type { TensorEntry, WeightDType } from "../safetensors.ts";
@@ -79,9 +80,14 @@ function planTasks(
   quantization: Quantization,
 ): readonly Task[] {
   // The attention operator wants queries, keys and values apart; a graph parts those that are floats.
-  const order = quantization.language.type === "float"
-    ? undefined
-    : qkvOrder(config.language);
+  const { grouped, names } = familyOf(config.language.architecture);
+  const order = grouped && quantization.language.type !== "float"
+    ? qkvOrder(config.language)
+    : undefined;
+  const inOrder = (name: string) =>
+    names.qkv.some((qkv) =>
+      /^(weight|bias)$/.test(name.split(`.${qkv}.`)[1] ?? "")
+    );
   return parts.flatMap((part) => partTensors(config, part)).flatMap(
     (tensor) => {
       const { name, matrix } = tensor;
@@ -90,7 +96,7 @@ function planTasks(
           { ...tensor, name },
           tensors.get(tensor.name)!,
           matrix ? schemeOf(quantization, name) : { type: "float" } as const,
-          /\.wqkv\.(weight|bias)$/.test(tensor.name) ? order : undefined,
+          inOrder(tensor.name) ? order : undefined,
         );
       return matrix && inPrefill(quantization, name)
         ? [plan(name), plan(prefillName(name))]

@@ -86,8 +86,30 @@ function wordyCheckpoint(language: object, seed: number): RandomCheckpoint {
 const plain = wordyCheckpoint({ bias: true }, 1);
 const tied = wordyCheckpoint({ tie_word_embeddings: true }, 2);
 
-for (const [name, source] of [["random", plain], ["tied", tied]] as const) {
-  for (const [weights, rest] of variants) {
+/** Of a family, with what it alone has: matrices that stand apart or together, norms of heads, other names. */
+const family = (architecture: string, seed: number, language: object = {}) =>
+  wordyCheckpoint({
+    architectures: [architecture],
+    rope_scaling: null,
+    ...language,
+  }, seed);
+const sources = {
+  random: plain,
+  tied,
+  llama: family("LlamaForCausalLM", 5),
+  qwen2: family("Qwen2ForCausalLM", 6, { tie_word_embeddings: true }),
+  qwen3: family("Qwen3ForCausalLM", 7, { head_dim: 32 }),
+  phi3: family("Phi3ForCausalLM", 8),
+};
+/** Enough to see every layout of numbers that stand side by side. */
+const ofFamilies: readonly typeof variants[number][] = [
+  ["int4", { vision: "int8", symmetric: false, blockSize: 64 }],
+  ["int4", { prefill: "w8a8", head: "int8", embedding: "int8" }],
+];
+
+for (const [name, source] of Object.entries(sources)) {
+  const own = name === "random" || name === "tied";
+  for (const [weights, rest] of own ? variants : ofFamilies) {
     if (name === "tied" && rest.embedding !== rest.head) continue;
     const settings = { weights, ...rest } as QuantizeSettings;
     Deno.test(`${name}, ${JSON.stringify(settings)}: the graph computes with the numbers that are stored`, async () => {

@@ -6,6 +6,7 @@
  * side of `MatMulIntegerToFloat`.
  * @module
  */
+import { families } from "../families.ts";
 import type { WeightDType } from "../safetensors.ts";
 
 /** As it was trained: nothing is quantized. */
@@ -79,12 +80,19 @@ export function prefillName(weight: string): string {
   return weight.replace(/\.weight$/, prefillSuffix);
 }
 
+const tables = new Set(
+  families.map(({ names }) => `language_model.model.${names.embedding}.weight`),
+);
+const heads = new Set(
+  families.map(({ names }) => `language_model.${names.head}.weight`),
+);
+
 /** Which group a matrix belongs to, by its name in the original checkpoint. */
 export function roleOf(weight: string): Role {
   if (!weight.startsWith("language_model.")) return "vision";
   if (weight.endsWith(prefillSuffix)) return "prefill";
-  if (weight === "language_model.output.weight") return "head";
-  return weight.endsWith("tok_embeddings.weight") ? "embedding" : "language";
+  if (heads.has(weight)) return "head";
+  return tables.has(weight) ? "embedding" : "language";
 }
 
 const float: FloatScheme = { type: "float" };
