@@ -7,6 +7,7 @@ import * as Option from "effect/Option";
 import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
+import { runJson } from "../dashboard/run_json.ts";
 import { questionOf } from "../dashboard/view.ts";
 import type { RunPage, StoredNode, StoredRun } from "../pipeline/mod.ts";
 import { type Fault, InputError, requireFileFault } from "./faults.ts";
@@ -188,7 +189,9 @@ export const runsHandler = Effect.fn("cli.runs")(function* (
     const store = yield* RunStore;
     if (id === undefined) {
       const { runs } = yield* store.list({ limit: options.limit });
-      return options.json ? `${jsonText({ runs })}\n` : runsText(runs, columns);
+      return options.json
+        ? `${jsonText({ runs: runs.map(runJson) })}\n`
+        : runsText(runs, columns);
     }
     const run = yield* store.get(id);
     if (run === undefined) {
@@ -196,7 +199,7 @@ export const runsHandler = Effect.fn("cli.runs")(function* (
         new InputError(`${options.store} has no run ${id}`),
       );
     }
-    return options.json ? `${jsonText(run)}\n` : runText(run, columns);
+    return options.json ? `${jsonText(runJson(run))}\n` : runText(run, columns);
   }).pipe(Effect.provide(layerSqlite(options.store)));
   yield* shell.write(text);
 });

@@ -60,8 +60,8 @@ browserTest(
           one,
         )
       ),
-    ) as { readonly runs: readonly { readonly runId: string }[] };
-    assert.deepEqual(exported.runs.map(({ runId }) => runId), [one]);
+    ) as { readonly runs: readonly { readonly run_id: string }[] };
+    assert.deepEqual(exported.runs.map(({ run_id }) => run_id), [one]);
     await page.waitForSelector("[data-hydrated=true]");
     await page.check(`input[value="${one}"]`);
     page.once("dialog", (dialog) => dialog.accept());

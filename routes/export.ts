@@ -1,4 +1,5 @@
 import { refusal } from "../dashboard/access.ts";
+import { runJson } from "../dashboard/run_json.ts";
 import type { Handlers } from "../dashboard/state.ts";
 
 /** Runs at once, because each may have many events. */
@@ -26,7 +27,7 @@ export const handler: Handlers = {
         controller.enqueue(
           encoder.encode(
             `${index === 0 ? '{"runs":[' : ","}${
-              JSON.stringify(found ?? null)
+              JSON.stringify(found === undefined ? null : runJson(found))
             }`,
           ),
         );

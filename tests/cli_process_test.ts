@@ -112,7 +112,7 @@ Deno.test("the process: a question to nano, recorded under the folder it was ask
       assert.ok(result.timings[stage] >= 0, stage);
     }
     const runs = await output(["runs", "--json"], { cwd: folder });
-    assert.equal(JSON.parse(runs.out).runs[0].runId, result.run_id, runs.err);
+    assert.equal(JSON.parse(runs.out).runs[0].run_id, result.run_id, runs.err);
     assert.equal(
       (await Deno.readTextFile(`${folder}/dump/prompt.txt`)).includes(
         "What is in the picture?",
