@@ -106,6 +106,37 @@ Deno.test("the digest follows config, weights and tokenizer", async () => {
   });
 });
 
+Deno.test("a Git LFS pointer and a link to nothing are named, whichever file they stand for", async () => {
+  const files = { "config.json": config, "model.safetensors": first };
+  const pointer = "version https://git-lfs.github.com/spec/v1\n" +
+    "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 9\n";
+  for (const name of ["config.json", "model.safetensors"]) {
+    assert.equal(
+      await refusal({ ...files, [name]: pointer }),
+      `DIR/${name} is a Git LFS pointer: the file itself was not downloaded; git lfs pull does that`,
+    );
+  }
+  // As a copy of the Hugging Face cache's folder of links, without its blobs.
+  const names = [
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.model",
+  ];
+  for (const name of names) {
+    await withFolder(files, async (dir) => {
+      await Deno.remove(`${dir}/${name}`).catch(() => {});
+      if (name.includes("index")) await Deno.remove(`${dir}/model.safetensors`);
+      await Deno.symlink("../../blobs/gone", `${dir}/${name}`);
+      const { message } = await failure(openCheckpoint(dir));
+      assert.equal(
+        message,
+        `${dir}/${name} is a link to ../../blobs/gone, which is not there`,
+      );
+    });
+  }
+});
+
 Deno.test("what is missing or damaged in a folder is named", async () => {
   const none = await failure(openCheckpoint("no/such/folder"));
   assert.match(none.message, /^there is no folder no\/such\/folder$/);

@@ -19,7 +19,10 @@ export function joinPath(dir: string, name: string): string {
   return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
 }
 
-/** Size and time of a file; `undefined` when there is none. Fails on a folder or a denied permission. */
+/**
+ * Size and time of a file; `undefined` when there is none. Fails on a folder, a denied permission, and a
+ * link to what is not there: its name stands in the folder, so the file was meant to.
+ */
 export function fileFacts(
   path: string,
 ): Effect.Effect<FileFacts | undefined, CheckpointError> {
@@ -29,7 +32,14 @@ export function fileFacts(
         if (isAbsent(cause)) return undefined;
         throw cause;
       });
-      if (info === undefined) return undefined;
+      if (info === undefined) {
+        const target = await Deno.readLink(path).catch(() => undefined);
+        if (target === undefined) return undefined;
+        throw new CheckpointError({
+          path,
+          message: `${path} is a link to ${target}, which is not there`,
+        });
+      }
       if (!info.isFile) {
         throw new CheckpointError({
           path,
@@ -71,8 +81,33 @@ export const readSmallFile: (
           `${path} has ${facts.size} bytes; a file of this kind has at most ${limit}`,
       });
     }
-    return yield* readBytes(path, 0, facts.size);
+    const bytes = yield* readBytes(path, 0, facts.size);
+    yield* refusePointer(path, bytes);
+    return bytes;
   });
+
+/** The first bytes that tell a Git LFS pointer. */
+const pointerHead = "version https://git-lfs.github.com/";
+
+/**
+ * Fails where a file begins as a Git LFS pointer: a checkpoint that was cloned without Git LFS has one in
+ * the place of each large file.
+ */
+export function refusePointer(
+  path: string,
+  bytes: Uint8Array,
+): Effect.Effect<void, CheckpointError> {
+  const head = bytes.subarray(0, pointerHead.length);
+  return new TextDecoder("latin1").decode(head) !== pointerHead
+    ? Effect.void
+    : Effect.fail(
+      new CheckpointError({
+        path,
+        message:
+          `${path} is a Git LFS pointer: the file itself was not downloaded; git lfs pull does that`,
+      }),
+    );
+}
 
 /** Reads exactly `length` bytes from `offset`; fails when the file ends earlier. */
 export function readBytes(

@@ -16,6 +16,7 @@ import {
   oneLine,
   quoted,
   readBytes,
+  refusePointer,
 } from "./files.ts";
 
 /** Element types a checkpoint's weights may have: floats, and bytes where they are quantized. */
@@ -94,11 +95,9 @@ export const readSafetensorsHeader: (
           `${path} has ${facts.size} bytes; a safetensors file starts with 8 bytes of header length`,
       });
     }
-    const length = yield* headerLength(
-      path,
-      yield* readBytes(path, 0, 8),
-      facts.size,
-    );
+    const head = yield* readBytes(path, 0, Math.min(facts.size, 64));
+    yield* refusePointer(path, head);
+    const length = yield* headerLength(path, head, facts.size);
     const bytes = yield* readBytes(path, 8, length);
     const tensors = yield* parseSafetensorsHeader(bytes, {
       path,
