@@ -8,8 +8,9 @@ import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import type { ChatRequest } from "../mod.ts";
+import type { ImageSource } from "../nodes/values.ts";
 import { answer } from "./answer.ts";
-import { type Fault, InputError, UsageError } from "./faults.ts";
+import { type Fault, fileReason, InputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { generationFlags, idleSettings } from "./generation.ts";
 import { openModel } from "./models.ts";
@@ -21,7 +22,7 @@ const config = {
     Flag.withAlias("i"),
     Flag.withMetavar("FILE"),
     Flag.withDescription(
-      "A picture; repeat it for more. <image> in the question marks their places",
+      "A picture, - from standard input; repeat it for more. <image> in the question marks their places",
     ),
     Flag.atLeast(0),
   ),
@@ -54,6 +55,7 @@ const config = {
 export type ChatFlags = Command.Command.Config.Infer<typeof config>;
 
 const stdinLimit = 1 << 20;
+const pictureLimit = 256 << 20;
 
 /** The question as given, or from standard input for `-`. */
 export const readQuestion: (
@@ -83,6 +85,34 @@ export const readQuestion: (
   },
 );
 
+/** Whether a path means standard input. The device's own name may be opened by nobody: Deno refuses it. */
+const isStdin = (path: string) => path === "-" || path === "/dev/stdin";
+
+/** The pictures as they are given to the model, one of them perhaps from standard input. */
+const readPictures: (
+  paths: readonly string[],
+) => Effect.Effect<readonly ImageSource[], Fault, Shell> = Effect.fnUntraced(
+  function* (paths: readonly string[]) {
+    if (!paths.some(isStdin)) return paths;
+    const shell = yield* Shell;
+    const bytes = yield* Effect.tryPromise({
+      try: () => shell.readAll(pictureLimit),
+      catch: (cause): Fault =>
+        new InputError(
+          `cannot read the picture from standard input: ${fileReason(cause)}`,
+          { cause },
+        ),
+    });
+    if (bytes.length === 0) {
+      return yield* Effect.fail<Fault>(
+        new InputError("there is no picture on standard input: it is empty"),
+      );
+    }
+    const picture = { name: "standard input", bytes };
+    return paths.map((path) => isStdin(path) ? picture : path);
+  },
+);
+
 /** Runs a check that throws a typed error. */
 export function checked<A>(check: () => A): Effect.Effect<A, Fault> {
   return Effect.try({ try: check, catch: (error) => error as Fault });
@@ -106,7 +136,21 @@ export const chatHandler = Effect.fn("cli.chat")(function* (
   );
   const video = Option.getOrUndefined(options.video);
   yield* checked(() => {
-    for (const image of options.image) flags.requireFile("picture", image);
+    for (const image of options.image) {
+      if (!isStdin(image)) flags.requireFile("picture", image);
+    }
+    const piped = options.image.filter(isStdin).length +
+      Number(Option.contains(options.question, "-"));
+    if (piped > 1) {
+      throw new UsageError(
+        "standard input is asked for more than once; one picture or the question can come from it",
+      );
+    }
+    if (options.image.some(isStdin) && shell.stdinIsTerminal) {
+      throw new UsageError(
+        "--image - reads a picture from standard input, which is a terminal here; ./- is a file of that name",
+      );
+    }
     if (video !== undefined) flags.requireFile("video", video);
   });
   const idle = idleSettings(options);
@@ -149,7 +193,7 @@ export const chatHandler = Effect.fn("cli.chat")(function* (
   const request: ChatRequest = {
     ...ask,
     question,
-    images: options.image,
+    images: yield* readPictures(options.image),
     ...(video === undefined ? {} : { video }),
     ...(history === undefined ? {} : { history }),
     ...(numPatchesList === undefined ? {} : { numPatchesList }),

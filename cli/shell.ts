@@ -27,7 +27,7 @@ export interface Shell {
   /** Writes all of a text to stderr; never fails, for nobody could be told. */
   readonly warn: (text: string) => void;
   /** All of stdin, at most `limit` bytes. */
-  readonly readAll: (limit: number) => Promise<Uint8Array>;
+  readonly readAll: (limit: number) => Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** The shell as a service. */
@@ -102,7 +102,7 @@ export function writeAll(
   }
 }
 
-async function readStdin(limit: number): Promise<Uint8Array> {
+async function readStdin(limit: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of Deno.stdin.readable) {

@@ -27,8 +27,8 @@ export interface FakeShellOptions {
   readonly columns?: number;
   /** Whether styles may be used. */
   readonly colors?: boolean;
-  /** Text on stdin. */
-  readonly stdin?: string;
+  /** What is on stdin. */
+  readonly stdin?: string | Uint8Array<ArrayBuffer>;
 }
 
 /** Makes a shell for tests. */
@@ -46,7 +46,12 @@ export function fakeShell(options: FakeShellOptions = {}): FakeShell {
     columns: () => columns,
     write: (text) => Effect.sync(() => void (out += text)),
     warn: (text) => void (err += text),
-    readAll: () => Promise.resolve(new TextEncoder().encode(options.stdin)),
+    readAll: () =>
+      Promise.resolve(
+        options.stdin instanceof Uint8Array
+          ? options.stdin
+          : new TextEncoder().encode(options.stdin),
+      ),
     out: () => out,
     err: () => err,
   };

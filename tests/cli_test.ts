@@ -373,6 +373,38 @@ Deno.test("a question from standard input", async () => {
   assert.equal(model.requests[0]!.question, "What\nis it?");
 });
 
+Deno.test("a picture from standard input", async () => {
+  const stdin = new Uint8Array([0x89, 0x50]);
+  const ask = (args: readonly string[], terminal = false, bytes = stdin) =>
+    runCli(["chat", "-m", "DIR", ...quiet, ...args], {
+      model,
+      shell: fakeShell({ stdin: bytes, terminal }),
+    });
+  const model = fakeModel();
+  const image = "examples/images/one.jpg";
+  for (const name of ["-", "/dev/stdin"]) {
+    await ask(["-i", image, "-i", name, "Q"]);
+    assert.deepEqual(model.requests.pop()!.images, [image, {
+      name: "standard input",
+      bytes: stdin,
+    }]);
+  }
+  for (
+    const [args, terminal, bytes, reason] of [
+      [["-i", "-", "-"], false, stdin, /standard input is asked for more than/],
+      [["-i", "-", "-i", "-", "Q"], false, stdin, /more than once/],
+      [["-i", "-", "Q"], true, stdin, /standard input, which is a terminal/],
+      [["-i", "-"], false, stdin, /^tessera: no question/],
+      [["-i", "-", "Q"], false, new Uint8Array(), /no picture on standard inp/],
+    ] as const
+  ) {
+    const { code, err } = await ask(args, terminal, bytes);
+    assert.equal(code, 1);
+    assert.match(err, reason);
+  }
+  assert.equal(model.requests.length, 0);
+});
+
 Deno.test("in a pipe, too, an answer has no control characters", async () => {
   const outcome = await runCli(["chat", "-m", "DIR", ...quiet, "Q"], {
     model: fakeModel(() => "red\x1b[31m\tand\n\x9b2Jblue\r"),
