@@ -164,6 +164,8 @@ interface State {
   readonly whole: boolean;
 }
 
+const exists = (path: string) => Deno.stat(path).then(() => true, () => false);
+
 const lookAt = Effect.fnUntraced(function* (
   dir: string,
 ): Effect.fn.Return<State, CheckpointError> {
@@ -172,6 +174,12 @@ const lookAt = Effect.fnUntraced(function* (
     try {
       for await (const { name } of Deno.readDir(dir)) names.push(name);
     } catch (cause) {
+      if (cause instanceof Deno.errors.NotADirectory && await exists(dir)) {
+        throw new CheckpointError({
+          path: dir,
+          message: `${dir} is a file; give a new or an empty folder`,
+        });
+      }
       if (!(cause instanceof Deno.errors.NotFound)) throw cause;
     }
     return names;

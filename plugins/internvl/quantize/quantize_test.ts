@@ -493,6 +493,7 @@ Deno.test("what cannot be done is refused before anything is written", async () 
     [nano, full, {}, /is not empty and holds no quantization of ours/],
     [nano, full, { force: true }, /is not empty and holds no quantization/],
     [nano, full, { resume: true }, /is not empty and holds no quantization/],
+    [nano, file, {}, /\/file is a file; give a new or an empty folder$/],
     [nano, `${file}/x`, {}, /a part of the path is a file/],
     [quantized, fresh(), {}, /is quantized already/],
     ["nowhere", fresh(), {}, /no folder nowhere/],
