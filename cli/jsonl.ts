@@ -155,7 +155,7 @@ function parseJob(text: string, line: number, folder: string): Job | string {
   const history = record.history ?? undefined;
   if (history !== undefined) {
     const problem = historyProblem(history);
-    if (problem !== undefined) return `has a "history" that ${problem}`;
+    if (problem !== undefined) return `has a wrong "history": ${problem}`;
   }
   const counts = record.num_patches_list ?? undefined;
   if (

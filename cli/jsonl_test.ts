@@ -108,7 +108,7 @@ Deno.test("a bad line is named by its number, before anything is asked", () => {
     ],
     [
       `{"id":1,"question":"Q","history":[["q"]]}`,
-      /"history" that entry 1 must be/,
+      /has a wrong "history": entry 1 must be/,
     ],
     [
       `{"id":1,"question":"Q","video":{"segments":3}}`,
