@@ -186,20 +186,31 @@ export const expectUnchanged: (
 );
 
 /**
- * Tensors of a matrix or a norm that a graph computes with, but would pass over: a bias, zero points. The
- * configuration is not the one they were made with, and all answers would be wrong.
+ * Tensors that a graph computes with in part, and would pass over: a bias or zero points of a matrix, layers
+ * of the decoder behind the last that is asked for. The configuration is not the one they were made with,
+ * and all answers would be wrong. (Layers of the vision tower may be left out: `select_layer`.)
  */
 export function ignoredTensors(
   tensors: Checkpoint["tensors"],
   expected: readonly ExpectedTensor[],
 ): readonly TensorEntry[] {
   const names = new Set(expected.map(({ name }) => name));
+  const layers = new Set(expected.map(({ name }) => decoderLayer(name)));
+  layers.delete(undefined);
   return [...tensors.values()].filter(({ name }) => {
+    const layer = decoderLayer(name);
+    if (layers.size > 0 && layer !== undefined && !layers.has(layer)) {
+      return true;
+    }
     const base = /^(.+)\.(bias|qzeros)$/.exec(name)?.[1];
     return base !== undefined && !names.has(name) &&
       (names.has(`${base}.weight`) || names.has(`${base}.qweight`));
   });
 }
+
+/** Which layer of the decoder a tensor belongs to, if to one. */
+const decoderLayer = (name: string): string | undefined =>
+  /^language_model\.model\.layers\.(\d+)\./.exec(name)?.[1];
 
 /** What is wrong with an ignored tensor. */
 export function ignoredText({ name, file }: TensorEntry): string {

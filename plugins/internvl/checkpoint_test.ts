@@ -309,6 +309,32 @@ Deno.test("a bias that the graph would do without is refused, other surplus is n
   });
 });
 
+Deno.test("a decoder's layer behind the last that config.json asks for is refused", async () => {
+  const norm = (part: string, layer: number) =>
+    `${part}.layers.${layer}.attention_norm.weight`;
+  const decoder = (layer: number) => norm("language_model.model", layer);
+  const tensor = { dtype: "F32", shape: [2] } as const;
+  await withFolder({
+    "config.json": config,
+    "model.safetensors": safetensors({
+      [decoder(0)]: tensor,
+      [decoder(1)]: tensor,
+      [norm("vision_model.encoder", 0)]: tensor,
+      [norm("vision_model.encoder", 1)]: tensor,
+    }),
+  }, async (dir) => {
+    const checkpoint = await Effect.runPromise(openCheckpoint(dir));
+    const expected = (...names: readonly string[]) =>
+      expectTensors(checkpoint, names.map((name) => ({ name, shape: [2] })));
+    const error = await failure(expected(decoder(0)));
+    assert.equal(error.tensor, decoder(1));
+    assert.match(error.message, /it is not the config\.json of these weights$/);
+    await Effect.runPromise(expected(decoder(0), decoder(1)));
+    // The vision tower's own graph, with a layer that `select_layer` passes over.
+    await Effect.runPromise(expected(norm("vision_model.encoder", 0)));
+  });
+});
+
 Deno.test("expected tensors: both shapes of a wrong one, the first of the missing", async () => {
   await withFolder(sharded, async (dir) => {
     const checkpoint = await Effect.runPromise(openCheckpoint(dir));
