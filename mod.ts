@@ -21,11 +21,14 @@ export * from "./sdk/mod.ts";
 export * from "./nodes/mod.ts";
 export * from "./pipeline/mod.ts";
 export {
+  type BlockScheme,
+  type ByRole,
   type CacheType,
   type Checkpoint,
   type ComputeType,
   type DeviceIds,
   type EngineSettings,
+  type FloatScheme,
   internvl,
   type InternVLConfig,
   type InternVLOptions,
@@ -44,6 +47,7 @@ export {
   type Scheme,
   type TensorEntry,
   type VisionConfig,
+  type W8A8Scheme,
   type WeightDType,
 } from "./plugins/internvl/mod.ts";
 export {
