@@ -262,9 +262,16 @@ function decodeWith(
       `a ${port.name} cannot be given on the command line; let a node make it`,
     );
   }
+  // A field that nobody reads is a mistyped one, as in a document.
   return Result.mapError(
-    Schema.decodeUnknownResult(port.schema)(value),
-    (error) => error.message,
+    Schema.decodeUnknownResult(port.schema, { onExcessProperty: "error" })(
+      value,
+    ),
+    (error) =>
+      error.message.replace(
+        "Expected no excess property",
+        "there is no such field",
+      ),
   );
 }
 

@@ -99,6 +99,10 @@ Deno.test("inputs that do not fit are named", () => {
       ["text=a", "num=1", 'size={"width":"x"}'],
       /^input size: .* is no Size: Expected number.*width/s,
     ],
+    [
+      ["text=a", "num=1", 'size={"width":3,"heihgt":4}'],
+      /^input size: .* is no Size: there is no such field\s+at \["heihgt"\]$/s,
+    ],
     [["text=a", "num=1", 'size={"width":'], /is no Size: it is no whole JSON$/],
     [[...needed, "nums=[1,"], /^input nums: .* it is no whole JSON$/],
     [[...needed, "handle=x"], /a Handle cannot be given on the command line/],
