@@ -13,7 +13,7 @@ import { answer } from "./answer.ts";
 import { type Fault, fileReason, InputError, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { generationFlags, idleSettings } from "./generation.ts";
-import { openModel } from "./models.ts";
+import { openModel, requireDump } from "./models.ts";
 import { Shell } from "./shell.ts";
 
 const config = {
@@ -153,6 +153,7 @@ export const chatHandler = Effect.fn("cli.chat")(function* (
     }
     if (video !== undefined) flags.requireFile("video", video);
   });
+  yield* checked(() => requireDump(ask.dump));
   const idle = idleSettings(options);
   if (idle !== undefined) shell.warn(`tessera: ${idle}\n`);
 

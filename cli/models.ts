@@ -160,6 +160,20 @@ function isSpecial(path: string): boolean {
   }
 }
 
+/** Makes the folder of a dump. That it cannot be written is found out now, and not with the answer. */
+export function requireDump(dir: string | undefined): void {
+  if (dir === undefined) return;
+  try {
+    Deno.mkdirSync(dir, { recursive: true });
+    Deno.removeSync(Deno.makeTempFileSync({ dir }));
+  } catch (cause) {
+    throw new OutputError(
+      `cannot write the dump to ${dir}: ${fileReason(cause)}`,
+      { cause },
+    );
+  }
+}
+
 /** Makes the store's folder. Only a store that was asked for by name must be there. */
 export const prepareStore: (
   store: string | undefined,

@@ -10,7 +10,7 @@ import * as Flag from "effect/cli/Flag";
 import { roundTimings, warnUnrecorded } from "./answer.ts";
 import { checked } from "./chat.ts";
 import * as flags from "./flags.ts";
-import { attempt, openModel } from "./models.ts";
+import { attempt, openModel, requireDump } from "./models.ts";
 import {
   decodeInputs,
   encodeOutputs,
@@ -57,8 +57,9 @@ export const runHandler = Effect.fn("cli.run")(function* (options: RunFlags) {
   const registry = yield* loadRegistry(options.plugin);
   const pipeline = yield* findPipeline(options.pipeline, registry);
   const inputs = yield* checked(() => decodeInputs(pipeline, options.input));
-  const { model } = yield* openModel(flags.modelChoice(options));
   const dump = Option.getOrUndefined(options.dump);
+  yield* checked(() => requireDump(dump));
+  const { model } = yield* openModel(flags.modelChoice(options));
   const progress = runProgress();
   const painter = makePainter(shell);
   const result = yield* attempt((signal) =>

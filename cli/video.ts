@@ -12,7 +12,7 @@ import { checked, readQuestion } from "./chat.ts";
 import { type Fault, UsageError } from "./faults.ts";
 import * as flags from "./flags.ts";
 import { generationFlags, idleSettings } from "./generation.ts";
-import { openModel } from "./models.ts";
+import { openModel, requireDump } from "./models.ts";
 import { Shell } from "./shell.ts";
 
 const seconds = (name: string, description: string) =>
@@ -69,6 +69,7 @@ export const videoHandler = Effect.fn("cli.video")(function* (
     );
   }
   yield* checked(() => flags.requireFile("video", options.video));
+  yield* checked(() => requireDump(ask.dump));
   const idle = idleSettings(options);
   if (idle !== undefined) shell.warn(`tessera: ${idle}\n`);
   const question = yield* readQuestion(options.question);

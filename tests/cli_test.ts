@@ -373,6 +373,23 @@ Deno.test("a question from standard input", async () => {
   assert.equal(model.requests[0]!.question, "What\nis it?");
 });
 
+Deno.test("a dump that cannot be written is found out before the model is loaded", async () => {
+  const file = "examples/images/one.jpg";
+  const dump = `${file}/dump`;
+  for (
+    const args of [
+      ["chat", "--dump", dump, "Q"],
+      ["video", "--dump", dump, "--video", "examples/videos/moving.mp4", "Q"],
+      ["run", "chat", "--dump", dump, "--input", "question=Q"],
+    ]
+  ) {
+    const { code, err, loads } = await runCli([...args, ...quiet]);
+    assert.equal(code, 1);
+    assert.match(err, /^tessera: cannot write the dump to examples/m);
+    assert.equal(loads.length, 0);
+  }
+});
+
 Deno.test("a picture from standard input", async () => {
   const stdin = new Uint8Array([0x89, 0x50]);
   const ask = (args: readonly string[], terminal = false, bytes = stdin) =>
