@@ -2,15 +2,24 @@
  * `tessera runs`: what was recorded, as a list or one run in full.
  * @module
  */
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
+import type * as Scope from "effect/Scope";
 import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import { runJson } from "../dashboard/run_json.ts";
-import { questionOf } from "../dashboard/view.ts";
+import { questionOf, shownState } from "../dashboard/view.ts";
 import type { RunPage, StoredNode, StoredRun } from "../pipeline/mod.ts";
-import { type Fault, InputError, requireFileFault } from "./faults.ts";
+import { checked } from "./chat.ts";
+import {
+  type Fault,
+  fileReason,
+  InputError,
+  requireFileFault,
+} from "./faults.ts";
 import * as flags from "./flags.ts";
 import { defaultStore } from "./models.ts";
 import { Shell } from "./shell.ts";
@@ -51,24 +60,32 @@ const config = {
 /** What the flags of `runs` parse to. */
 export type RunsFlags = Command.Command.Config.Infer<typeof config>;
 
-const marks = {
+const marks: Readonly<Record<string, string>> = {
   succeeded: "ok",
-  failed: "failed",
   interrupted: "stopped",
-  running: "running",
 };
+
+/** How a run stands, in a word: one whose process has said nothing for long is lost. */
+function standing(
+  { status: state, updatedAt }: Pick<StoredRun, "status" | "updatedAt">,
+  now: number,
+): string {
+  const shown = shownState({ state, updatedAt }, now);
+  return marks[shown] ?? shown;
+}
 
 /** A list of runs for people, a line each. */
 export function runsText(
   runs: RunPage["runs"],
   columns: number,
+  now: number = Date.now(),
 ): string {
   if (runs.length === 0) return "No runs.\n";
   const narrow = columns < 100;
   return runs.map((run) => {
     const facts = [
       localTime(run.startedAt),
-      padEnd(marks[run.status], 7),
+      padEnd(standing(run, now), 7),
       padStart(run.ms === undefined ? "" : duration(run.ms), 8),
       ...(narrow ? [] : [padEnd(run.pipeline, 10)]),
     ].join("  ");
@@ -96,7 +113,11 @@ function localTime(at: number): string {
 }
 
 /** A run for people: its facts and its nodes. */
-export function runText(run: StoredRun, columns: number): string {
+export function runText(
+  run: StoredRun,
+  columns: number,
+  now: number = Date.now(),
+): string {
   const width = Math.max(40, Math.min(120, columns));
   const lines: string[] = [];
   const fact = (name: string, value: string) => {
@@ -108,7 +129,8 @@ export function runText(run: StoredRun, columns: number): string {
   fact("pipeline", run.pipeline);
   fact(
     "status",
-    marks[run.status] + (run.ms === undefined ? "" : ` in ${duration(run.ms)}`),
+    standing(run, now) +
+      (run.ms === undefined ? "" : ` in ${duration(run.ms)}`),
   );
   fact("began", localTime(run.startedAt));
   for (const [name, value] of Object.entries(run.inputs)) {
@@ -185,7 +207,7 @@ export const runsHandler = Effect.fn("cli.runs")(function* (
   if (fault !== undefined) return yield* Effect.fail<Fault>(fault);
   const id = Option.getOrUndefined(options.id);
   const columns = shell.stdoutIsTerminal ? shell.columns() : 80;
-  const text = yield* Effect.gen(function* () {
+  const read = Effect.gen(function* () {
     const store = yield* RunStore;
     if (id === undefined) {
       const { runs } = yield* store.list({ limit: options.limit });
@@ -200,9 +222,65 @@ export const runsHandler = Effect.fn("cli.runs")(function* (
       );
     }
     return options.json ? `${jsonText(runJson(run))}\n` : runText(run, columns);
-  }).pipe(Effect.provide(layerSqlite(options.store)));
+  });
+  const from = (file: string) =>
+    read.pipe(Effect.provide(layerSqlite(file)), Effect.scoped);
+  const text = yield* Effect.catchIf(
+    from(options.store),
+    (error) => error._tag === "StoreError" && !canWrite(options.store),
+    () =>
+      Effect.flatMap(
+        copied(options.store),
+        (copy) =>
+          Effect.mapError(from(copy), (error): Fault =>
+            error._tag === "StoreError"
+              ? new InputError(error.message.replaceAll(copy, options.store))
+              : error),
+      ),
+  );
   yield* shell.write(text);
-});
+}, Effect.scoped);
+
+/** Whether a store can be opened where it lies: SQLite writes beside a file that it only reads, too. */
+function canWrite(file: string): boolean {
+  try {
+    Deno.openSync(file, { append: true }).close();
+    const folder = dirname(file);
+    Deno.removeSync(
+      Deno.makeTempFileSync({ dir: folder, prefix: ".tessera-" }),
+    );
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A copy of a store that may only be read, with what its log holds, until the scope closes. */
+function copied(file: string): Effect.Effect<string, Fault, Scope.Scope> {
+  return Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      checked(() => Deno.makeTempDirSync({ prefix: "tessera-runs-" })),
+      (folder) =>
+        Effect.sync(() => Deno.removeSync(folder, { recursive: true })),
+    );
+    const copy = join(folder, "runs.sqlite");
+    for (const suffix of ["", "-wal"]) {
+      // What is in the log and not in the file is newer than the file.
+      if (suffix !== "" && !existsSync(file + suffix)) continue;
+      yield* Effect.try({
+        try: () => Deno.copyFileSync(file + suffix, copy + suffix),
+        catch: (cause): Fault =>
+          new InputError(
+            `cannot read run store ${file}: ${fileReason(cause)}`,
+            { cause },
+          ),
+      });
+      // The copy has the file's mode.
+      Deno.chmodSync(copy + suffix, 0o600);
+    }
+    return copy;
+  });
+}
 
 /** The `runs` command. */
 export const runs = Command.make("runs", config, runsHandler).pipe(

@@ -64,6 +64,16 @@ Deno.test("a list of runs", () => {
   }
 });
 
+Deno.test("a run whose process has ended without a word is lost, and not still running", () => {
+  const begun = { ...run, status: "running" as const, updatedAt: 1000 };
+  for (const [now, word] of [[91_000, "running"], [91_001, "lost"]] as const) {
+    const listed = runsText([begun], 120, now);
+    assert.equal(/ 03:04:05 +([a-z]+) /.exec(listed)?.[1], word);
+    const shown = runText(begun, 80, now);
+    assert.equal(/^status +([a-z]+)/m.exec(shown)?.[1], word);
+  }
+});
+
 Deno.test("a run of the server is listed by what the user said last", () => {
   const messages = [
     { role: "user", text: "Hello!" },

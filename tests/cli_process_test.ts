@@ -132,6 +132,26 @@ Deno.test("the process: a question to nano, recorded under the folder it was ask
   });
 });
 
+Deno.test("the process: runs of a store that may only be read", () =>
+  inFolder(async (folder) => {
+    const store = `${folder}/runs.sqlite`;
+    const { code, out: made, err } = await output(
+      ["chat", "--store", store, "--json", "Hello!"],
+    );
+    assert.equal(code, 0, err);
+    const spare = await Deno.makeTempDir({ dir: folder });
+    const listed = await start(["runs", "--store", store, "--json"], {
+      permissions: [`--allow-write=${spare}`],
+      env: { TMPDIR: spare },
+    }).output();
+    const [out, said] = [listed.stdout, listed.stderr].map((bytes) =>
+      new TextDecoder().decode(bytes)
+    );
+    assert.equal(listed.code, 0, said);
+    assert.equal(JSON.parse(out!).runs[0].run_id, JSON.parse(made).run_id);
+    assert.deepEqual([...Deno.readDirSync(spare)], []);
+  }));
+
 Deno.test("the process: a batch is stopped by Ctrl-C and started again", async () => {
   await inFolder(async (folder) => {
     const ids = Array.from({ length: 40 }, (_, id) => id);
