@@ -149,8 +149,13 @@ export function requireFileFault(
         `${what} ${path} is an address; only local files are read, so download it and give its path`,
       );
     }
-    return new InputError(`cannot read ${what} ${path}: ${fileReason(cause)}`, {
-      cause,
-    });
+    // A name that is no UTF-8 has lost its bytes on the way here: no path leads to the file.
+    const lost = isNotFound(cause) && path.includes("\ufffd")
+      ? "; a name that is not UTF-8 cannot be given, so rename the file or link to it"
+      : "";
+    return new InputError(
+      `cannot read ${what} ${path}: ${fileReason(cause)}${lost}`,
+      { cause },
+    );
   }
 }

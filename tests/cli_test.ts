@@ -274,6 +274,10 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
       ["chat", "-i", "no/such.png", "Q"],
       /cannot read picture no\/such\.png: there is no such file/,
     ],
+    [
+      ["chat", "-i", "caf\ufffd.png", "Q"],
+      /no such file; a name that is not UTF-8 cannot be given, so rename/,
+    ],
     [["chat", "-i", "examples", "Q"], /picture examples is a folder/],
     [
       ["chat", "--history", "no.json", "Q"],
