@@ -103,6 +103,78 @@ const calls = ({ client }: TestServer) => async () => {
   assert.ok(told.output_text.length > 0);
 };
 
+const helpers = ({ client }: TestServer) => async () => {
+  const schema = {
+    type: "object",
+    properties: { city: { enum: ["Rome"] } },
+    required: ["city"],
+    additionalProperties: false,
+  };
+  const ask = { model, input: "Weather?", max_output_tokens: 60 };
+  // What the client's helpers read in an answer comes back with it.
+  const read = await client.responses.parse({
+    ...ask,
+    text: {
+      format: { type: "json_schema", name: "city", schema, strict: true },
+    },
+  });
+  const called = await client.responses.parse({
+    ...ask,
+    tools: [{
+      type: "function",
+      name: "f",
+      parameters: schema,
+      strict: true,
+    }],
+    tool_choice: "required",
+  });
+  const call = called.output[0]!;
+  assert.ok(call.type === "function_call" && "parsed_arguments" in call);
+  const { output } = await client.responses.create({
+    model,
+    input: [
+      { role: "user", content: "Weather?" },
+      ...[...read.output, call] as OpenAI.Responses.ResponseInput,
+      {
+        type: "function_call_output",
+        call_id: call.call_id,
+        output: [
+          { type: "input_text", text: "22" },
+          { type: "input_text", text: "degrees" },
+        ],
+      },
+    ],
+    max_output_tokens: 4,
+  });
+  assert.equal(output.length, 1);
+  const { choices } = await client.chat.completions.parse({
+    model,
+    messages: [{ role: "user", content: "Weather?" }],
+    tools: [{
+      type: "function",
+      function: { name: "f", parameters: schema, strict: true },
+    }],
+    tool_choice: "required",
+    max_tokens: 60,
+  });
+  const { message } = choices[0]!;
+  assert.ok("parsed" in message && message.tool_calls!.length === 1);
+  const next = await client.chat.completions.create({
+    model,
+    messages: [
+      { role: "user", content: "Weather?" },
+      message,
+      {
+        role: "tool",
+        tool_call_id: message.tool_calls![0]!.id,
+        content: "22",
+      },
+    ],
+    max_tokens: 4,
+  });
+  assert.equal(next.choices.length, 1);
+};
+
 const lifetime = ({ client, post }: TestServer) => async () => {
   const ask = { model, input: "Hello!", max_output_tokens: 2 };
   const made = await client.responses.create(ask);
@@ -147,6 +219,7 @@ Deno.test("OpenAI's client: answers are kept for later rounds", async (t) => {
     await t.step("rounds", rounds(server));
     await t.step("instructions", instructions(server));
     await t.step("calls", calls(server));
+    await t.step("answers that helpers have read", helpers(server));
     await t.step("read, deleted, not kept", lifetime(server));
   });
 });

@@ -77,7 +77,7 @@ function messageOf(item: InputItem, before: ChatMessage[]): ChatMessage {
       return {
         role: "tool",
         tool_call_id: item.call_id,
-        content: item.output,
+        content: words(item.output),
       };
     }
     const call = {

@@ -46,7 +46,11 @@ const Texts = Schema.Union([Schema.String, Schema.Array(TextPart)]);
 const ToolCall = Schema.Struct({
   id: Schema.String,
   type: opt(Schema.Literal("function")),
-  function: Schema.Struct({ name: Name, arguments: Schema.String }),
+  function: Schema.Struct({
+    name: Name,
+    arguments: Schema.String,
+    parsed_arguments: ignored,
+  }),
   index: ignored,
 });
 
@@ -72,7 +76,8 @@ const UserMessage = Schema.Struct({
   name: opt(Name),
 });
 
-// Clients send answers back as they got them, with fields that only other servers fill.
+// Clients send answers back as they hold them, with fields that only other servers fill, and with what their
+// helpers read in them.
 const AssistantMessage = Schema.Struct({
   role: Schema.Literal("assistant"),
   content: opt(Texts),
@@ -82,6 +87,7 @@ const AssistantMessage = Schema.Struct({
   annotations: ignored,
   audio: ignored,
   reasoning_content: ignored,
+  parsed: ignored,
   function_call: Schema.optionalKey(Schema.Null),
 });
 

@@ -32,7 +32,10 @@ export function mistake(error: Schema.SchemaError): ApiError {
           .join(" | ")
       }`
       : issue.message)
-      .replace(/\{ readonly "(\w+)": ("[^"]*"), \.\.\. \}/g, "{$1: $2}")
+      .replace(
+        /\{ readonly "(\w+)": ("[^"]*"),(?: readonly "\w+"\?: "[^"]*",)? \.\.\. \}/g,
+        "{$1: $2}",
+      )
       .replace(/\s+/g, " ").slice(0, 400);
   if (/excess property|unexpected key/i.test(message)) {
     return invalid(

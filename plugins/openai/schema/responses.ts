@@ -16,16 +16,29 @@ import {
   whole,
 } from "./common.ts";
 
-const InputPart = Schema.Union([
+// One member for each type and each role, so that a mistake is told by what its own kind wants. Answers are
+// sent back as clients hold them: with what their helpers read in them.
+const textPart = <T extends string>(type: T) =>
   Schema.Struct({
-    type: Schema.Literals(["input_text", "output_text", "text"]),
+    type: Schema.Literal(type),
     text: Schema.String,
     annotations: ignored,
     logprobs: ignored,
-  }),
+    parsed: ignored,
+  });
+
+const TextParts = [
+  textPart("input_text"),
+  textPart("output_text"),
+  textPart("text"),
+] as const;
+
+const InputPart = Schema.Union([
+  ...TextParts,
   Schema.Struct({
     type: Schema.Literal("input_image"),
     image_url: Schema.String,
+    file_id: Schema.optionalKey(Schema.Null),
     detail: opt(Schema.Literals(["auto", "low", "high"])),
   }),
   Schema.Struct({ type: Schema.Literal("refusal"), refusal: Schema.String }),
@@ -34,13 +47,14 @@ const InputPart = Schema.Union([
 /** A part of an input message. */
 export type InputPart = typeof InputPart.Type;
 
-const InputMessage = Schema.Struct({
-  type: Schema.optionalKey(Schema.Literal("message")),
-  id: ignored,
-  status: ignored,
-  role: Schema.Literals(["system", "developer", "user", "assistant"]),
-  content: Schema.Union([Schema.String, Schema.Array(InputPart)]),
-});
+const messageOf = <R extends string>(role: R) =>
+  Schema.Struct({
+    role: Schema.Literal(role),
+    type: Schema.optionalKey(Schema.Literal("message")),
+    id: ignored,
+    status: ignored,
+    content: Schema.Union([Schema.String, Schema.Array(InputPart)]),
+  });
 
 const FunctionCall = Schema.Struct({
   type: Schema.Literal("function_call"),
@@ -49,6 +63,7 @@ const FunctionCall = Schema.Struct({
   call_id: Schema.String,
   name: Name,
   arguments: Schema.String,
+  parsed_arguments: ignored,
 });
 
 const FunctionResult = Schema.Struct({
@@ -56,12 +71,15 @@ const FunctionResult = Schema.Struct({
   id: ignored,
   status: ignored,
   call_id: Schema.String,
-  output: Schema.String,
+  output: Schema.Union([Schema.String, Schema.Array(Schema.Union(TextParts))]),
 });
 
 /** An item of the input. */
 export const InputItem = Schema.Union([
-  InputMessage,
+  messageOf("system"),
+  messageOf("developer"),
+  messageOf("user"),
+  messageOf("assistant"),
   FunctionCall,
   FunctionResult,
 ]);
