@@ -103,6 +103,34 @@ const calls = ({ client }: TestServer) => async () => {
   assert.ok(told.output_text.length > 0);
 };
 
+const references = ({ client }: TestServer) => async () => {
+  const max = { model, max_output_tokens: 24 };
+  const question = { role: "user" as const, content: "How many are there?" };
+  const first = await client.responses.create({ ...max, input: picture });
+  const ask = (said: OpenAI.Responses.ResponseInput) =>
+    client.responses.create({ ...max, input: [...picture, ...said, question] });
+  const whole = await ask(first.output as OpenAI.Responses.ResponseInput);
+  // As the AI SDK of Vercel says what was answered before.
+  const named = await ask([{
+    type: "item_reference",
+    id: first.output[0]!.id!,
+  }]);
+  assert.equal(named.output_text, whole.output_text);
+  assert.equal(named.usage!.input_tokens, whole.usage!.input_tokens);
+  await client.responses.delete(first.id);
+  await assert.rejects(
+    ask([{ type: "item_reference", id: first.output[0]!.id! }]),
+    { status: 404, param: "input" },
+  );
+  // The round that named it has it still.
+  const next = await client.responses.create({
+    ...max,
+    previous_response_id: named.id,
+    input: "Thank you!",
+  });
+  assert.ok(next.usage!.input_tokens > named.usage!.input_tokens);
+};
+
 const helpers = ({ client }: TestServer) => async () => {
   const schema = {
     type: "object",
@@ -219,6 +247,7 @@ Deno.test("OpenAI's client: answers are kept for later rounds", async (t) => {
     await t.step("rounds", rounds(server));
     await t.step("instructions", instructions(server));
     await t.step("calls", calls(server));
+    await t.step("items of earlier answers by their ids", references(server));
     await t.step("answers that helpers have read", helpers(server));
     await t.step("read, deleted, not kept", lifetime(server));
   });

@@ -17,6 +17,8 @@ export interface Kept {
   readonly response: unknown;
   /** Its request's input, and the output; not those of earlier rounds. */
   readonly items: readonly unknown[];
+  /** Those of the items that a later request may name, by their ids. */
+  readonly named?: ReadonlyMap<string, unknown>;
 }
 
 /** Answers by id. What belongs to somebody else is not there. */
@@ -31,6 +33,8 @@ export interface KeptResponses {
   readonly delete: (id: string, owner: string) => void;
   /** Input and output of an answer and of all rounds before it; fails with status 400. */
   readonly transcript: (id: string, owner: string) => readonly unknown[];
+  /** An item that has a name; fails with status 404. */
+  readonly item: (name: string, owner: string) => unknown;
 }
 
 /** What is kept at most. */
@@ -61,9 +65,14 @@ export function makeKeptResponses(
     string,
     { readonly kept: Kept; readonly bytes: number }
   >();
+  /** Where items with names are. */
+  const places = new Map<string, string>();
   let bytes = 0;
   const remove = (id: string): void => {
-    bytes -= all.get(id)?.bytes ?? 0;
+    const entry = all.get(id);
+    if (entry === undefined) return;
+    bytes -= entry.bytes;
+    for (const name of entry.kept.named?.keys() ?? []) places.delete(name);
     all.delete(id);
   };
   const find = (id: string, owner: string): Kept | undefined => {
@@ -86,6 +95,7 @@ export function makeKeptResponses(
       if (maxKeptResponses === 0 || size > maxKeptBytes) return;
       all.set(kept.id, { kept, bytes: size });
       bytes += size;
+      for (const name of kept.named?.keys() ?? []) places.set(name, kept.id);
       for (const id of all.keys()) {
         if (all.size <= maxKeptResponses && bytes <= maxKeptBytes) break;
         remove(id);
@@ -116,6 +126,18 @@ export function makeKeptResponses(
         id = kept.previous;
       }
       return rounds.reverse().flatMap(({ items }) => items);
+    },
+    item: (name, owner) => {
+      const kept = find(places.get(name) ?? "", owner);
+      if (kept === undefined) {
+        throw new ApiError({
+          status: 404,
+          type: "invalid_request_error",
+          message: `Item with id '${name.slice(0, 100)}' not found.`,
+          param: "input",
+        });
+      }
+      return kept.named!.get(name);
     },
   };
 }

@@ -31,6 +31,20 @@ Deno.test("the least recently used answer leaves first; a later round uses those
   assert.deepEqual(kept.get("a", "ada"), { id: "a" });
 });
 
+Deno.test("an item is found by its name as long as its answer is kept, by its owner", () => {
+  const kept = keeping({ maxKeptResponses: 2 });
+  kept.put({ ...round("a", "1"), named: new Map([["msg_1", { said: 1 }]]) });
+  kept.put({ ...round("b", "2"), named: new Map([["msg_2", { said: 2 }]]) });
+  assert.throws(() => kept.item("msg_1", "eve"), status(404));
+  assert.throws(() => kept.item("msg_3", "ada"), status(404));
+  // Whoever names an item uses its answer.
+  assert.deepEqual(kept.item("msg_1", "ada"), { said: 1 });
+  kept.put(round("c", "3"));
+  assert.throws(() => kept.item("msg_2", "ada"), status(404));
+  kept.delete("a", "ada");
+  assert.throws(() => kept.item("msg_1", "ada"), status(404));
+});
+
 Deno.test("a round whose beginning is gone is gone", () => {
   const kept = keeping();
   kept.put(round("a", "1"));

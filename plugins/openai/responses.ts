@@ -21,12 +21,12 @@ import type {
   UserPart,
 } from "./schema/chat.ts";
 import type {
-  InputItem,
   InputPart,
   OutputItem,
   ResponseBody,
   ResponseDeleted,
   ResponsesRequest,
+  SaidItem,
 } from "./schema/responses.ts";
 import { sseEvent, sseResponse } from "./sse.ts";
 import { makeCallReader } from "./tools.ts";
@@ -60,7 +60,7 @@ const userParts = (content: readonly InputPart[]): UserPart[] =>
 
 /** The input as messages of a chat; a call and what is said with it are one message. */
 function messagesOf(
-  input: readonly InputItem[],
+  input: readonly SaidItem[],
   instructions: string | null | undefined,
 ): ChatMessage[] {
   const messages: ChatMessage[] = [];
@@ -71,7 +71,7 @@ function messagesOf(
   return messages;
 }
 
-function messageOf(item: InputItem, before: ChatMessage[]): ChatMessage {
+function messageOf(item: SaidItem, before: ChatMessage[]): ChatMessage {
   if (!("role" in item)) {
     if (item.type === "function_call_output") {
       return {
@@ -107,7 +107,7 @@ function messageOf(item: InputItem, before: ChatMessage[]): ChatMessage {
 /** The request as one of a chat; `input` is all that was said, earlier rounds included. */
 function chatRequest(
   request: ResponsesRequest,
-  input: readonly InputItem[],
+  input: readonly SaidItem[],
 ): ChatRequest {
   const {
     input: _input,
@@ -237,13 +237,20 @@ export const answerResponses: (
   const { kept } = yield* ServerParts;
   const { owner } = yield* RequestInfo;
   const { input: given, previous_response_id: previous } = request;
-  const input: readonly InputItem[] = typeof given === "string"
-    ? [{ role: "user", content: given }]
-    : given;
+  const input = yield* looking((): readonly SaidItem[] =>
+    typeof given === "string"
+      ? [{ role: "user", content: given }]
+      // What is kept is whole: the item itself, however long the one it came from will be there.
+      : given.map((item) =>
+        "type" in item && item.type === "item_reference"
+          ? kept.item(item.id, owner) as SaidItem
+          : item
+      )
+  );
   const before = previous == null
     ? []
     : yield* looking(() =>
-      kept.transcript(previous, owner) as readonly InputItem[]
+      kept.transcript(previous, owner) as readonly SaidItem[]
     );
   const prepared = yield* prepareChat(
     chatRequest(request, [...before, ...input]),
@@ -258,6 +265,7 @@ export const answerResponses: (
         owner,
         response,
         items: [...input, ...output],
+        named: new Map(output.map((item) => [item.id, item])),
       });
     }
     return response;

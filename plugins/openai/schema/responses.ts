@@ -74,8 +74,14 @@ const FunctionResult = Schema.Struct({
   output: Schema.Union([Schema.String, Schema.Array(Schema.Union(TextParts))]),
 });
 
-/** An item of the input. */
-export const InputItem = Schema.Union([
+/** Stands for an item of an answer that was kept. */
+const ItemReference = Schema.Struct({
+  type: Schema.Literal("item_reference"),
+  id: Schema.String,
+});
+
+/** An item of what is said. */
+const SaidItem = Schema.Union([
   messageOf("system"),
   messageOf("developer"),
   messageOf("user"),
@@ -83,6 +89,12 @@ export const InputItem = Schema.Union([
   FunctionCall,
   FunctionResult,
 ]);
+
+/** An item of what is said. */
+export type SaidItem = typeof SaidItem.Type;
+
+/** An item of the input: what is said, or where it was said. */
+const InputItem = Schema.Union([...SaidItem.members, ItemReference]);
 
 /** An item of the input. */
 export type InputItem = typeof InputItem.Type;
