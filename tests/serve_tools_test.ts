@@ -154,7 +154,7 @@ Deno.test("tool_choice auto: words before a call and two calls are taken apart, 
       for (const message of streamed.messages) {
         assert.ok(!String(message.content).includes("<|"));
       }
-      const { output } = await client.responses.create({
+      const response = {
         model: "nano",
         input: "What is it like in Rome?",
         tools: [weather, clock].map(({ function: f }) => ({
@@ -164,7 +164,8 @@ Deno.test("tool_choice auto: words before a call and two calls are taken apart, 
           parameters: f.parameters!,
         })),
         max_output_tokens: 200,
-      });
+      };
+      const { output } = await client.responses.create(response);
       assert.deepEqual(
         output.flatMap((item) =>
           item.type === "function_call"
@@ -173,6 +174,30 @@ Deno.test("tool_choice auto: words before a call and two calls are taken apart, 
         ),
         wanted,
       );
+      // One at a time where the client cannot do more.
+      const single = { ...auto, parallel_tool_calls: false };
+      const [first] = wanted;
+      assert.deepEqual(
+        read(await client.chat.completions.create(single)),
+        [first],
+      );
+      assert.deepEqual(
+        read(
+          await client.chat.completions.stream(single).finalChatCompletion(),
+        ),
+        [first],
+      );
+      for (const make of ["create", "stream"] as const) {
+        const one = { ...response, parallel_tool_calls: false };
+        const { output, parallel_tool_calls: parallel } = make === "create"
+          ? await client.responses.create(one)
+          : await client.responses.stream(one).finalResponse();
+        assert.equal(parallel, false);
+        assert.equal(
+          output.filter(({ type }) => type === "function_call").length,
+          1,
+        );
+      }
     },
     Context.make(LogitsProcessors, [processor]) as Context.Context<never>,
   );

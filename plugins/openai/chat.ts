@@ -42,6 +42,8 @@ export interface Prepared {
   readonly ask: Ask;
   readonly tools: readonly Tool[];
   readonly calls: Calls;
+  /** Most calls of one answer. */
+  readonly mostCalls: number;
   readonly logprobs: boolean;
 }
 
@@ -158,6 +160,7 @@ export const prepareChat: (
     ask,
     tools: plan.tools,
     calls: plan.calls,
+    mostCalls: request.parallel_tool_calls === false ? 1 : Infinity,
     logprobs: request.logprobs === true,
   };
 });
@@ -242,7 +245,7 @@ export function envelopeOf(ask: Ask, prefix: string) {
 /** Words and calls of a whole answer. */
 export function readAnswer(
   text: string,
-  { tools, calls }: Pick<Prepared, "tools" | "calls">,
+  { tools, calls, mostCalls }: Pick<Prepared, "tools" | "calls" | "mostCalls">,
 ): { readonly text: string; readonly calls: readonly AnswerToolCall[] } {
   if (calls === "none") return { text, calls: [] };
   if (calls === "forced") {
@@ -251,7 +254,7 @@ export function readAnswer(
       ? { text, calls: [] }
       : { text: "", calls: [call] };
   }
-  const reader = makeCallReader(tools);
+  const reader = makeCallReader(tools, mostCalls);
   const first = reader.push(text), last = reader.end();
   return {
     text: (first.text + last.text).trim(),
@@ -334,9 +337,11 @@ type ChunkPart = Omit<ChatChunk["choices"][number], "index">;
 
 /** Writes the parts of one answer. */
 function makeChoiceWriter(
-  { tools, calls, logprobs }: Prepared,
+  { tools, calls, mostCalls, logprobs }: Prepared,
 ): { readonly write: (event: AnswerEvent) => ChunkPart[] } {
-  const reader = calls === "marked" ? makeCallReader(tools) : undefined;
+  const reader = calls === "marked"
+    ? makeCallReader(tools, mostCalls)
+    : undefined;
   let begun = false;
   let held = "";
   let called = 0;

@@ -189,7 +189,7 @@ function bodyOf(
     max_output_tokens: request.max_output_tokens ?? null,
     model: prepared.ask.model.id,
     output: [],
-    parallel_tool_calls: true,
+    parallel_tool_calls: request.parallel_tool_calls ?? true,
     previous_response_id: request.previous_response_id ?? null,
     store,
     temperature: request.temperature ?? null,
@@ -321,7 +321,7 @@ const stream = Effect.fnUntraced(function* (
   const send = (type: string, fields: object) =>
     sseEvent({ type, sequence_number: sequence++, ...fields }, type);
   const reader = prepared.calls === "marked"
-    ? makeCallReader(prepared.tools)
+    ? makeCallReader(prepared.tools, prepared.mostCalls)
     : undefined;
   const message = id("msg");
   const output: OutputItem[] = [];

@@ -165,9 +165,13 @@ export interface CallReader {
   readonly end: () => ParsedAnswer;
 }
 
-/** Reads an answer for calls of these functions. */
-export function makeCallReader(tools: readonly Tool[]): CallReader {
+/** Reads an answer for calls of these functions; more than `most` of them are left out. */
+export function makeCallReader(
+  tools: readonly Tool[],
+  most = Infinity,
+): CallReader {
   let pending = "";
+  let made = 0;
   const take = (last: boolean): ParsedAnswer => {
     let text = "";
     const calls: AnswerToolCall[] = [];
@@ -195,7 +199,7 @@ export function makeCallReader(tools: readonly Tool[]): CallReader {
       text += call === undefined
         ? pending.slice(0, after)
         : pending.slice(0, start);
-      if (call !== undefined) calls.push(call);
+      if (call !== undefined && made++ < most) calls.push(call);
       pending = pending.slice(after);
     }
     return { text, calls };

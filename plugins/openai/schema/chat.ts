@@ -179,7 +179,7 @@ export const ChatRequest = Schema.Struct({
   response_format: opt(ResponseFormat),
   tools: opt(Schema.Array(Tool)),
   tool_choice: opt(ToolChoice),
-  parallel_tool_calls: ignored,
+  parallel_tool_calls: opt(Schema.Boolean),
   stream: opt(Schema.Boolean),
   stream_options: opt(StreamOptions),
   mm_processor_kwargs: opt(MultimodalOptions),

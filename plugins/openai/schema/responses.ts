@@ -136,7 +136,7 @@ export const ResponsesRequest = Schema.Struct({
     Schema.Literals(["none", "auto", "required"]),
     Schema.Struct({ type: Schema.Literal("function"), name: Name }),
   ])),
-  parallel_tool_calls: ignored,
+  parallel_tool_calls: opt(Schema.Boolean),
   stream: opt(Schema.Boolean),
   stream_options: ignored,
   include: opt(Schema.Array(Schema.Literal("message.output_text.logprobs"))),
