@@ -103,6 +103,61 @@ const calls = ({ client }: TestServer) => async () => {
   assert.ok(told.output_text.length > 0);
 };
 
+/** What agents and newer clients write out although it is the default, or asks for what there is none of. */
+const defaults = ({ client, post }: TestServer) => async () => {
+  const ask = { model, input: "Hello!", max_output_tokens: 2 };
+  const { output } = await client.responses.create({
+    ...ask,
+    tool_choice: "auto",
+    tools: [],
+    include: ["reasoning.encrypted_content"],
+    max_tool_calls: 3,
+    background: false,
+    conversation: null,
+    prompt: null,
+    reasoning: null,
+    text: { verbosity: "medium" },
+  });
+  const [message] = output;
+  assert.ok(message!.type === "message");
+  assert.ok(!("logprobs" in message.content[0]!));
+  for (
+    const [name, value] of Object.entries({
+      background: true,
+      conversation: "conv_1",
+      reasoning: { effort: "low" },
+      truncation: "auto",
+    })
+  ) {
+    const response = await post("/v1/responses", { ...ask, [name]: value });
+    assert.equal(response.status, 400);
+    assert.equal((await response.json()).error.param, name);
+  }
+};
+
+const nothing = ({ client }: TestServer) => async () => {
+  // nano's answer begins with it.
+  const ask = {
+    model,
+    input: "Hello!",
+    max_output_tokens: 4,
+    stop: ["H"],
+  } as OpenAI.Responses.ResponseCreateParamsNonStreaming;
+  const whole = await client.responses.create(ask);
+  const streamed = await client.responses.stream(
+    ask as unknown as Parameters<typeof client.responses.stream>[0],
+  ).finalResponse();
+  for (const { output } of [whole, streamed]) {
+    const [message, ...more] = output;
+    assert.deepEqual(more, []);
+    assert.ok(message!.type === "message");
+    assert.equal(message.status, "completed");
+    const [part] = message.content;
+    assert.ok(part!.type === "output_text");
+    assert.equal(part.text, "");
+  }
+};
+
 const references = ({ client }: TestServer) => async () => {
   const max = { model, max_output_tokens: 24 };
   const question = { role: "user" as const, content: "How many are there?" };
@@ -209,6 +264,10 @@ const lifetime = ({ client, post }: TestServer) => async () => {
   const found = await client.responses.retrieve(made.id);
   assert.deepEqual(found.output, made.output);
   assert.deepEqual(found.usage, made.usage);
+  await assert.rejects(
+    client.responses.retrieve(made.id, { stream: true }),
+    { status: 400, param: "stream", code: "unsupported_parameter" },
+  );
   await client.responses.delete(made.id);
   for (
     const again of [
@@ -249,6 +308,8 @@ Deno.test("OpenAI's client: answers are kept for later rounds", async (t) => {
     await t.step("calls", calls(server));
     await t.step("items of earlier answers by their ids", references(server));
     await t.step("answers that helpers have read", helpers(server));
+    await t.step("what is written out and changes nothing", defaults(server));
+    await t.step("an answer of nothing", nothing(server));
     await t.step("read, deleted, not kept", lifetime(server));
   });
 });

@@ -3,12 +3,12 @@
  * @module
  */
 import { Effect, type Scope } from "effect";
-import type { HttpServerRequest } from "effect/http/HttpServerRequest";
+import { HttpServerRequest } from "effect/http/HttpServerRequest";
 import type * as HttpServerResponse from "effect/http/HttpServerResponse";
 import type { Usage } from "../../nodes/mod.ts";
 import { answerAll, type AnswerEvent, answerEvents } from "./ask.ts";
 import { prepareChat, type Prepared, readAnswer, usageOf } from "./chat.ts";
-import type { ApiError } from "./errors.ts";
+import { type ApiError, unsupported } from "./errors.ts";
 import { logprobEntries, logprobEntry } from "./logprobs.ts";
 import { ServerParts } from "./parts.ts";
 import type { ModelPool } from "./pool.ts";
@@ -123,6 +123,11 @@ function chatRequest(
     include,
     top_logprobs: top,
     truncation: _truncation,
+    max_tool_calls: _maxToolCalls,
+    background: _background,
+    conversation: _conversation,
+    prompt: _prompt,
+    reasoning: _reasoning,
     ...rest
   } = request;
   const format = text?.format;
@@ -131,7 +136,7 @@ function chatRequest(
     messages: messagesOf(input, instructions) as never,
     max_completion_tokens: maxTokens ?? null,
     // Asking for the most likely tokens asks for probabilities, too.
-    ...((include?.length ?? 0) > 0 || top != null
+    ...(include?.includes("message.output_text.logprobs") || top != null
       ? { logprobs: true, top_logprobs: top ?? 0 }
       : {}),
     response_format: format?.type === "json_schema"
@@ -140,6 +145,9 @@ function chatRequest(
     tools: tools?.map(({ type, ...f }) => ({ type, function: f })) ?? null,
     tool_choice: typeof choice === "object" && choice !== null
       ? { type: "function", function: { name: choice.name } }
+      // Said without tools it is the default, which agents write out.
+      : choice === "auto" && (tools ?? []).length === 0
+      ? null
       : choice ?? null,
   };
 }
@@ -294,11 +302,21 @@ const looking = <A>(look: () => A): Effect.Effect<A, ApiError> =>
 /** An answer that was kept. */
 export const keptResponse = (
   id: string,
-): Effect.Effect<ResponseBody, ApiError, ServerParts> =>
+): Effect.Effect<ResponseBody, ApiError, ServerParts | HttpServerRequest> =>
   Effect.gen(function* () {
     const { kept } = yield* ServerParts;
     const { owner } = yield* RequestInfo;
-    return yield* looking(() => kept.get(id, owner) as ResponseBody);
+    const { url } = yield* HttpServerRequest;
+    return yield* looking(() => {
+      const query = new URLSearchParams(url.split("?")[1]);
+      if (query.get("stream") === "true") {
+        throw unsupported(
+          "stream",
+          "an answer that was kept is not streamed; leave stream out",
+        );
+      }
+      return kept.get(id, owner) as ResponseBody;
+    });
   });
 
 /** Forgets an answer. */
@@ -340,9 +358,10 @@ const stream = Effect.fnUntraced(function* (
     send("response.created", { response: body }),
     send("response.in_progress", { response: body }),
   ];
-  const say = (delta: string) => {
-    if (delta === "") return [];
-    const lines = begun ? [] : [
+  const beginText = () => {
+    if (begun) return [];
+    begun = true;
+    return [
       send("response.output_item.added", {
         output_index: 0,
         item: {
@@ -353,7 +372,10 @@ const stream = Effect.fnUntraced(function* (
       }),
       send("response.content_part.added", { ...place, part: part("") }),
     ];
-    begun = true;
+  };
+  const say = (delta: string) => {
+    if (delta === "") return [];
+    const lines = beginText();
     text += delta;
     const logprobs = tokens.slice(told);
     told = tokens.length;
@@ -428,6 +450,8 @@ const stream = Effect.fnUntraced(function* (
           : prepared.calls === "forced"
           ? take(readAnswer(completion.text, prepared))
           : [];
+        // An answer of nothing is a message of no words.
+        if (calls.length === 0) lines.push(...beginText());
         lines.push(...endText(cut), ...calls.flatMap(call));
         const done = keep(finished(body, output, completion.usage, cut));
         lines.push(
