@@ -74,6 +74,22 @@ Deno.test("MCP over HTTP: tools are listed, answer, and say what is wrong", asyn
     });
     assert.equal(page.status, 403);
     await page.body?.cancel();
+    // What begins a session is small, by whatever name the route is called.
+    for (const path of ["/mcp", "/mcp/", "//mcp", "/MCP", "/%6dcp"]) {
+      const large = await fetch(url + path, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+        },
+        body: JSON.stringify(message(7, "initialize", {
+          ...initialize,
+          clientInfo: { name: "x".repeat(70_000), version: "1" },
+        })),
+      });
+      assert.equal(large.status, 413, path);
+      await large.body?.cancel();
+    }
   });
 });
 

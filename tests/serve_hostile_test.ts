@@ -431,7 +431,14 @@ function* protocol(): Generator<Case> {
       "/V1/chat/completions",
       "/%E0%A4%A",
     ]
-  ) yield { name: path.slice(0, 40), path, method: "GET", status: [400, 404] };
+  ) {
+    yield {
+      name: path.slice(0, 40),
+      path,
+      method: "GET",
+      status: [400, 404, 405],
+    };
+  }
 }
 
 const leaks = [

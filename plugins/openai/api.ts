@@ -167,8 +167,23 @@ for (const { endpoints } of Object.values(ServerApi.groups)) {
   }
 }
 
+/**
+ * A path as the router reads it, to which `/MCP`, `//mcp`, `/mcp/`, `/mcp;x` and `/%6dcp` are one: what a
+ * bound is set on must not be there by another name.
+ */
+export function canonicalPath(pathname: string): string {
+  let path = pathname.split(";", 1)[0]!;
+  try {
+    path = decodeURI(path);
+  } catch {
+    // The router finds nothing there, either.
+  }
+  path = path.replace(/\/{2,}/g, "/").toLowerCase();
+  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+}
+
 const placeOf = (pathname: string) =>
-  places.entries().find(([, { at }]) => at.test(pathname));
+  places.entries().find(([, { at }]) => at.test(canonicalPath(pathname)));
 
 /** The methods that a path is there for; none where it is not there at all. */
 export const methodsOf = (pathname: string): readonly string[] =>

@@ -4,7 +4,7 @@
  * @module
  */
 import { AccessRecord, type OnAccess } from "./access.ts";
-import { methodsOf } from "./api.ts";
+import { canonicalPath, methodsOf } from "./api.ts";
 import { ApiError, errorResponse } from "./errors.ts";
 import { readBody } from "./body.ts";
 import type { Keys } from "./keys.ts";
@@ -128,11 +128,12 @@ export function makeFront(
   };
   return async (request, address) => {
     const id = idOf(request);
-    const pathname = URL.parse(request.url)?.pathname ?? "/";
+    const path = URL.parse(request.url)?.pathname ?? "/";
+    const pathname = canonicalPath(path);
     const record = onAccess === undefined ? undefined : new AccessRecord({
       request: id,
       method: request.method,
-      path: pathname.slice(0, 200),
+      path: path.slice(0, 200),
     }, onAccess);
     // Where keys are needed, an address is not who asks.
     if (record !== undefined && !keys.required) record.caller = address;
