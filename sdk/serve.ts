@@ -249,7 +249,7 @@ export const serving: (
         },
       }),
       ...(options.mcp === undefined ? {} : {
-        more: mcpHttp(options.mcp),
+        more: { paths: ["/mcp"], routes: mcpHttp(options.mcp) },
         around: boundSessions,
       }),
     }).pipe(

@@ -271,6 +271,23 @@ Deno.test("OpenAI's client: chat", async (t) => {
         assert.equal(wrong.headers.get("allow"), methods);
         assert.equal((await wrong.json()).error.code, "method_not_supported");
       }
+      // Whatever its body is: first it goes to the wrong place.
+      for (
+        const [path, status, code] of [
+          ["/v1/responses/resp_1/cancel", 404, "unknown_url"],
+          ["/v1/audio/transcriptions", 404, "unknown_url"],
+          ["/v1/models", 405, "method_not_supported"],
+        ] as const
+      ) {
+        for (const body of [undefined, new FormData()]) {
+          const wrong = await fetch(url + path, {
+            method: "POST",
+            ...(body === undefined ? {} : { body }),
+          });
+          assert.equal(wrong.status, status);
+          assert.equal((await wrong.json()).error.code, code);
+        }
+      }
       const cut = await post("/v1/chat/completions", '{"model":');
       assert.equal(cut.status, 400);
       assert.equal((await cut.json()).error.code, "invalid_json");

@@ -24,6 +24,8 @@ export interface FrontOptions {
   readonly hosts?: ReadonlySet<string>;
   /** Origins of pages that may ask; default none. `*` for any. */
   readonly origins?: readonly string[];
+  /** Paths that take bodies besides those of OpenAI's API. */
+  readonly paths?: ReadonlySet<string>;
   /** Is told of requests that are over. */
   readonly onAccess?: OnAccess;
 }
@@ -40,7 +42,7 @@ const exposed =
 
 /** Puts the front before the routes. */
 export function makeFront(
-  { keys, rate, parts, hosts, origins = [], onAccess }: FrontOptions,
+  { keys, rate, parts, hosts, origins = [], paths, onAccess }: FrontOptions,
   inner: Inner,
 ): (request: Request, address: string) => Promise<Response> {
   /** Whether a page of another origin asks, and may. */
@@ -110,6 +112,11 @@ export function makeFront(
     // Judged here: what is behind knows of no `*`.
     if (shared) headers.delete("origin");
     if (plain) return await inner(new Request(request, { headers }), info);
+    if (!methodsOf(pathname).includes("POST") && !paths?.has(pathname)) {
+      // Not read, and not judged by its kind: what is wrong with it is where it goes.
+      await request.body?.cancel();
+      return nothingHere(request);
+    }
     const body = await readBody(request, parts.limits);
     // A request of its own: the body is whole, and what was for the front stays here.
     for (const name of ["authorization", "cookie", "content-length"]) {

@@ -38,12 +38,15 @@ export interface ServerOptions {
   readonly around?: (inner: Inner) => Inner;
   /** Is told of every request that is over; see {@link AccessEntry}. */
   readonly onAccess?: OnAccess;
-  /** Routes besides OpenAI's. */
-  readonly more?: Layer.Layer<
-    never,
-    Error,
-    HttpRouter.HttpRouter | ModelPool | ServerParts
-  >;
+  /** Routes besides OpenAI's, and their paths. */
+  readonly more?: {
+    readonly paths: readonly string[];
+    readonly routes: Layer.Layer<
+      never,
+      Error,
+      HttpRouter.HttpRouter | ModelPool | ServerParts
+    >;
+  };
 }
 
 /** A server as a function. */
@@ -98,7 +101,7 @@ const build: (
       Layer.provide(
         options.more === undefined
           ? routes
-          : Layer.merge(routes, Layer.orDie(options.more)),
+          : Layer.merge(routes, Layer.orDie(options.more.routes)),
         services,
       ),
     );
@@ -141,6 +144,9 @@ const build: (
           ? {}
           : { hosts: new Set(options.hosts) }),
         ...(options.origins === undefined ? {} : { origins: options.origins }),
+        ...(options.more === undefined
+          ? {}
+          : { paths: new Set(options.more.paths) }),
         ...(options.onAccess === undefined
           ? {}
           : { onAccess: options.onAccess }),
