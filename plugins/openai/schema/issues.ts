@@ -54,10 +54,10 @@ export function mistake(error: Schema.SchemaError): ApiError {
   if (param === "" && /valid JSON/.test(message)) {
     return invalid(undefined, "the body is not valid JSON", "invalid_json");
   }
-  return invalid(
-    param === "" ? undefined : param,
-    param === "" ? lower(message) : `${param}: ${lower(message)}`,
-  );
+  // Of the whole there is nothing to say but this; the name of a schema says nothing.
+  return param === ""
+    ? invalid(undefined, "the body must be a JSON object")
+    : invalid(param, `${param}: ${lower(message)}`);
 }
 
 /** Another value of a field that tells kinds apart, such as a role. */

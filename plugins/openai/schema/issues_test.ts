@@ -53,6 +53,15 @@ Deno.test("a mistake names its field and what would be right", () => {
   );
 });
 
+Deno.test("a body that is no object is told so", () => {
+  for (const body of [undefined, null, [], "text"]) {
+    assert.deepEqual(of(decodeChat(body)), [
+      undefined,
+      "the body must be a JSON object",
+    ]);
+  }
+});
+
 Deno.test("an item of an input is told what its own kind wants", () => {
   const part = (part: object): Said =>
     saidOfItem({ role: "user", content: [part] });
