@@ -180,6 +180,7 @@ Deno.test("OpenAI's client: chat", async (t) => {
       await assert.rejects(ask({ model: "other" }), (error) => {
         assert.ok(error instanceof OpenAI.NotFoundError);
         assert.equal(error.code, "model_not_found");
+        assert.equal(error.type, "invalid_request_error");
         assert.equal(error.param, "model");
         return true;
       });

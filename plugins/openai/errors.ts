@@ -10,7 +10,6 @@ export type ApiErrorType =
   | "invalid_request_error"
   | "authentication_error"
   | "permission_error"
-  | "not_found_error"
   | "rate_limit_error"
   | "server_error";
 
@@ -48,8 +47,6 @@ const typeOf = (status: number): ApiErrorType =>
     ? "authentication_error"
     : status === 403
     ? "permission_error"
-    : status === 404
-    ? "not_found_error"
     : status === 429
     ? "rate_limit_error"
     : status >= 500
