@@ -60,7 +60,41 @@ Deno.test("MCP over HTTP: tools are listed, answer, and say what is wrong", asyn
       question: "What is it?",
     }));
     assert.equal(wrong.result.isError, true);
-    assert.match(wrong.result.content[0].text, /public internet/);
+    assert.match(
+      wrong.result.content[0].text,
+      /"image: the host 127\.0\.0\.1 is not on the public internet"/,
+    );
+    // By the names of the arguments, which is all that an agent knows.
+    for (
+      const [name, args, said] of [
+        [
+          "ask_images",
+          { images: [shapes, "b.png"] },
+          /"images\[1\]: it is neither an address, https:.* nor a data URL/,
+        ],
+        [
+          "ask_images",
+          { images: [shapes, shapes.slice(0, 60)] },
+          /"images\[1\] is a damaged/,
+        ],
+        [
+          "ask_video",
+          { video: "data:video/mp4;base64,AAAA" },
+          /"video: not a video/,
+        ],
+        [
+          "ask_video",
+          { video: "clip.mp4", frames: 100 },
+          /"frames: at most 64/,
+        ],
+      ] as const
+    ) {
+      const { result } = await send(
+        call(8, name, { question: "What?", ...args }),
+      );
+      assert.equal(result.isError, true);
+      assert.match(result.content[0].text, said);
+    }
     // Over HTTP no file of the server is read, whatever the agent calls it.
     const file = await send(call(5, "read_text", { image: "/etc/passwd" }));
     assert.equal(file.result.isError, true);

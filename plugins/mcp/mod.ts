@@ -119,11 +119,19 @@ const handlers = ({ folder }: McpOptions) =>
       ...(maxTokens === undefined ? {} : { maxTokens }),
     });
     const at = (source: string) => addressOf(source, folder);
+    const pictureAt = (source: string, name = "image") => ({
+      url: at(source),
+      name,
+    });
     return {
       ask_image: ({ image, question, ...rest }) =>
-        ask({ question, images: [at(image)], ...more(rest) }),
+        ask({ question, images: [pictureAt(image)], ...more(rest) }),
       ask_images: ({ images, question, ...rest }) =>
-        ask({ question, images: images.map(at), ...more(rest) }),
+        ask({
+          question,
+          images: images.map((image, i) => pictureAt(image, `images[${i}]`)),
+          ...more(rest),
+        }),
       ask_video: ({ video, question, frames, ...rest }) =>
         ask({
           question,
@@ -136,7 +144,7 @@ const handlers = ({ folder }: McpOptions) =>
       read_text: ({ image, ...rest }) =>
         ask({
           question: "Read the text in the picture.",
-          images: [at(image)],
+          images: [pictureAt(image)],
           ...more(rest),
         }),
     };

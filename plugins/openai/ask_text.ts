@@ -14,14 +14,37 @@ import type { UserPart } from "./schema/chat.ts";
 export interface TextQuestion {
   /** The question. */
   readonly question: string;
-  /** Addresses of pictures. */
-  readonly images?: readonly string[];
+  /** Addresses of pictures, and what whoever asks calls each: a mistake is told by that. */
+  readonly images?: readonly { readonly url: string; readonly name: string }[];
   /** Address of a video, and how many frames of it are seen. */
   readonly video?: { readonly url: string; readonly frames?: number };
   /** The model; default: the first. */
   readonly model?: string;
   /** Longest answer in tokens. */
   readonly maxTokens?: number;
+}
+
+/** A mistake by the names that the question has for its parts, not by those of a chat that nobody wrote. */
+function byName(
+  error: ApiError,
+  { images = [], video }: TextQuestion,
+): ApiError {
+  const at = (index: number) => `messages[0].content[${index}]`;
+  const first = video === undefined ? 0 : 1;
+  const names = new Map([
+    [`${at(0)}.video_url.url`, "video"],
+    [`${at(0)}.video_url.num_frames`, "frames"],
+    ...images.map(({ name }, i) =>
+      [`${at(first + i)}.image_url.url`, name] as const
+    ),
+  ]);
+  const { fields } = error;
+  const name = names.get(fields.param ?? "");
+  return name === undefined ? error : new ApiError({
+    ...fields,
+    param: name,
+    message: fields.message.replaceAll(fields.param!, name),
+  });
 }
 
 /** What {@link askText} asks for. */
@@ -31,7 +54,8 @@ export type TextServices = ModelPool | ServerParts;
 export const askText: (
   question: TextQuestion,
 ) => Effect.Effect<string, ApiError, TextServices> = Effect.fnUntraced(
-  function* ({ question, images = [], video, model, maxTokens }: TextQuestion) {
+  function* (asked: TextQuestion) {
+    const { question, images = [], video, model, maxTokens } = asked;
     const pool = yield* ModelPool;
     const { limits, load } = yield* ServerParts;
     if (load.inFlight >= limits.maxConcurrent) {
@@ -48,7 +72,7 @@ export const askText: (
         type: "video_url" as const,
         video_url: { url: video.url, num_frames: video.frames ?? null },
       }]),
-      ...images.map((url) => ({
+      ...images.map(({ url }) => ({
         type: "image_url" as const,
         image_url: { url },
       })),
@@ -62,7 +86,7 @@ export const askText: (
       });
       const [answer] = yield* answerAll(prepared.ask);
       return answer!.completion.text;
-    });
+    }).pipe(Effect.mapError((error) => byName(error, asked)));
     return yield* Effect.acquireUseRelease(
       Effect.sync(() => load.inFlight++),
       () => Effect.scoped(answering),

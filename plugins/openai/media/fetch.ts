@@ -84,7 +84,13 @@ export async function fetchFile(
 
 function parse(address: string, base?: URL): URL {
   const url = URL.parse(address, base);
-  if (url === null) throw new FetchError("it is no address");
+  if (url === null) {
+    throw new FetchError(
+      base === undefined
+        ? "it is neither an address, https://…, nor a data URL, data:image/png;base64,…"
+        : "it redirects to what is no address",
+    );
+  }
   return url;
 }
 

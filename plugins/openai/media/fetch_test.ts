@@ -155,8 +155,8 @@ Deno.test("other schemes, names in addresses and what is no address are refused"
     ]
   ) await refused(address, /not fetched/);
   await refused("http://user:secret@example.com/", /user name/);
-  await refused("http://", /no address/);
-  await refused("not an address", /no address/);
+  await refused("http://", /neither an address/);
+  await refused("not an address", /neither an address/);
   await refused("http://1.1.1.1/", /not fetched/, { schemes: ["https"] });
 });
 
