@@ -5,6 +5,37 @@
  */
 import type { Inner } from "../openai/mod.ts";
 
+/** What the protocol's own refusals say nothing about: they are a status and no more. */
+const why: Readonly<Record<number, string>> = {
+  400:
+    "the request is not one message of JSON-RPC; lists of them are of protocol version 2025-03-26 only",
+  403: "pages of this origin may not ask; --cors lets them",
+  404: "the session has ended, or never was; begin one with initialize",
+  405:
+    "POST sends a message and DELETE ends a session; there is no stream to GET",
+  406: "accept must name both application/json and text/event-stream",
+};
+
+/** The response, with words where it is an error without any. */
+function explained(response: Response): Response {
+  const message = why[response.status];
+  if (
+    message === undefined ||
+    response.headers.get("content-type")?.startsWith("application/json")
+  ) return response;
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  headers.set("content-type", "application/json");
+  return new Response(
+    JSON.stringify({
+      jsonrpc: "2.0",
+      id: null,
+      error: { code: -32600, message },
+    }),
+    { status: response.status, headers },
+  );
+}
+
 /** How much is kept. */
 export interface SessionBounds {
   /** Sessions; the least recently used one ends first. Default 1,000. */
@@ -13,7 +44,7 @@ export interface SessionBounds {
   readonly largest?: number;
 }
 
-/** Stands before the route `/mcp`, behind whatever says who may ask. */
+/** Stands before the route `/mcp`, behind whatever says who may ask; also says why it refuses. */
 export function boundSessions(
   inner: Inner,
   { most = 1000, largest = 65_536 }: SessionBounds = {},
@@ -29,7 +60,7 @@ export function boundSessions(
       const { url, method, headers, signal } = request;
       request = new Request(url, { method, headers, body, signal });
     }
-    const response = await inner(request, info);
+    const response = explained(await inner(request, info));
     const begun = response.headers.get("mcp-session-id");
     if (known !== null && sessions.delete(known)) {
       if (request.method !== "DELETE" || !response.ok) sessions.add(known);

@@ -53,6 +53,25 @@ Deno.test("the least recently used session of too many is ended", async () => {
   assert.deepEqual([...open], ["s0", "s3"]);
 });
 
+Deno.test("a refusal without words is given some; what the route says itself stays", async () => {
+  const answering = (response: Response) =>
+    boundSessions(() => Promise.resolve(response))(new Request(url), info);
+  for (const status of [400, 403, 404, 405, 406]) {
+    const said = await answering(
+      new Response(null, { status, headers: { allow: "POST, DELETE" } }),
+    );
+    assert.equal(said.status, status);
+    assert.equal(said.headers.get("allow"), "POST, DELETE");
+    assert.match((await said.json()).error.message, /\w/);
+  }
+  const own = Response.json({ error: { message: "mine" } }, { status: 400 });
+  assert.equal((await (await answering(own)).json()).error.message, "mine");
+  assert.equal(
+    (await answering(new Response(null, { status: 202 }))).body,
+    null,
+  );
+});
+
 Deno.test("what begins a session is small; other routes are left alone", async () => {
   const { open, inner } = route();
   const handle = boundSessions(inner, { largest: 100 });
