@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Effect } from "effect";
 import OpenAI from "openai";
+import { version } from "../cli/version.ts";
 import { LanguageModel, makeMemoryStore } from "../mod.ts";
 import { busy, nano, shapes, until, withServer } from "./serve_kit.ts";
 
@@ -260,6 +261,13 @@ Deno.test("OpenAI's client: chat", async (t) => {
       ) assert.ok(metrics.includes(name), name);
       const document = await (await get("/openapi.json")).json();
       assert.ok(document.paths["/v1/chat/completions"].post);
+      assert.equal(document.info.version, version);
+      // A page made of it can give a key, and need not.
+      assert.deepEqual(document.security, [{ key: [] }, {}]);
+      assert.equal(document.components.securitySchemes.key.scheme, "bearer");
+      const events = document.paths["/v1/responses"].post.responses[200]
+        .content["text/event-stream"].schema;
+      assert.ok(!JSON.stringify(events).includes("[DONE]"));
       assert.equal((await get("/nowhere")).status, 404);
       for (
         const [path, methods] of [

@@ -23,8 +23,10 @@ import {
 import {
   ResponseBody,
   ResponseDeleted,
+  ResponseEvent,
   ResponsesRequest,
 } from "./schema/responses.ts";
+import config from "../../deno.json" with { type: "json" };
 import { ErrorBody } from "./schema/common.ts";
 import { ModelBody, ModelList } from "./schema/models.ts";
 
@@ -60,6 +62,14 @@ const eventsOf = <S extends Schema.Codec<unknown, unknown>>(chunk: S) =>
     }),
   });
 
+/** The named events of `/v1/responses`, which end without `[DONE]`. */
+const responseEvents = HttpApiSchema.StreamSse({
+  events: Schema.Struct({
+    event: Schema.String,
+    data: Schema.fromJsonString(ResponseEvent),
+  }),
+});
+
 const chat = HttpApiEndpoint.post("chat", "/v1/chat/completions", {
   payload: ChatRequest,
   success: [ChatCompletion, eventsOf(ChatChunk)],
@@ -74,7 +84,7 @@ const completions = HttpApiEndpoint.post("completions", "/v1/completions", {
 
 const responses = HttpApiEndpoint.post("responses", "/v1/responses", {
   payload: ResponsesRequest,
-  success: [ResponseBody, eventsOf(ResponseBody)],
+  success: [ResponseBody, responseEvents],
   error: failures,
 }).annotate(
   OpenApi.Summary,
@@ -150,8 +160,18 @@ export class ServerApi extends HttpApi.make("tessera")
   })
   .annotateMerge(OpenApi.annotations({
     title: "Tessera",
+    version: config.version,
     description:
       "Vision-language models of the InternVL-Chat family behind OpenAI's API.",
+    transform: (document) => ({
+      ...document,
+      components: {
+        ...document.components,
+        securitySchemes: { key: { type: "http", scheme: "bearer" } },
+      },
+      // With a key, or without: a server that was started without keys asks for none.
+      security: [{ key: [] }, {}],
+    }),
   })) {}
 
 /** Every path of the API as a pattern, with its methods. */

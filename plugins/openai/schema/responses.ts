@@ -228,6 +228,12 @@ export const ResponseBody = Schema.Struct({
 /** The answer. */
 export type ResponseBody = typeof ResponseBody.Type;
 
+/** An event of a streamed answer; what else it has goes by its type, as OpenAI's reference has it. */
+export const ResponseEvent = Schema.StructWithRest(
+  Schema.Struct({ type: Schema.String, sequence_number: Schema.Int }),
+  [Schema.Record(Schema.String, Schema.Unknown)],
+).annotate({ identifier: "ResponseStreamEvent" });
+
 /** What is said of an answer that is not kept any more. */
 export const ResponseDeleted = Schema.Struct({
   id: Schema.String,
