@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect";
 import {
+  absent,
   between,
   harmless,
   ignored,
@@ -184,6 +185,13 @@ export const ChatRequest = Schema.Struct({
   stream_options: opt(StreamOptions),
   mm_processor_kwargs: opt(MultimodalOptions),
   continue_final_message: opt(Schema.Boolean),
+  reasoning_effort: absent,
+  verbosity: absent,
+  prediction: absent,
+  web_search_options: absent,
+  audio: absent,
+  functions: absent,
+  function_call: absent,
   modalities: opt(Schema.Array(Schema.Literal("text"))),
   ...harmless,
 }).annotate({ identifier: "ChatCompletionRequest" });

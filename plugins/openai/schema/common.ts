@@ -12,6 +12,14 @@ export const opt = <S extends Schema.Constraint>(schema: S) =>
 /** A field that is known and does nothing here; any value is taken. */
 export const ignored = Schema.optionalKey(Schema.Unknown);
 
+/** What is said of a parameter of OpenAI's that cannot be honoured here. */
+export const notSupported = "is not supported here; leave it out";
+
+/** A parameter of OpenAI's that is known and cannot be honoured; `null` asks for nothing. */
+export const absent = Schema.optionalKey(
+  Schema.Null.annotate({ message: notSupported }),
+);
+
 /** A number in a range. */
 export const between = (minimum: number, maximum: number) =>
   Schema.Finite.check(Schema.isBetween({ minimum, maximum }, {

@@ -3,7 +3,8 @@
  * @module
  */
 import { type Schema, SchemaIssue } from "effect";
-import { type ApiError, invalid } from "../errors.ts";
+import { type ApiError, invalid, unsupported } from "../errors.ts";
+import { notSupported } from "./common.ts";
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1();
 
@@ -43,6 +44,9 @@ export function mistake(error: Schema.SchemaError): ApiError {
       `unknown parameter: ${param}`,
       "unknown_parameter",
     );
+  }
+  if (message === notSupported) {
+    return unsupported(param, `${param} ${notSupported}`);
   }
   if (/missing key/i.test(message)) {
     return invalid(

@@ -53,6 +53,23 @@ Deno.test("a mistake names its field and what would be right", () => {
   );
 });
 
+Deno.test("what is known and cannot be honoured is not called unknown", () => {
+  assert.deepEqual(said({ reasoning_effort: "low" }), [
+    "reasoning_effort",
+    "reasoning_effort is not supported here; leave it out",
+  ]);
+  assert.ok(Result.isSuccess(decodeChat({
+    model: "m",
+    messages: [{ role: "user", content: "x" }],
+    functions: null,
+  })));
+  const ofInput = (more: object) =>
+    of(decodeResponses({ model: "m", input: "x", ...more }))[1];
+  for (
+    const more of [{ background: true }, { reasoning: { effort: "low" } }]
+  ) assert.match(ofInput(more), /^\w+ is not supported here; leave it out$/);
+});
+
 Deno.test("a body that is no object is told so", () => {
   for (const body of [undefined, null, [], "text"]) {
     assert.deepEqual(of(decodeChat(body)), [

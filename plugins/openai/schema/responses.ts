@@ -5,12 +5,14 @@
 import { Schema } from "effect";
 import { LogprobEntry } from "./chat.ts";
 import {
+  absent,
   harmless,
   ignored,
   JsonSchema,
   mostTokens,
   MultimodalOptions,
   Name,
+  notSupported,
   opt,
   sampling,
   whole,
@@ -152,10 +154,12 @@ export const ResponsesRequest = Schema.Struct({
   ]))),
   // Of OpenAI's own tools, which there are none of here.
   max_tool_calls: opt(whole(1, mostTokens)),
-  background: opt(Schema.Literal(false)),
-  conversation: Schema.optionalKey(Schema.Null),
-  prompt: Schema.optionalKey(Schema.Null),
-  reasoning: Schema.optionalKey(Schema.Null),
+  background: Schema.optionalKey(
+    Schema.NullOr(Schema.Literal(false)).annotate({ message: notSupported }),
+  ),
+  conversation: absent,
+  prompt: absent,
+  reasoning: absent,
   top_logprobs: opt(whole(0, 20)),
   truncation: opt(Schema.Literal("disabled")),
   mm_processor_kwargs: opt(MultimodalOptions),
