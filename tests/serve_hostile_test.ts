@@ -680,7 +680,9 @@ Deno.test("keys, rates, hosts, numbers: who may not ask is told so", async () =>
     ) assert.equal((await status(headers)).status, 401);
     const { status: metrics } = await status(key("wrong"));
     assert.equal(metrics, 401);
-    assert.equal((await fetch(`${url}/metrics`)).status, 401);
+    const unasked = await fetch(`${url}/metrics`);
+    assert.equal(unasked.status, 401);
+    assert.equal(unasked.headers.get("www-authenticate"), "Bearer");
     assert.equal((await fetch(`${url}/health`)).status, 200);
 
     // One at a time: the second finds the place taken.

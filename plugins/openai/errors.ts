@@ -77,8 +77,10 @@ export class ApiError extends Error {
 
   /** The headers besides the content type. */
   get headers(): Record<string, string> {
-    const { retryAfter, retry } = this.fields;
+    const { status, retryAfter, retry } = this.fields;
     return {
+      // HTTP asks for it (RFC 9110, 11.6.1); tools that send a key only when asked look for it.
+      ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
       ...(retryAfter === undefined
         ? {}
         : { "retry-after": String(Math.max(1, Math.ceil(retryAfter))) }),
