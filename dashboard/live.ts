@@ -5,12 +5,13 @@
  */
 import { Snapshot, type Source } from "./snapshot.ts";
 import type { StoreAccess } from "./store_access.ts";
+import { seenOf } from "./run_view.ts";
 import { rowOf } from "./view.ts";
 
 /** What is sent to everybody who watches a thing. */
 interface Frame {
-  /** Where to go on after it. */
-  readonly id: number;
+  /** Where to go on after it; of what says how things stand, and is said again, nothing. */
+  readonly id?: number;
   /** The event as it goes over the wire. */
   readonly bytes: Uint8Array;
 }
@@ -37,6 +38,14 @@ const frame = (id: number, json: string): Frame => ({
   id,
   bytes: encoder.encode(`id: ${id}\ndata: ${json}\n\n`),
 });
+
+/** How a run stands, beside its events: its process says that it lives, others end it. */
+interface Standing {
+  /** It as JSON. */
+  readonly read: () => Promise<string>;
+  /** It as it was told last. */
+  told: string;
+}
 
 /** Something watched. */
 class Channel {
@@ -98,8 +107,10 @@ class Channel {
         this.#position = next;
         for (const viewer of [...this.#viewers]) {
           for (const { id, bytes } of frames) {
-            if (id <= viewer.at) continue;
-            viewer.at = id;
+            if (id !== undefined) {
+              if (id <= viewer.at) continue;
+              viewer.at = id;
+            }
             if (!viewer.send(bytes)) {
               this.#viewers.delete(viewer);
               break;
@@ -164,7 +175,10 @@ export class Live {
   one(runId: string, after: number): Response {
     return this.#stream(
       `run ${runId}`,
-      () => new Channel((seq) => this.#events(runId, seq), 0),
+      () => {
+        const standing = { read: this.#seen(runId), told: "" };
+        return new Channel((seq) => this.#events(runId, seq, standing), 0);
+      },
       after,
     );
   }
@@ -210,15 +224,42 @@ export class Live {
     };
   }
 
-  async #events(runId: string, seq: number): Promise<Batch> {
+  /** What the store says of a run, as JSON; looked at no more often than what changes by the clock. */
+  #seen(runId: string): () => Promise<string> {
     const { store, run } = this.#access;
+    let json = "";
+    let looked = 0;
+    return async () => {
+      if (Math.abs(Date.now() - looked) >= tick) {
+        looked = Date.now();
+        json = JSON.stringify(seenOf(await run(store.summary(runId))));
+      }
+      return json;
+    };
+  }
+
+  async #events(
+    runId: string,
+    seq: number,
+    standing: Standing,
+  ): Promise<Batch> {
+    const { store, run } = this.#access;
+    // The standing first: of a run that ended meanwhile, its own last event is what is told.
+    const json = await standing.read();
     const events = await run(store.eventsAfter(runId, seq));
     const last = events.at(-1);
     // Who says that he saw what never was begins anew, and does not make the others wait for it.
     const seen = last !== undefined || seq < 0 ||
       (await run(store.eventsAfter(runId, seq - 1))).length > 0;
+    const frames = events.map((event) =>
+      frame(event.seq, JSON.stringify(event))
+    );
+    if (last === undefined && json !== standing.told) {
+      standing.told = json;
+      frames.push({ bytes: encoder.encode(`event: seen\ndata: ${json}\n\n`) });
+    }
     return {
-      frames: events.map((event) => frame(event.seq, JSON.stringify(event))),
+      frames,
       next: last?.seq ?? (seen ? seq : -1),
       ended: last?._tag === "RunFinished",
     };

@@ -43,7 +43,7 @@ export interface RunView {
   readonly status: string;
   /** When it began. */
   readonly startedAt: number;
-  /** When its last event happened. */
+  /** When it was last heard of: its last event, or a word of its process that it lives. */
   readonly updatedAt: number;
   /** How long it took. */
   readonly ms?: number;
@@ -171,6 +171,32 @@ export function afterEvents(
     }
   }
   return { ...next, nodes, states, streams };
+}
+
+/** What the store says of a run, beside its events: its process says that it lives, others end it. */
+export interface Seen {
+  /** How it stands; `deleted` where it is gone. */
+  readonly status: string;
+  /** When it was last heard of. */
+  readonly updatedAt: number;
+  /** What went wrong. */
+  readonly error?: { readonly tag: string; readonly message: string };
+}
+
+/** What the store says of a run; `undefined` is one that is gone. */
+export const seenOf = (run: Seen | undefined): Seen =>
+  run === undefined ? { status: "deleted", updatedAt: 0 } : {
+    status: run.status,
+    updatedAt: run.updatedAt,
+    ...(run.error === undefined ? {} : { error: run.error }),
+  };
+
+/** The view after what the store says of the run. */
+export function afterSeen(view: RunView, seen: Seen): RunView {
+  const updatedAt = Math.max(view.updatedAt, seen.updatedAt);
+  // Its own last event says more, and comes.
+  if (view.status !== "running") return view;
+  return { ...view, ...seen, updatedAt };
 }
 
 /** Where an input of a node comes from, as a document says it. */

@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { Away } from "../components/Away.tsx";
 import { BatchProgress, batchState } from "../components/BatchProgress.tsx";
 import { count, duration } from "../components/format.ts";
 import { LongText } from "../components/LongText.tsx";
@@ -19,7 +20,7 @@ export function BatchGrid(
   },
 ): JSX.Element {
   const base = `/batches/${encodeURIComponent(id)}`;
-  const { shown, now, live } = useShown(
+  const { shown, now, live, away } = useShown(
     `${base}/live?${query}`,
     first,
     firstNow,
@@ -36,6 +37,7 @@ export function BatchGrid(
   if (after !== undefined) more.set("after", String(after));
   return (
     <div data-hydrated={live}>
+      <Away away={away} />
       <div class="row batch-line" aria-live="polite">
         <StateBadge state={batchState(batch, now)} />
         <BatchProgress batch={batch} />

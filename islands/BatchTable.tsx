@@ -1,4 +1,5 @@
 import type { JSX } from "preact";
+import { Away } from "../components/Away.tsx";
 import {
   BatchProgress,
   batchState,
@@ -16,11 +17,12 @@ export function BatchTable(
     readonly now: number;
   },
 ): JSX.Element {
-  const { shown, now, live } = useShown("/batches/live", first, firstNow);
+  const { shown, now, live, away } = useShown("/batches/live", first, firstNow);
   const batches = shown.parts.map(([, batch]) => batch);
   if (batches.length === 0) {
     return (
       <div class="panel empty" data-hydrated={live}>
+        <Away away={away} />
         <p>No batches yet.</p>
         <p class="small">
           <code>
@@ -33,6 +35,7 @@ export function BatchTable(
   }
   return (
     <div class="panel scroll" data-hydrated={live}>
+      <Away away={away} />
       <table>
         <thead>
           <tr>

@@ -1,5 +1,6 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { Away } from "../components/Away.tsx";
 import { LineChart } from "../components/LineChart.tsx";
 import { count, duration } from "../components/format.ts";
 import { quantity } from "../components/quantity.ts";
@@ -23,7 +24,7 @@ export function LatencyBoard(
     readonly now: number;
   },
 ): JSX.Element {
-  const { shown, live } = useShown(
+  const { shown, live, away } = useShown(
     `/latency/live?${query}`,
     { head: first, parts: [] },
     now,
@@ -39,6 +40,7 @@ export function LatencyBoard(
   };
   return (
     <div class="stack" data-hydrated={live}>
+      <Away away={away} />
       <Figures report={report} />
       <div class="charts wide">
         <Chart

@@ -1,5 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Away } from "../components/Away.tsx";
 import { count, duration } from "../components/format.ts";
 import { type DrawnGraph, Graph } from "../components/Graph.tsx";
 import { nodeOf } from "../components/graph_state.ts";
@@ -8,9 +9,11 @@ import { Preview } from "../components/Preview.tsx";
 import { StageLegend } from "../components/StageBar.tsx";
 import { StateBadge } from "../components/StateBadge.tsx";
 import { Timeline } from "../components/Timeline.tsx";
+import { useClock } from "../dashboard/client/clock.ts";
 import { follow } from "../dashboard/client/live.ts";
 import {
   afterEvents,
+  afterSeen,
   asTree,
   documentOf,
   inputsOf,
@@ -19,6 +22,7 @@ import {
   type NodeView,
   type RunDocument,
   type RunView,
+  type Seen,
 } from "../dashboard/run_view.ts";
 import { answerOf, shownState } from "../dashboard/view.ts";
 import type { Preview as Json, RunEvent } from "../pipeline/mod.ts";
@@ -50,7 +54,8 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
   const { id, pipeline, graph, document: drawn, inputs } = props;
   const [view, setView] = useState(props.view);
   const [selected, setSelected] = useState(props.selected);
-  const [now, setNow] = useState(props.now);
+  const { now, tick } = useClock(props.now);
+  const [away, setAway] = useState(false);
   const [live, setLive] = useState(false);
   const running = view.status === "running";
   const waiting = useRef<RunEvent[]>([]);
@@ -63,7 +68,7 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
     const show = (): void => {
       due = false;
       const events = waiting.current.splice(0);
-      setNow(Date.now());
+      tick();
       setView((view) => afterEvents(view, events));
     };
     return follow(
@@ -78,20 +83,33 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
         }
         return event._tag === "RunFinished";
       },
+      {
+        onAway: setAway,
+        onSeen: (data) => {
+          const seen = data as Seen;
+          setView((view) => afterSeen(view, seen));
+          return seen.status !== "running";
+        },
+      },
     );
   }, []);
   useEffect(() => {
-    if (!running) return;
-    const timer = setInterval(() => setNow(Date.now()), 250);
+    // Who hears nothing does not know whether it is lost.
+    if (!running || away) return;
+    const timer = setInterval(tick, 250);
     return () => clearInterval(timer);
-  }, [running]);
+  }, [running, away]);
 
   const state = shownState(
     { state: view.status, updatedAt: view.updatedAt },
     now,
   );
   const total = view.ms ??
-    Math.max(0, (state === "lost" ? view.updatedAt : now) - view.startedAt);
+    // Of one that nobody has heard of since, more is not known.
+    Math.max(
+      0,
+      (state === "running" ? now : view.updatedAt) - view.startedAt,
+    );
   const nodes = useMemo(() => asTree(view.nodes), [view.nodes]);
   // In the order of the nodes; those beyond the ones that are kept come last.
   const places = new Map(nodes.map(({ node }, place) => [node, place]));
@@ -120,6 +138,12 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
   const tokens = tokensOf(view.nodes);
   return (
     <div class="stack" data-hydrated={live} data-status={view.status}>
+      <Away away={away} />
+      {view.status === "deleted" && (
+        <p class="notice bad" role="alert">
+          This run has been deleted. <a href="/">All runs</a>
+        </p>
+      )}
       <div class="row run-facts">
         <StateBadge state={state} />
         <Fact name="time" value={duration(total)} />

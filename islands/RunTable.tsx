@@ -1,8 +1,10 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Away } from "../components/Away.tsx";
 import { clock, count, day, duration } from "../components/format.ts";
 import { StageBar, StageLegend } from "../components/StageBar.tsx";
 import { StateBadge } from "../components/StateBadge.tsx";
+import { useClock } from "../dashboard/client/clock.ts";
 import { follow } from "../dashboard/client/live.ts";
 import {
   fitsFilter,
@@ -50,7 +52,8 @@ export function RunTable(props: RunTableProps): JSX.Element {
   const [rows, setRows] = useState(props.rows);
   const [fresh, setFresh] = useState<readonly RunRow[]>([]);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
-  const [now, setNow] = useState(props.now);
+  const { now, tick } = useClock(props.now);
+  const [away, setAway] = useState(false);
   const [live, setLive] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const running = rows.some((row) => row.state === "running");
@@ -70,8 +73,8 @@ export function RunTable(props: RunTableProps): JSX.Element {
         ...runs.filter((row) => growing && fitsFilter(row, filter)),
         ...fresh.filter(({ id }) => !gone.has(id) && !by.has(id)),
       ]);
-      setNow(Date.now());
-    });
+      tick();
+    }, { onAway: setAway });
   }, []);
 
   // New runs come in on top, unless somebody is reading further down or has chosen some.
@@ -95,10 +98,11 @@ export function RunTable(props: RunTableProps): JSX.Element {
     ) take();
   }, [fresh, chosen]);
   useEffect(() => {
-    if (!running) return;
-    const timer = setInterval(() => setNow(Date.now()), 500);
+    // Who hears nothing knows of none whether it is lost.
+    if (!running || away) return;
+    const timer = setInterval(tick, 500);
     return () => clearInterval(timer);
-  }, [running]);
+  }, [running, away]);
 
   const choose = (id: string, on: boolean): void => {
     const next = new Set(chosen);
@@ -142,6 +146,7 @@ export function RunTable(props: RunTableProps): JSX.Element {
       data-hydrated={live}
     >
       <input type="hidden" name="csrf" value={props.csrf} />
+      <Away away={away} />
       <header>
         <span class="muted small" aria-live="polite">
           {chosen.size > 0 ? `${chosen.size} chosen` : "Choose runs to"}

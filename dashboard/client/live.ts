@@ -4,16 +4,37 @@
  * @module
  */
 
+/** How long a stream may be broken before people are told: it is often whole again after a second. */
+const patience = 3000;
+
+/** Pauses before a stream that was refused is opened anew: the first, and the longest, in milliseconds. */
+const [firstPause, longestPause] = [1000, 15_000];
+
+/** What is told besides what happened. */
+export interface Told {
+  /** Whether the stream has been broken for a while, or is whole again. */
+  readonly onAway?: (away: boolean) => void;
+  /** What the stream says of how its thing stands, beside what happened to it. */
+  readonly onSeen?: (data: unknown) => boolean | void;
+}
+
 /** Follows a stream. The function it returns ends that. */
 export function follow(
   path: string,
   after: number,
   onData: (data: unknown) => boolean | void,
+  { onAway = () => {}, onSeen = () => {} }: Told = {},
 ): () => void {
   let source: EventSource | undefined;
   let last = after;
   let done = false;
+  let again: ReturnType<typeof setTimeout> | undefined;
+  let missed: ReturnType<typeof setTimeout> | undefined;
+  let pause = firstPause;
   const close = (): void => {
+    clearTimeout(again);
+    clearTimeout(missed);
+    missed = undefined;
     source?.close();
     source = undefined;
   };
@@ -21,16 +42,35 @@ export function follow(
     if (done || source !== undefined || document.hidden) return;
     const more = path.includes("?") ? "&" : "?";
     source = new EventSource(`${path}${more}seen=${last}`);
+    source.onopen = () => {
+      pause = firstPause;
+      clearTimeout(missed);
+      missed = undefined;
+      onAway(false);
+    };
+    source.onerror = () => {
+      missed ??= setTimeout(() => onAway(true), patience);
+      // The browser itself tries again after a lost connection, and never after another answer, such as
+      // that of a server that is just beginning or of a proxy before it.
+      if (source?.readyState !== EventSource.CLOSED) return;
+      source = undefined;
+      again = setTimeout(open, pause);
+      pause = Math.min(2 * pause, longestPause);
+    };
+    // Who has seen the end wants no more.
     source.onmessage = (event) => {
       last = Number(event.lastEventId);
-      // Who has seen the end wants no more.
       if (onData(JSON.parse(event.data)) === true) stop();
     };
+    source.addEventListener("seen", (event) => {
+      if (onSeen(JSON.parse(event.data)) === true) stop();
+    });
   };
   const turn = (): void => document.hidden ? close() : open();
   const stop = (): void => {
     done = true;
     close();
+    onAway(false);
     document.removeEventListener("visibilitychange", turn);
   };
   document.addEventListener("visibilitychange", turn);

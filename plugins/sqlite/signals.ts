@@ -36,6 +36,7 @@ export interface Signals {
 /** Watches a file by its change counter, which costs some microseconds, and only while somebody cares. */
 export function makeSignals(
   sql: SqlClient.SqlClient,
+  sayAlive: number = aliveInterval,
 ): Effect.Effect<Signals, never, Scope.Scope> {
   return Effect.gen(function* () {
     const listeners = new Set<() => void>();
@@ -66,12 +67,16 @@ export function makeSignals(
       }
       if (changed && !first) tell();
       const now = Date.now();
-      if (stops.size > 0 && now - alive >= aliveInterval) {
+      if (stops.size > 0 && now - alive >= sayAlive) {
         alive = now;
-        yield* sql`UPDATE runs SET seen_at = ${now}
-          WHERE run_id IN (SELECT value FROM json_each(${
-          JSON.stringify([...stops.keys()])
-        }))`;
+        const ids = JSON.stringify([...stops.keys()]);
+        // With a mark: who looks at one of them all the while is to hear that it lives.
+        yield* sql.withTransaction(Effect.gen(function* () {
+          const mark = yield* nextMark(sql);
+          yield* sql`UPDATE runs SET seen_at = ${now}, mark = ${mark}
+            WHERE run_id IN (SELECT value FROM json_each(${ids}))`;
+        }));
+        tell();
       }
     });
     const tick = (): void => {

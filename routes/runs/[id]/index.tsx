@@ -4,9 +4,11 @@ import type { DrawnGraph } from "../../../components/Graph.tsx";
 import { layOut } from "../../../dashboard/graph_layout.ts";
 import {
   afterEvents,
+  afterSeen,
   emptyView,
   type RunDocument,
   type RunView,
+  seenOf,
 } from "../../../dashboard/run_view.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
 import { questionOf } from "../../../dashboard/view.ts";
@@ -76,11 +78,7 @@ export const handler: Handlers<Data | undefined> = {
       data: {
         summary,
         // What the table says stands: a run may have been ended from outside.
-        view: summary.status === view.status ? view : {
-          ...view,
-          status: summary.status,
-          ...(summary.error === undefined ? {} : { error: summary.error }),
-        },
+        view: afterSeen(view, seenOf(summary)),
         document: graph === undefined || nodes === undefined
           ? { nodes: [] }
           : { nodes, ...(pipelines === undefined ? {} : { pipelines }) },
