@@ -55,6 +55,7 @@ const words = {
   running: "running",
   succeeded: "done",
   failed: "failed",
+  interrupted: "stopped",
   cached: "cached",
 };
 
@@ -204,6 +205,7 @@ function detailOf({ status, ms, running, ended, cached }: NodeState): string {
     return ended > 0 ? `${ended} of ${running + ended}` : `running${several}`;
   }
   if (status === "failed") return "failed";
+  if (status === "interrupted") return "stopped";
   const part = cached > 0 ? `, ${cached} cached` : "";
   return `${duration(ms)}${several}${part}`;
 }

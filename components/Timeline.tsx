@@ -64,6 +64,7 @@ const depthOf = (path: string): number => path.split("/").length - 1;
 function timeOf(node: NodeView): string {
   if (node.status === "cached") return "cached";
   if (node.status === "failed") return "failed";
+  if (node.status === "interrupted") return "stopped";
   return node.ms === undefined ? "running" : duration(node.ms);
 }
 

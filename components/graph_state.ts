@@ -6,8 +6,16 @@ import type { RunEvent } from "../pipeline/mod.ts";
 
 /** How a node stands; elements of a mapped node are added up. */
 export interface NodeState {
-  /** The worst that can be said of its elements: `failed`, `running`, `cached` (all of them) or `succeeded`. */
-  readonly status: "running" | "succeeded" | "failed" | "cached";
+  /**
+   * The worst that can be said of its elements: `failed`, `running`, `interrupted`, `cached` (all of them)
+   * or `succeeded`.
+   */
+  readonly status:
+    | "running"
+    | "succeeded"
+    | "failed"
+    | "interrupted"
+    | "cached";
   /** Milliseconds of work of the elements that have ended. */
   readonly ms: number;
   /** Elements at work. */
@@ -18,6 +26,8 @@ export interface NodeState {
   readonly cached: number;
   /** Elements that failed for good. */
   readonly failed: number;
+  /** Elements that were stopped, which is nobody's failure. */
+  readonly stopped: number;
   /** How far the element that spoke last has come. */
   readonly progress?: { readonly done: number; readonly total?: number };
 }
@@ -32,6 +42,7 @@ const fresh: NodeState = {
   ended: 0,
   cached: 0,
   failed: 0,
+  stopped: 0,
 };
 
 /** The node of the graph that a path belongs to: `answer/load` of `answer[1]/load[0]`. */
@@ -51,32 +62,40 @@ export const nodeOf = (path: string): string => path.replace(/\[\d+\]/g, "");
  */
 export function withEvent(states: NodeStates, event: RunEvent): NodeStates {
   if (event._tag === "RunStarted") return {};
-  if (event._tag === "RunFinished") {
-    // What was at work when a run was stopped does not say so itself.
-    const open = Object.entries(states).filter(([, { running }]) =>
-      running > 0
-    );
-    if (open.length === 0) return states;
-    const closed = open.map(([name, state]) => [
-      name,
-      { ...state, running: 0, status: "failed" as const },
-    ]);
-    return { ...states, ...Object.fromEntries(closed) };
-  }
+  if (event._tag === "RunFinished") return withEnd(states);
   const name = nodeOf(event.node);
   const before = states[name] ?? fresh;
   const after = next(before, event);
   if (after === undefined) return states;
-  const { running, failed, cached, ended } = after;
+  const { running, failed, stopped, cached, ended } = after;
   const status = failed > 0
     ? "failed"
     : running > 0
     ? "running"
+    : stopped > 0
+    ? "interrupted"
     : cached > 0 && cached === ended
     ? "cached"
     : "succeeded";
   return { ...states, [name]: { ...after, status } };
 }
+
+/** The states once the run is over: what was at work when it was stopped does not say so itself. */
+export function withEnd(states: NodeStates): NodeStates {
+  const open = Object.entries(states).filter(([, { running }]) => running > 0);
+  if (open.length === 0) return states;
+  const closed = open.map(([name, state]) => [name, {
+    ...state,
+    running: 0,
+    stopped: state.stopped + state.running,
+    status: state.failed > 0 ? "failed" as const : "interrupted" as const,
+  }]);
+  return { ...states, ...Object.fromEntries(closed) };
+}
+
+/** Whether what ended did so because it was stopped, and not because something was wrong. */
+export const isStop = (error: { readonly tag: string }): boolean =>
+  error.tag === "Interrupted";
 
 function next(
   before: NodeState,
@@ -101,11 +120,14 @@ function next(
         ms: before.ms + (event.cached ? 0 : event.ms),
         cached: before.cached + (event.cached ? 1 : 0),
       };
-    case "NodeFailed":
+    case "NodeFailed": {
+      const { failed, stopped } = before;
+      const name = isStop(event.error) ? "stopped" : "failed";
       return {
         ...before,
         running: Math.max(0, before.running - 1),
-        failed: before.failed + (event.willRetry ? 0 : 1),
+        ...(event.willRetry ? {} : { [name]: { failed, stopped }[name] + 1 }),
       };
+    }
   }
 }

@@ -2,7 +2,12 @@
  * A run as its page shows it, from its events; the same on the server and in the browser.
  * @module
  */
-import { type NodeStates, withEvent } from "../components/graph_state.ts";
+import {
+  isStop,
+  type NodeStates,
+  withEnd,
+  withEvent,
+} from "../components/graph_state.ts";
 import type { Preview, RunEvent, SpanReport } from "../pipeline/mod.ts";
 
 /** A node, or one element of a mapped node. */
@@ -14,7 +19,12 @@ export interface NodeView {
   /** Whether it is a pipeline whose nodes are there as well. */
   readonly composite: boolean;
   /** How it stands. */
-  readonly status: "running" | "succeeded" | "failed" | "cached";
+  readonly status:
+    | "running"
+    | "succeeded"
+    | "failed"
+    | "interrupted"
+    | "cached";
   /** The attempt, from 1. */
   readonly attempt: number;
   /** Milliseconds from the run's start to its own. */
@@ -154,12 +164,17 @@ export function afterEvents(
       }
       case "NodeFailed":
         change(event.node, {
-          status: event.willRetry ? "running" : "failed",
+          status: event.willRetry
+            ? "running"
+            : isStop(event.error)
+            ? "interrupted"
+            : "failed",
           ms: event.ms,
           error: event.error,
         });
         break;
       case "RunFinished":
+        nodes.forEach((node, place) => nodes[place] = stopped(node));
         next = {
           ...next,
           status: event.status,
@@ -196,8 +211,19 @@ export function afterSeen(view: RunView, seen: Seen): RunView {
   const updatedAt = Math.max(view.updatedAt, seen.updatedAt);
   // Its own last event says more, and comes.
   if (view.status !== "running") return view;
-  return { ...view, ...seen, updatedAt };
+  if (seen.status === "running") return { ...view, updatedAt };
+  return {
+    ...view,
+    ...seen,
+    updatedAt,
+    nodes: view.nodes.map(stopped),
+    states: withEnd(view.states),
+  };
 }
+
+/** A node once its run is over: one that was still at work is no more. */
+const stopped = (node: NodeView): NodeView =>
+  node.status === "running" ? { ...node, status: "interrupted" } : node;
 
 /** Where an input of a node comes from, as a document says it. */
 export type SourceView =

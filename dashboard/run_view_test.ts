@@ -11,7 +11,15 @@ import {
   toDocument,
 } from "../pipeline/mod.ts";
 import { layOut } from "./graph_layout.ts";
-import { afterEvents, asTree, emptyView, inputsOf } from "./run_view.ts";
+import { stageTimes } from "./run_times.ts";
+import {
+  afterEvents,
+  afterSeen,
+  asTree,
+  emptyView,
+  inputsOf,
+  type NodeView,
+} from "./run_view.ts";
 
 const shout = defineNode({
   kind: "shout",
@@ -112,4 +120,93 @@ Deno.test("a pipeline inside: what failed is the node, and all around it", async
   assert.equal(view.states["answer/shout"]?.status, "failed");
   assert.equal(view.states.answer?.status, "failed");
   assert.equal(view.states["answer/again"], undefined);
+});
+
+Deno.test("what was stopped is no failure, whether it says so itself or not", () => {
+  const base = { runId: "r", at: 0 };
+  const node = { kind: "say", composite: false, attempt: 1 };
+  const begun: RunEvent[] = ["said[0]", "silent"].map((path, i) => ({
+    _tag: "NodeStarted",
+    ...base,
+    ...node,
+    node: path,
+    seq: i,
+    queuedMs: 0,
+  }));
+  const error = { tag: "Interrupted", message: "interrupted" };
+  const open = afterEvents(emptyView(0), [...begun, {
+    _tag: "NodeFailed",
+    ...base,
+    ...node,
+    node: "said[0]",
+    seq: 2,
+    ms: 1,
+    error,
+    willRetry: false,
+  }]);
+  const ended = afterEvents(open, [{
+    _tag: "RunFinished",
+    ...base,
+    seq: 3,
+    status: "interrupted",
+    ms: 1,
+    error,
+  }]);
+  const fromOutside = afterSeen(open, {
+    status: "interrupted",
+    updatedAt: 0,
+    error,
+  });
+  for (const { nodes, states } of [ended, fromOutside]) {
+    assert.deepEqual(nodes.map(({ status }) => status), [
+      "interrupted",
+      "interrupted",
+    ]);
+    assert.deepEqual(Object.values(states).map(({ status }) => status), [
+      "interrupted",
+      "interrupted",
+    ]);
+  }
+});
+
+Deno.test("where the time went: what was done at once counts once, waiting only where nothing worked", () => {
+  const node = (
+    startMs: number,
+    ms: number,
+    more: Partial<NodeView> = {},
+  ): NodeView => ({
+    node: "n",
+    kind: "load",
+    composite: false,
+    status: "succeeded",
+    attempt: 1,
+    startMs,
+    queuedMs: 0,
+    ms,
+    spans: [],
+    ...more,
+  });
+  assert.deepEqual(
+    stageTimes([
+      node(0, 1000, { composite: true }),
+      node(100, 200),
+      node(200, 200),
+      node(400, 0, { kind: "tile", status: "cached", queuedMs: 350 }),
+      node(500, 400, {
+        kind: "decode",
+        queuedMs: 100,
+        spans: [
+          { name: "prefill", startMs: 0, ms: 350 },
+          { name: "decode", startMs: 350, ms: 50 },
+        ],
+      }),
+    ]),
+    [
+      { stage: "prefill", ms: 350 },
+      { stage: "load", ms: 300 },
+      // From 50 to 100, and from 400 to 500.
+      { stage: "waiting", ms: 150 },
+      { stage: "decode", ms: 50 },
+    ],
+  );
 });

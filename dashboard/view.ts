@@ -106,7 +106,11 @@ export function rowOf(run: RunSummary): RunRow {
     stages: Object.entries(run.timings),
     cached: run.cached,
     icon: run.icon === true,
-    ...(run.error === undefined ? {} : { error: cut(run.error.message) }),
+    // That it was stopped is how it stands, and nothing that went wrong.
+    ...(run.error === undefined || run.error.tag === "Interrupted" &&
+        run.error.message === "interrupted"
+      ? {}
+      : { error: cut(run.error.message) }),
     ...(run.ms === undefined ? {} : { ms: run.ms }),
     ...(run.usage.completionTokens === undefined
       ? {}

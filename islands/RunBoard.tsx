@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Away } from "../components/Away.tsx";
 import { count, duration } from "../components/format.ts";
 import { type DrawnGraph, Graph } from "../components/Graph.tsx";
-import { nodeOf } from "../components/graph_state.ts";
+import { isStop, nodeOf } from "../components/graph_state.ts";
 import { iconOf } from "../components/Picture.tsx";
 import { Preview } from "../components/Preview.tsx";
 import { StageLegend } from "../components/StageBar.tsx";
@@ -24,6 +24,7 @@ import {
   type RunView,
   type Seen,
 } from "../dashboard/run_view.ts";
+import { stageTimes } from "../dashboard/run_times.ts";
 import { answerOf, shownState } from "../dashboard/view.ts";
 import type { Preview as Json, RunEvent } from "../pipeline/mod.ts";
 
@@ -136,6 +137,8 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
   );
   const chosen = pick(nodes, selected);
   const tokens = tokensOf(view.nodes);
+  const prompt = promptTokensOf(view.nodes);
+  const [longest] = useMemo(() => stageTimes(view.nodes), [view.nodes]);
   return (
     <div class="stack" data-hydrated={live} data-status={view.status}>
       <Away away={away} />
@@ -147,6 +150,17 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
       <div class="row run-facts">
         <StateBadge state={state} />
         <Fact name="time" value={duration(total)} />
+        {longest !== undefined && total > 0 && (
+          <Fact
+            name="longest stage"
+            value={`${longest.stage} ${duration(longest.ms)} (${
+              Math.min(100, Math.round(100 * longest.ms / total))
+            } %)`}
+          />
+        )}
+        {prompt !== undefined && (
+          <Fact name="prompt tokens" value={count(prompt)} />
+        )}
         {tokens !== undefined && <Fact name="tokens" value={count(tokens)} />}
         {running && (
           <form method="post" action="/runs/actions">
@@ -158,11 +172,7 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
           </form>
         )}
       </div>
-      {view.error !== undefined && (
-        <p class="notice bad" role="alert">
-          <strong>{view.error.tag}</strong>: {view.error.message}
-        </p>
-      )}
+      {view.error !== undefined && <Fault error={view.error} />}
       {(answer !== "" || running) && (
         <section class="panel" aria-label="Answer">
           <header>
@@ -259,6 +269,17 @@ function tokensOf(nodes: readonly NodeView[]): number | undefined {
   return sum;
 }
 
+/** Tokens of the prompts, once they were answered. */
+function promptTokensOf(nodes: readonly NodeView[]): number | undefined {
+  const usages = nodes.filter(({ composite }) => !composite)
+    .flatMap(({ outputs }) => Object.values(outputs ?? {}))
+    .map((value) =>
+      (value as { readonly usage?: { readonly promptTokens?: unknown } } | null)
+        ?.usage?.promptTokens
+    ).filter((n) => typeof n === "number");
+  return usages.length === 0 ? undefined : usages.reduce((sum, n) => sum + n);
+}
+
 function Fact(
   { name, value }: { readonly name: string; readonly value: string },
 ): JSX.Element {
@@ -267,6 +288,26 @@ function Fact(
       <span class="muted">{name}</span> <strong class="num">{value}</strong>
     </span>
   );
+}
+
+/** What went wrong; of what was stopped, that it was. */
+function Fault(
+  { error: { tag, message } }: {
+    readonly error: { readonly tag: string; readonly message: string };
+  },
+): JSX.Element {
+  return isStop({ tag })
+    ? (
+      <p class="notice" role="status">
+        Stopped before it was done
+        {message === "interrupted" ? "" : `: ${message}`}.
+      </p>
+    )
+    : (
+      <p class="notice bad" role="alert">
+        <strong>{tag}</strong>: {message}
+      </p>
+    );
 }
 
 function Details({ node, view, document, inputs, href, select }: {
@@ -331,11 +372,7 @@ function Details({ node, view, document, inputs, href, select }: {
             ))}
           </nav>
         )}
-        {node.error !== undefined && (
-          <p class="notice bad">
-            <strong>{node.error.tag}</strong>: {node.error.message}
-          </p>
-        )}
+        {node.error !== undefined && <Fault error={node.error} />}
         <dl class="facts">
           <dt>Began after</dt>
           <dd>{duration(node.startMs)}</dd>
