@@ -5,6 +5,15 @@
 import type { DrawnGraph } from "./Graph.tsx";
 import type { NodeStates } from "./graph_state.ts";
 
+/** Most bytes of a file that comes with a question. */
+export const mostUpload: number = 128 * 2 ** 20;
+
+/** Most files that come with a question. */
+export const mostFiles = 16;
+
+/** What is said of a file that is too large. */
+export const tooLarge = `the file is larger than ${mostUpload / 2 ** 20} MiB`;
+
 /** A picture or video of a round. */
 export interface Attachment {
   /** By what it is known. */

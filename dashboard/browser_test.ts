@@ -164,3 +164,34 @@ browserTest(
     await page.waitForSelector(".answer:has-text('from afar')");
   },
 );
+
+browserTest(
+  "a table without runs fills while it is looked at; times are those of the browser on every page",
+  {},
+  async ({ open, base, services: { store } }) => {
+    const whole = await open("/");
+    whole.setDefaultTimeout(60_000);
+    const found = await open("/?q=wanted");
+    found.setDefaultTimeout(60_000);
+    const none = "text=No run has been recorded yet";
+    for (const page of [whole, found]) {
+      await page.waitForSelector("[data-hydrated=true]");
+      await page.waitForSelector(none);
+    }
+    const at = Date.UTC(2026, 0, 2, 12, 30);
+    for (const event of eventsOf("wanted", at)) store.record(event);
+    for (const page of [whole, found]) {
+      await page.waitForSelector("tr[data-run=wanted]");
+      assert.equal(await page.locator(none).count(), 0);
+    }
+    const abroad = await (await whole.context().browser()!.newContext({
+      timezoneId: "Asia/Kolkata",
+    })).newPage();
+    abroad.setDefaultTimeout(60_000);
+    for (const path of ["/", "/runs/wanted"]) {
+      await abroad.goto(`${base}${path}`);
+      await abroad.locator("time", { hasText: "2026-01-02 18:00:00" })
+        .waitFor();
+    }
+  },
+);

@@ -193,3 +193,35 @@ Deno.test("a stream begins where the reader stopped, and ends with the run", asy
     assert.equal(data._tag, "RunFinished");
   });
 });
+
+Deno.test("too many files, or too large ones, are told in words of those who brought them", async () => {
+  await withDashboard({}, async (ask) => {
+    const page = await ask("/");
+    const headers = {
+      cookie: cookieOf(page),
+      "x-csrf-token": csrfOf(await page.text()),
+      "content-type": "application/json",
+    };
+    const many = await ask(`/chat/${"a".repeat(22)}/ask`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({
+        question: "Which?",
+        uploads: Array(17).fill("0".repeat(64)),
+        settings: {},
+        seen: "",
+      }),
+    });
+    assert.deepEqual([many.status, await many.json()], [400, {
+      error: "A question has 16 files at most, and this one has 17.",
+    }]);
+    const large = await ask("/chat/uploads?name=a.mov", {
+      method: "POST",
+      headers: { ...headers, "content-length": `${2 ** 40}` },
+      body: "x",
+    });
+    assert.deepEqual([large.status, await large.json()], [413, {
+      error: "the file is larger than 128 MiB",
+    }]);
+  });
+});

@@ -5,7 +5,9 @@ import {
   type ChatSettings,
   type ChatView,
   isBusy,
+  mostUpload,
   type RoundView,
+  tooLarge,
 } from "../components/chat.ts";
 import { ChatFields } from "../components/ChatFields.tsx";
 import { Graph } from "../components/Graph.tsx";
@@ -19,6 +21,16 @@ const examples = [
   "How many shapes are there?",
   "What does the text say?",
 ];
+
+const hasFiles = ({ dataTransfer }: DragEvent): boolean =>
+  dataTransfer?.types.includes("Files") === true;
+
+/** Why a file cannot be sent, if so; a folder that is dropped looks like a file until it is read. */
+const unreadable = (file: File): Promise<string | undefined> =>
+  file.slice(0, 1).arrayBuffer().then(
+    () => undefined,
+    () => "it cannot be read; a folder cannot be sent, only files",
+  );
 
 /** What the page has to say. */
 interface Notice {
@@ -71,6 +83,12 @@ export function ChatBoard(
   const bring = async (files: Iterable<File>) => {
     setNotice(undefined);
     for (const file of files) {
+      // Said before all of it is sent in vain.
+      const fault = file.size > mostUpload ? tooLarge : await unreadable(file);
+      if (fault !== undefined) {
+        say(`${file.name}: ${fault}`);
+        continue;
+      }
       setUploading((n) => n + 1);
       const sent = await send<Attachment>(
         `/chat/uploads?name=${encodeURIComponent(file.name)}`,
@@ -136,11 +154,14 @@ export function ChatBoard(
       class={`chat${over ? " over" : ""}`}
       data-hydrated={live}
       onDragOver={(event) => {
+        // Text that is dragged into the question is its field's affair.
+        if (!hasFiles(event)) return;
         event.preventDefault();
         setOver(true);
       }}
       onDragLeave={() => setOver(false)}
       onDrop={(event) => {
+        if (!hasFiles(event)) return;
         event.preventDefault();
         setOver(false);
         bring(event.dataTransfer?.files ?? []);

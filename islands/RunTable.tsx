@@ -27,6 +27,8 @@ export interface RunTableProps {
   readonly rows: readonly RunRow[];
   /** What they are narrowed to. */
   readonly filter: RunFilter;
+  /** Whether the store had any run, whatever the table is narrowed to. */
+  readonly any: boolean;
   /** Whether new runs belong on top. */
   readonly growing: boolean;
   /** Runs on a page. */
@@ -137,6 +139,23 @@ export function RunTable(props: RunTableProps): JSX.Element {
       </th>
     );
   };
+  // Here and not beside the table, so that it goes when the first run comes.
+  if (rows.length === 0) {
+    return (
+      <div class="panel empty" data-hydrated={live}>
+        <Away away={away} />
+        {props.any ? <p>No run is like that.</p> : (
+          <>
+            <p>No run has been recorded yet.</p>
+            <p>
+              <code>tessera chat --image photo.jpg "What is this?"</code>{" "}
+              records one, and it appears here while it runs.
+            </p>
+          </>
+        )}
+      </div>
+    );
+  }
   return (
     <form
       ref={form}

@@ -136,40 +136,23 @@ export default function Runs(
           </a>
         )}
       </form>
-      {rows.length === 0 && (
-        <div class="panel empty">
-          {total === 0
-            ? (
-              <>
-                <p>No run has been recorded yet.</p>
-                <p>
-                  <code>tessera chat --image photo.jpg "What is this?"</code>
-                  {" "}
-                  records one, and it appears here while it runs.
-                </p>
-              </>
-            )
-            : <p>No run is like that.</p>}
-        </div>
-      )}
-      <div hidden={rows.length === 0 && filtered}>
-        <RunTable
-          key={url.search}
-          rows={rows}
-          filter={narrowedFilter(view)}
-          growing={view.sort === "startedAt" && view.order === "desc" &&
-            cursor === undefined}
-          length={pageLength}
-          mark={mark}
-          now={Date.now()}
-          csrf={state.csrf}
-          sorts={{
-            startedAt: sortLink("startedAt"),
-            ms: sortLink("ms"),
-            tokens: sortLink("tokens"),
-          }}
-        />
-      </div>
+      <RunTable
+        key={url.search}
+        rows={rows}
+        any={total > 0}
+        filter={narrowedFilter(view)}
+        growing={view.sort === "startedAt" && view.order === "desc" &&
+          cursor === undefined}
+        length={pageLength}
+        mark={mark}
+        now={Date.now()}
+        csrf={state.csrf}
+        sorts={{
+          startedAt: sortLink("startedAt"),
+          ms: sortLink("ms"),
+          tokens: sortLink("tokens"),
+        }}
+      />
       {(next !== undefined || cursor !== undefined) && (
         <nav class="pages" aria-label="Pages of runs">
           {cursor !== undefined && (

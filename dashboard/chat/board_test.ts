@@ -259,3 +259,44 @@ browserTest(
     await checkAccessible(page);
   },
 );
+
+browserTest(
+  "what is dropped: folders and huge files are told at once, text goes where it is dropped",
+  { load: () => Promise.resolve(slowModel(1, 1)) },
+  async ({ open }) => {
+    const page = await open("/chat");
+    page.setDefaultTimeout(60_000);
+    await page.waitForSelector("[data-hydrated=true]");
+    let sent = 0;
+    page.on("request", () => sent++);
+    const taken = await page.evaluate(() => {
+      const field = document.querySelector("textarea")!;
+      const drop = (dataTransfer: object): boolean => {
+        const event = new Event("drop", { bubbles: true, cancelable: true });
+        Object.defineProperty(event, "dataTransfer", { value: dataTransfer });
+        return !field.dispatchEvent(event);
+      };
+      const huge = new File(["x"], "huge.mov");
+      Object.defineProperty(huge, "size", { value: 2 ** 40 });
+      const folder = new File([], "folder");
+      // As the browser does it.
+      folder.slice = () =>
+        ({
+          arrayBuffer: () =>
+            Promise.reject(new DOMException("", "NotFoundError")),
+        }) as unknown as Blob;
+      return [
+        drop({ types: ["text/plain"], files: [] }),
+        drop({ types: ["Files"], files: [huge, folder] }),
+      ];
+    });
+    assert.deepEqual(taken, [false, true]);
+    await page.waitForSelector(
+      "text=folder: it cannot be read; a folder cannot be sent, only files",
+    );
+    await page.waitForSelector(
+      "text=huge.mov: the file is larger than 128 MiB",
+    );
+    assert.equal(sent, 0);
+  },
+);

@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { mostUpload } from "../../components/chat.ts";
 import type { NamedPicture } from "../../nodes/values.ts";
 import { sniff } from "../../plugins/media/mod.ts";
 
@@ -30,7 +31,7 @@ export class UploadError extends Error {
 /** Most bytes of a picture. */
 export const mostPicture: number = 32 * 2 ** 20;
 /** Most bytes of a video. */
-export const mostVideo: number = 128 * 2 ** 20;
+export const mostVideo: number = mostUpload;
 
 interface Bounds {
   /** Bytes of all pictures. */

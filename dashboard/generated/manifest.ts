@@ -36,8 +36,9 @@ import * as i0 from "../../islands/BatchGrid.tsx";
 import * as i1 from "../../islands/BatchTable.tsx";
 import * as i2 from "../../islands/ChatBoard.tsx";
 import * as i3 from "../../islands/LatencyBoard.tsx";
-import * as i4 from "../../islands/RunBoard.tsx";
-import * as i5 from "../../islands/RunTable.tsx";
+import * as i4 from "../../islands/Moment.tsx";
+import * as i5 from "../../islands/RunBoard.tsx";
+import * as i6 from "../../islands/RunTable.tsx";
 import type { IslandFiles } from "../host/islands.ts";
 import type { RouteFiles } from "../host/router.ts";
 
@@ -82,6 +83,7 @@ export const islands: IslandFiles = {
   "BatchTable.tsx": i1,
   "ChatBoard.tsx": i2,
   "LatencyBoard.tsx": i3,
-  "RunBoard.tsx": i4,
-  "RunTable.tsx": i5,
+  "Moment.tsx": i4,
+  "RunBoard.tsx": i5,
+  "RunTable.tsx": i6,
 };

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { settingsLine } from "../../../components/BatchProgress.tsx";
-import { clock, count, day } from "../../../components/format.ts";
+import { count } from "../../../components/format.ts";
 import {
   itemAddress,
   itemQuery,
@@ -10,6 +10,7 @@ import {
 } from "../../../dashboard/batches.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
 import { BatchGrid } from "../../../islands/BatchGrid.tsx";
+import { Moment } from "../../../islands/Moment.tsx";
 import type { BatchSummary, ItemQuery } from "../../../plugins/sqlite/mod.ts";
 
 interface Data {
@@ -63,7 +64,7 @@ export default function Batch(
       <div class="head">
         <h1>{batch.name}</h1>
         <span class="muted">
-          {batch.model} · {day(batch.startedAt)} {clock(batch.startedAt)}
+          {batch.model} · <Moment at={batch.startedAt} />
         </span>
         <span class="muted small">{settingsLine(batch.settings)}</span>
         <div class="row end">

@@ -1,3 +1,4 @@
+import { mostFiles } from "../../../components/chat.ts";
 import { BodyTooLarge, readBody } from "../../../dashboard/body.ts";
 import { isChatId, StaleError } from "../../../dashboard/chat/chats.ts";
 import { ChatError, readSettings } from "../../../dashboard/chat/settings.ts";
@@ -9,7 +10,6 @@ import {
 import type { Context, Handlers } from "../../../dashboard/state.ts";
 
 const longestJson = 1 << 20;
-const mostFiles = 16;
 
 export const handler: Handlers = {
   async POST(ctx) {
@@ -22,10 +22,19 @@ export const handler: Handlers = {
   },
 };
 
+function checkCount(files: readonly unknown[]): void {
+  if (files.length <= mostFiles) return;
+  throw new ChatError(
+    `A question has ${mostFiles} files at most, and this one has ${files.length}.`,
+  );
+}
+
 const refusalOf = (error: unknown): string | undefined =>
   error instanceof ChatError || error instanceof UploadError ||
     error instanceof BodyTooLarge
-    ? error.message
+    ? error instanceof BodyTooLarge
+      ? "The question and its files are too large together."
+      : error.message
     : undefined;
 
 /** From the island: files are here already. */
@@ -40,6 +49,7 @@ async function askJson(ctx: Context, id: string): Promise<Response> {
     ) {
       throw new ChatError("The question is not well-formed.");
     }
+    checkCount(uploads);
     const given = (settings ?? {}) as { readonly [name: string]: unknown };
     const round = chats.ask(id, {
       question,
@@ -72,9 +82,7 @@ async function askForm(
     const body = await readBody(ctx.req, mostVideo);
     const form = await parseForm(body, type);
     const files = filesIn(form, "files");
-    if (files.length > mostFiles) {
-      throw new ChatError(`There are more than ${mostFiles} files.`);
-    }
+    checkCount(files);
     const taken = await uploads.putAll(files);
     chats.ask(id, {
       question: String(form.get("question") ?? ""),
@@ -117,5 +125,5 @@ async function parseForm(
 }
 
 const isDigests = (value: unknown): value is string[] =>
-  Array.isArray(value) && value.length <= mostFiles &&
+  Array.isArray(value) &&
   value.every((one) => typeof one === "string" && /^[0-9a-f]{64}$/.test(one));

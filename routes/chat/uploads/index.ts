@@ -1,3 +1,4 @@
+import { tooLarge } from "../../../components/chat.ts";
 import { BodyTooLarge, readBody } from "../../../dashboard/body.ts";
 import { mostVideo, UploadError } from "../../../dashboard/chat/uploads.ts";
 import type { Handlers } from "../../../dashboard/state.ts";
@@ -13,7 +14,7 @@ export const handler: Handlers = {
         return Response.json({ error: error.message }, { status: 415 });
       }
       if (error instanceof BodyTooLarge) {
-        return Response.json({ error: error.message }, { status: 413 });
+        return Response.json({ error: tooLarge }, { status: 413 });
       }
       throw error;
     }

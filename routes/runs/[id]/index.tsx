@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { clip, clock, day, duration } from "../../../components/format.ts";
+import { clip, duration } from "../../../components/format.ts";
 import type { DrawnGraph } from "../../../components/Graph.tsx";
 import { layOut } from "../../../dashboard/graph_layout.ts";
 import {
@@ -12,6 +12,7 @@ import {
 } from "../../../dashboard/run_view.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
 import { questionOf } from "../../../dashboard/view.ts";
+import { Moment } from "../../../islands/Moment.tsx";
 import { RunBoard } from "../../../islands/RunBoard.tsx";
 import type {
   Json,
@@ -162,7 +163,9 @@ export default function Run(
         )}
         <div>
           <dt>Began</dt>
-          <dd>{day(startedAt)} {clock(startedAt)}</dd>
+          <dd>
+            <Moment at={startedAt} />
+          </dd>
         </div>
         {summary.firstPartMs !== undefined && (
           <div>
