@@ -81,6 +81,11 @@ browserTest(
         await checkAccessible(page, rules);
       }
     }
+    // A bar is there to be seen, however narrow the window is.
+    await changeLook(page, { width: 320 });
+    await page.goto(`${base}/runs/made-00000096`);
+    const bar = await page.locator(".timeline .bar").first().boundingBox();
+    assert.ok(bar!.width > 160, `a bar of the timeline has ${bar!.width}`);
     say("");
     assert.ok(Exit.isSuccess(await going));
   },
