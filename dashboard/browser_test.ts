@@ -166,7 +166,7 @@ browserTest(
 );
 
 browserTest(
-  "a table without runs fills while it is looked at; times are those of the browser on every page",
+  "a table without runs fills while it is looked at; times are those of the browser on every page, texts run as their script does",
   {},
   async ({ open, base, services: { store } }) => {
     const whole = await open("/");
@@ -179,7 +179,8 @@ browserTest(
       await page.waitForSelector(none);
     }
     const at = Date.UTC(2026, 0, 2, 12, 30);
-    for (const event of eventsOf("wanted", at)) store.record(event);
+    const text = "\u05e9\u05dc\u05d5\u05dd.";
+    for (const event of eventsOf("wanted", at, { text })) store.record(event);
     for (const page of [whole, found]) {
       await page.waitForSelector("tr[data-run=wanted]");
       assert.equal(await page.locator(none).count(), 0);
@@ -193,5 +194,16 @@ browserTest(
       await abroad.locator("time", { hasText: "2026-01-02 18:00:00" })
         .waitFor();
     }
+    // In a script that runs from right to left the full stop ends it on the left.
+    const [first, stop] = await abroad.evaluate(() => {
+      const text = document.querySelector("h1")!.firstChild!;
+      return [0, 4].map((at) => {
+        const letter = document.createRange();
+        letter.setStart(text, at);
+        letter.setEnd(text, at + 1);
+        return letter.getBoundingClientRect().left;
+      });
+    });
+    assert.ok(stop! < first!);
   },
 );
