@@ -18,7 +18,11 @@ export interface Figures {
     readonly synthetic: StepBench;
     readonly mini2b: StepBench;
   };
-  readonly http?: { readonly synthetic: readonly HttpLoad[] };
+  readonly http?: {
+    readonly synthetic: readonly HttpLoad[];
+    /** With longer answers. */
+    readonly long: { readonly synthetic: readonly HttpLoad[] };
+  };
   readonly engine?: {
     readonly synthetic: EngineBench;
     readonly chat: RoundsBench;
@@ -136,15 +140,21 @@ export function goals(figures: Figures): readonly Goal[] {
     (n) => `${n} ms`,
     engine?.synthetic.gap.ms,
   );
-  const overHttp = http === undefined
-    ? undefined
-    : Math.min(...http.synthetic.map(({ ratio }) => ratio));
-  list.push({
-    measure:
-      "tokens/s over HTTP against the engine, the least at 1 to 64 at once",
-    goal: "at least 95 %",
-    measured: overHttp,
-    reached: overHttp === undefined ? undefined : overHttp >= 0.95,
-  });
+  for (
+    const [answers, loads] of [
+      ["16 tokens, 1 to 64 at once", http?.synthetic],
+      ["128 tokens, 1 to 16 at once", http?.long.synthetic],
+    ] as const
+  ) {
+    const measured = loads === undefined
+      ? undefined
+      : Math.min(...loads.map(({ ratio }) => ratio));
+    list.push({
+      measure: `tokens/s over HTTP against the engine, answers of ${answers}`,
+      goal: "at least 95 %",
+      measured,
+      reached: measured === undefined ? undefined : measured >= 0.95,
+    });
+  }
   return list;
 }
