@@ -31,7 +31,7 @@ export interface BatchSummary {
   readonly status: ItemStatus;
   /** When it began, in milliseconds since 1970. */
   readonly startedAt: number;
-  /** When something happened last. */
+  /** When something happened last, or the process of a running question last said that it lives. */
   readonly updatedAt: number;
   /** Questions in all. */
   readonly total: number;
@@ -184,8 +184,8 @@ const inRange = (limit: number): number =>
 /** Reads batches from a database. */
 export function readBatches(sql: SqlClient.SqlClient): Batches<SqlError> {
   const summary = (row: BatchRow): Effect.Effect<BatchSummary, SqlError> =>
-    Effect.map(
-      sql<
+    Effect.gen(function* () {
+      const groups = yield* sql<
         {
           readonly status: ItemStatus;
           readonly n: number;
@@ -194,9 +194,14 @@ export function readBatches(sql: SqlClient.SqlClient): Batches<SqlError> {
           readonly timed: number;
         }
       >`SELECT status, count(*) AS n, sum(tokens) AS tokens, sum(ms) AS ms, count(ms) AS timed
-        FROM batch_items WHERE batch_id = ${row.batch_id} GROUP BY status`,
-      (groups) => summaryOf(row, groups),
-    );
+        FROM batch_items WHERE batch_id = ${row.batch_id} GROUP BY status`;
+      // Who computes one answer for long says nothing of the batch, but his process says that it lives.
+      const [alive] = yield* sql<{ readonly at: number | null }>`
+        SELECT max(seen_at) AS at FROM runs WHERE status = 'running' AND run_id IN (
+          SELECT run_id FROM batch_items WHERE batch_id = ${row.batch_id} AND status = 'running')`;
+      const updated_at = Math.max(row.updated_at, alive?.at ?? 0);
+      return summaryOf({ ...row, updated_at }, groups);
+    });
   const list = (limit = 50) =>
     Effect.flatMap(
       sql<BatchRow>`SELECT * FROM batches

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { Effect, type Scope } from "effect";
 import {
   defineNode,
@@ -228,5 +229,40 @@ check(
     }
     yield* store.flush("r0");
     assert.deepEqual(yield* store.batches.list(), []);
+  }),
+);
+
+check(
+  "a batch whose process computes one answer for long is as new as its last sign of life",
+  Effect.gen(function* () {
+    const dir = yield* Effect.acquireRelease(
+      Effect.promise(() => Deno.makeTempDir({ prefix: "tessera-test-" })),
+      (dir) => Effect.promise(() => Deno.remove(dir, { recursive: true })),
+    );
+    const filename = `${dir}/runs.sqlite`;
+    const store = yield* makeSqliteStore({ filename });
+    yield* recordBatch(store, "a", 2, { total: 4, at });
+    const [started] = answered("a-2", {
+      at: at + 50,
+      attributes: {
+        batch: { id: "a", name: "a.jsonl", item: "q2", index: 2, total: 4 },
+      },
+    });
+    store.record(started!);
+    yield* store.flush("a-2");
+    const updatedAt = () =>
+      Effect.map(store.batches.get("a"), (batch) => batch!.updatedAt);
+    const before = yield* updatedAt();
+    assert.ok(before < at + 1000);
+    // As the process does every 20 seconds.
+    const db = new DatabaseSync(filename);
+    const seen = at + 3_600_000;
+    db.prepare("UPDATE runs SET seen_at = ?").run(seen);
+    assert.equal(yield* updatedAt(), seen);
+    // Of runs that have ended it says nothing.
+    db.prepare("UPDATE runs SET seen_at = ? WHERE run_id <> 'a-2'")
+      .run(seen + 1000);
+    assert.equal(yield* updatedAt(), seen);
+    db.close();
   }),
 );
