@@ -83,7 +83,7 @@ browserTest(
     }
     // A bar is there to be seen, however narrow the window is.
     await changeLook(page, { width: 320 });
-    await page.goto(`${base}/runs/made-00000096`);
+    await page.goto(`${base}/runs/going`);
     const bar = await page.locator(".timeline .bar").first().boundingBox();
     assert.ok(bar!.width > 160, `a bar of the timeline has ${bar!.width}`);
     say("");
