@@ -131,7 +131,18 @@ browserTest(
       document.querySelectorAll("tr[data-run^=more-]").length === 40
     );
     const missing = await open("/runs/first");
+    await missing.waitForSelector("[data-hydrated=true]");
+    // Nothing goes at one click: who says no still has it.
+    const asked: string[] = [];
+    missing.on("dialog", (dialog) => {
+      asked.push(dialog.message());
+      return asked.length === 1 ? dialog.dismiss() : dialog.accept();
+    });
     await missing.click("button:text-is('Delete')");
+    assert.ok(await services.run(services.store.get("first")));
+    await missing.click("button:text-is('Delete')");
+    await missing.waitForURL(`${base}/`);
+    assert.deepEqual(asked, Array(2).fill("Delete this run for good?"));
     assert.equal(await services.run(services.store.get("first")), undefined);
   },
 );

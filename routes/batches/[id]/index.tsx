@@ -10,6 +10,7 @@ import {
 } from "../../../dashboard/batches.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
 import { BatchGrid } from "../../../islands/BatchGrid.tsx";
+import { DeleteButton } from "../../../islands/DeleteButton.tsx";
 import { Moment } from "../../../islands/Moment.tsx";
 import type { BatchSummary, ItemQuery } from "../../../plugins/sqlite/mod.ts";
 
@@ -92,7 +93,7 @@ export default function Batch(
           </a>
           <form method="post" action={`${base}/delete`}>
             <input type="hidden" name="csrf" value={state.csrf} />
-            <button type="submit" class="danger">Delete</button>
+            <DeleteButton ask="Delete this batch and its answers for good?" />
           </form>
         </div>
       </div>

@@ -12,6 +12,7 @@ import {
 } from "../../../dashboard/run_view.ts";
 import type { Handlers, PageProps } from "../../../dashboard/state.ts";
 import { questionOf } from "../../../dashboard/view.ts";
+import { DeleteButton } from "../../../islands/DeleteButton.tsx";
 import { Moment } from "../../../islands/Moment.tsx";
 import { RunBoard } from "../../../islands/RunBoard.tsx";
 import type {
@@ -139,9 +140,7 @@ export default function Run(
           >
             Export JSON
           </a>
-          <button type="submit" name="action" value="delete" class="danger">
-            Delete
-          </button>
+          <DeleteButton ask="Delete this run for good?" />
         </form>
       </div>
       {question.length > longestTitle && (
