@@ -56,6 +56,24 @@ TRAIN_FONTS = [
     "noto/NotoSerif-Regular.ttf",
     "noto/NotoSerif-Bold.ttf",
     "noto/NotoSans-Regular.ttf",
+    "andika/Andika-Regular.ttf",
+    "charis/CharisSIL-Regular.ttf",
+    "firacode/FiraCode-Regular.ttf",
+    "gentium-basic/GenBkBasR.ttf",
+    "gentium-basic/GenBkBasB.ttf",
+    "mononoki/mononoki-Regular.ttf",
+    "../opentype/cabin/Cabin-Regular.otf",
+    "../opentype/cabin/Cabin-Bold.otf",
+    "../opentype/cantarell/Cantarell-Regular.otf",
+    "../opentype/courier-prime/Courier Prime Bold.otf",
+    "../opentype/inter/Inter-Regular.otf",
+    "../opentype/inter/Inter-Bold.otf",
+    "../opentype/league-mono/LeagueMono-Regular.otf",
+    "../opentype/linux-libertine/LinBiolinum_R.otf",
+    "../opentype/linux-libertine/LinLibertine_R.otf",
+    "../opentype/linux-libertine/LinLibertine_RB.otf",
+    "../opentype/roboto/slab/RobotoSlab-Regular.otf",
+    "../opentype/roboto/slab/RobotoSlab-Bold.otf",
 ]
 HELD_OUT_FONTS = [
     "lato/Lato-Regular.ttf",
@@ -453,24 +471,26 @@ def role(t: Thing) -> int:
     return worth(t.value) if t.value else 0
 
 
-def labels(things: list[Thing], grid: int, cell: tuple[int, int, int, int] = (1, 1, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
-    """For the tile `cell` (columns, rows, column, row) of a picture: int [grid², 5] (kind, colour, role, and
-    how many things have its kind and how many its colour) and float [grid², 5] (x, y, half width, half height, as fractions of the tile, and a bar's value, 0 where it has none)
-    of the thing each square of a grid belongs to.
+def labels(
+    things: list[Thing], across: int, down: int, cell: tuple[int, int, int, int] = (1, 1, 0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """For the tile `cell` (columns, rows, column, row) of a picture, in reading order of a grid of `across` times `down`:
+    int [squares, 5] (kind, colour, role, and how many things have its kind and how many its colour) and float [squares, 5]
+    (x, y, half width, half height, as fractions of the tile, and a bar's value, 0 where it has none) of the thing each
+    square belongs to.
     """
     cols, rows, col, row = cell
-    ids = np.zeros((grid * grid, 5), dtype=np.int64)
-    boxes = np.zeros((grid * grid, 5), dtype=np.float32)
-    near = np.full(grid * grid, 1e9)
-    at = (np.arange(grid) + 0.5) / grid
-    cx, cy = np.tile(at, grid), np.repeat(at, grid)
+    ids = np.zeros((across * down, 5), dtype=np.int64)
+    boxes = np.zeros((across * down, 5), dtype=np.float32)
+    near = np.full(across * down, 1e9)
+    cx, cy = np.tile((np.arange(across) + 0.5) / across, down), np.repeat((np.arange(down) + 0.5) / down, across)
     for t in things:
         x, y, rx, ry = t.x * cols - col, t.y * rows - row, t.rx * cols, t.ry * rows
         if x + rx < 0 or x - rx > 1 or y + ry < 0 or y - ry > 1:
             continue
         d = np.maximum(np.abs(cx - x) / max(rx, 1e-3), np.abs(cy - y) / max(ry, 1e-3))
         if 0 <= x < 1 and 0 <= y < 1:
-            own = int(y * grid) * grid + int(x * grid)
+            own = int(y * down) * across + int(x * across)
             d[own] = min(d[own], 0.3)
         mine = (d <= 1.0) & (d < near)
         near[mine] = d[mine]

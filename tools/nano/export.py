@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 import prompt
-from model import InternVLChat, write_config
+from model import CONFIG, InternVLChat, sized, tower_layers, write_config
 
 
 def main() -> None:
@@ -26,12 +26,16 @@ def main() -> None:
     tok = prompt.Tokenizer(os.path.join(args.work, "tokenizer.model"))
     shutil.copyfile(os.path.join(args.work, "tokenizer.model"), os.path.join(args.out, "tokenizer.model"))
     prompt.write_tokenizer_files(args.out, tok)
-    write_config(args.out, tok.size, prompt.SYSTEM)
-    model = InternVLChat(tok.size)
+    config = CONFIG
     state_path = os.path.join(args.work, "state.pt")
     if os.path.exists(state_path):
         state = torch.load(state_path, weights_only=True)
-        model.load_state_dict(state["model" if args.raw else "ema"])
+        weights = state["model" if args.raw else "ema"]
+        config = sized(tower_layers(weights))
+    write_config(args.out, tok.size, prompt.SYSTEM, config)
+    model = InternVLChat(tok.size, config)
+    if os.path.exists(state_path):
+        model.load_state_dict(weights)
         print("step", state["step"], "minutes", round(state["spent"] / 60, 1))
     tensors = {k: t.to(torch.float16).contiguous() for k, t in model.state_dict().items()}
     target = os.path.join(args.out, "model.safetensors")

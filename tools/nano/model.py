@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,16 @@ CONFIG = {
     "vision": dict(hidden=192, layers=4, heads=6, ff=768, image=112, patch=14, eps=1e-6),
     "llm": dict(hidden=256, layers=4, heads=8, kv=2, ff=512, eps=1e-5, theta=1e6, max_pos=4096),
 }
+
+
+def sized(layers: int) -> dict:
+    """CONFIG with so many layers in the vision tower."""
+    return {**CONFIG, "vision": {**CONFIG["vision"], "layers": layers}}
+
+
+def tower_layers(names: Iterable[str]) -> int:
+    """Layers of the vision tower that tensors of these names make up."""
+    return 1 + max(int(name.split(".")[3]) for name in names if name.startswith("vision_model.encoder.layers."))
 
 
 class VisionAttention(nn.Module):

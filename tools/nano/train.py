@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
+import json
 import math
 import os
 import signal
@@ -32,7 +33,7 @@ import draw
 import look
 import prompt
 import tiles
-from model import CONFIG, InternVLChat
+from model import CONFIG, InternVLChat, sized, tower_layers
 
 PIECES = 900
 MOST = 7  # things of one kind, and 0
@@ -59,14 +60,15 @@ class Heads(nn.Module):
         self.box = nn.Linear(d, 4)
         self.level = nn.Linear(d, 1)
         self.patch = nn.Sequential(nn.LayerNorm(v), nn.Linear(v, len(draw.LABEL_KINDS)))
-        self.quarters = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 4 * n)) for n in (len(draw.LABEL_KINDS), draw.ROLES))
+        places = math.prod(batches.SLOTS)
+        self.slots = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, places * n)) for n in (len(draw.LABEL_KINDS), draw.ROLES))
         self.watch = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, n)) for n in (draw.ROLES, MOST, MOST))
         classes = (draw.ROLES, len(draw.LABEL_KINDS), len(draw.LABEL_COLOURS), MOST, 2, 2)
         self.asked = nn.ModuleList(nn.Sequential(nn.LayerNorm(d), nn.Linear(d, n)) for n in classes)
         self.register_buffer("weigh_role", torch.tensor([0.1] + [1.0] * (draw.ROLES - 1)), persistent=False)
 
-    def loss(self, tower: torch.Tensor, visual: torch.Tensor, words: torch.Tensor, ids, boxes, patches):
-        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 5], boxes [.., 5], patches [tiles, patches, 2]."""
+    def loss(self, tower: torch.Tensor, visual: torch.Tensor, words: torch.Tensor, ids, boxes, patches, slots):
+        """tower [tiles, patches, v], visual [tiles, tokens, d]; labels: ids [tiles, tokens, 5], boxes [.., 5], patches [tiles, patches], slots [tiles, slots, 2]."""
         v, on = visual.flatten(0, 1), (ids[..., 0] > 0).flatten()
         parts = []
         for i, (index, bias) in enumerate(((self.kind_ids, self.bias_kind), (self.colour_ids, self.bias_colour))):
@@ -82,19 +84,19 @@ class Heads(nn.Module):
             parts.append(box)
         else:
             parts.append(self.box.bias.sum() * 0)
-        parts.append(F.cross_entropy(self.patch(tower).flatten(0, 1), patches[..., 0].flatten(), ignore_index=batches.IGNORE))
-        # A visual token may show several things, small characters above all: it should tell each of its four patches'.
-        parts.append(F.cross_entropy(self.quarters[0](v).view(-1, len(draw.LABEL_KINDS)), quarters(patches)[..., 0].flatten()))
+        parts.append(F.cross_entropy(self.patch(tower).flatten(0, 1), patches.flatten(), ignore_index=batches.IGNORE))
+        # A visual token may show several things, small characters above all: it should tell what is in each of its places.
+        parts.append(F.cross_entropy(self.slots[0](v).view(-1, len(draw.LABEL_KINDS)), by_token(slots)[..., 0].flatten()))
         return parts[0] + parts[1] + 4 * parts[2] + parts[3] + parts[4], [p.item() for p in parts]
 
-    def watch_loss(self, hidden: torch.Tensor, ids: torch.Tensor, patches: torch.Tensor, shapes: bool) -> torch.Tensor:
-        """What a visual token should know half way up: its thing's role, those of its patches and, of shapes, how many share its kind and its colour.
+    def watch_loss(self, hidden: torch.Tensor, ids: torch.Tensor, slots: torch.Tensor, shapes: bool) -> torch.Tensor:
+        """What a visual token should know half way up: its thing's role, those of what is in its places and, of shapes, how many share its kind and its colour.
 
         Reading in order, places, values and counts are then looked up as kinds and colours are.
         """
         role, kind, colour = (head(hidden) for head in self.watch)
         loss = F.cross_entropy(role, ids[..., 2].flatten(), weight=self.weigh_role)
-        loss = loss + F.cross_entropy(self.quarters[1](hidden).view(-1, draw.ROLES), quarters(patches)[..., 1].flatten(), weight=self.weigh_role)
+        loss = loss + F.cross_entropy(self.slots[1](hidden).view(-1, draw.ROLES), by_token(slots)[..., 1].flatten(), weight=self.weigh_role)
         if shapes:
             for logits, count in ((kind, ids[..., 3].flatten()), (colour, ids[..., 4].flatten())):
                 count = torch.where((count > 0) & (count < MOST), count, batches.IGNORE)
@@ -112,11 +114,12 @@ class Heads(nn.Module):
         return loss
 
 
-def quarters(patches: torch.Tensor) -> torch.Tensor:
-    """Labels of patches [tiles, patches, n], by the visual token that pixel shuffle puts them in: [tiles · tokens, 4, n]."""
-    tiles_, count, n = patches.shape
-    g = math.isqrt(count) // 2
-    return patches.view(tiles_, g, 2, g, 2, n).permute(0, 1, 3, 2, 4, 5).reshape(tiles_ * g * g, 4, n)
+def by_token(slots: torch.Tensor) -> torch.Tensor:
+    """Labels of places [tiles, slots, n], by the visual token that pixel shuffle puts them in: [tiles · tokens, places, n]."""
+    tiles_, count, n = slots.shape
+    across, down = batches.SLOTS
+    g = math.isqrt(count // (across * down))
+    return slots.view(tiles_, g, down, g, across, n).permute(0, 1, 3, 2, 4, 5).reshape(tiles_ * g * g, across * down, n)
 
 
 class Muon(torch.optim.Optimizer):
@@ -184,6 +187,14 @@ def normal(pixels: torch.Tensor) -> torch.Tensor:
     """Bytes [tiles, 3, s, s] as the tower wants them."""
     mean, std = (torch.from_numpy(v).view(1, 3, 1, 1).to(pixels.device) for v in (tiles.MEAN, tiles.STD))
     return (pixels.float() / 255 - mean) / std
+
+
+def sizes_of(folder: str) -> dict:
+    """The sizes of a model that starts from the checkpoint in `folder`, or from nothing."""
+    if not folder:
+        return CONFIG
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+        return sized(json.load(f)["vision_config"]["num_hidden_layers"])
 
 
 @torch.no_grad()
@@ -264,7 +275,9 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     torch.manual_seed(args.seed)
     tok = prompt.Tokenizer(path)
     device = torch.device(args.device)
-    model = InternVLChat(tok.size).to(device)
+    state_path = os.path.join(args.work, "state.pt")
+    s = torch.load(state_path, weights_only=True, map_location=device) if args.resume and os.path.exists(state_path) else None
+    model = InternVLChat(tok.size, sized(tower_layers(s["model"])) if s else sizes_of(args.init)).to(device)
     heads = Heads(tok).to(device)
     if args.init:
         adopt(model, tok, args.init)
@@ -289,22 +302,20 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     adam = torch.optim.AdamW(rest, lr=args.lr / 10, betas=(0.9, 0.98), weight_decay=0.0)
     ema = copy.deepcopy(model) if chief else None
 
-    state_path = os.path.join(args.work, "state.pt")
     step, spent, began = 0, 0.0, 0
-    if args.resume and os.path.exists(state_path):
-        s = torch.load(state_path, weights_only=True, map_location=device)
+    if s:
         missing = load_into(model, s["model"]) + load_into(heads, s["heads"])
         if chief:
             load_into(ema, s["ema"])
             print("new:", missing, flush=True)
-        muon.load_state_dict(s["muon"])
         try:
+            muon.load_state_dict(s["muon"])
             adam.load_state_dict(s["adam"])
             for p in rest:
                 if p in adam.state and adam.state[p]["exp_avg"].shape != p.shape:
                     del adam.state[p]
         except (ValueError, KeyError) as error:
-            print("AdamW starts anew:", error, flush=True)
+            print("The optimizers start anew:", error, flush=True)
         step, spent = s["step"], s["spent"]
         began = step
         if chief:
@@ -314,7 +325,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         log = open(os.path.join(args.work, "loss.csv"), "a", newline="")
         writer = csv.writer(log)
         if log.tell() == 0:
-            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "quarter_loss", "watch_loss", "asked_loss", "pictures"])
+            writer.writerow(["minutes", "step", "sort", "answer_loss", "kind_loss", "colour_loss", "box_loss", "patch_loss", "slot_loss", "watch_loss", "asked_loss", "pictures"])
 
     def save() -> None:
         value = dict(model=model.state_dict(), ema=ema.state_dict(), heads=heads.state_dict(), muon=muon.state_dict(),
@@ -363,7 +374,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             if stage == "labels":  # any words will do, and a language model may know these
                 words = words.detach()
             if args.aux:
-                aux, parts = heads.loss(tower, visual, words, batch["label_ids"], batch["label_boxes"], batch["label_patches"])
+                aux, parts = heads.loss(tower, visual, words, batch["label_ids"], batch["label_boxes"], batch["label_patches"], batch["label_slots"])
         loss = aux
         if sort != "labels":
             x = model.embed(batch["ids"], tok.context, visual)
@@ -374,7 +385,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             answer_loss = (losses * (1 + (VERDICT - 1) * verdict)).mean()
             loss, answer = answer_loss + args.aux * aux, answer_loss.item()
             if args.aux and "pixels" in batch and sort != "video":
-                watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], batch["label_patches"], sort not in batches.SHORT)
+                watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], batch["label_slots"], sort not in batches.SHORT)
                 loss, watch = loss + args.aux * watch_loss, watch_loss.item()
             if args.aux:
                 asked_loss = heads.asked_loss(watched, batch["asked"])
