@@ -4,6 +4,7 @@
  */
 import {
   isStop,
+  type NodeState,
   type NodeStates,
   withEnd,
   withEvent,
@@ -19,12 +20,7 @@ export interface NodeView {
   /** Whether it is a pipeline whose nodes are there as well. */
   readonly composite: boolean;
   /** How it stands. */
-  readonly status:
-    | "running"
-    | "succeeded"
-    | "failed"
-    | "interrupted"
-    | "cached";
+  readonly status: NodeState["status"];
   /** The attempt, from 1. */
   readonly attempt: number;
   /** Milliseconds from the run's start to its own. */

@@ -20,6 +20,7 @@ import {
   quoted,
   readJsonObject,
   resolveInside,
+  tokenizerFilesText,
 } from "./files.ts";
 import { journalFile, type StoredTensor } from "./quantize/scheme.ts";
 import {
@@ -67,7 +68,7 @@ const configLimit = 16 << 20;
 const indexLimit = 64 << 20;
 const maxShards = 4096;
 /** Files that decide how a conversation becomes ids. */
-const promptFiles = [
+export const promptFiles = [
   "conversation.py",
   "tokenizer.model",
   "tokenizer.json",
@@ -114,7 +115,7 @@ export const openCheckpoint: (
     return yield* new CheckpointError({
       path: configPath,
       message:
-        `${configPath} is missing; a checkpoint folder has config.json, ${singleFile} or ${indexFile}, and a tokenizer: tokenizer.json, tokenizer.model, or vocab.json with merges.txt`,
+        `${configPath} is missing; a checkpoint folder has config.json, ${singleFile} or ${indexFile}, and a tokenizer: ${tokenizerFilesText}`,
     });
   }
   const config = yield* decodeConfig(configFile.value, configPath);

@@ -16,6 +16,7 @@ import {
   epsilon,
   languageArchitecture,
   type LanguageConfig,
+  named,
   or,
   size,
 } from "./language_config.ts";
@@ -265,28 +266,4 @@ function foreignArchitecture(
       quoted(tower)
     } is not supported; InternVisionModel (intern_vit_6b) is`;
   }
-}
-
-/**
- * What a config names itself, unless it is the wanted class: the first of `architectures`, as the
- * reference dispatches, or `model_type` where there are none.
- */
-function named(
-  value: Readonly<Record<string, unknown>>,
-  architecture: string,
-  modelType: string,
-): string | undefined {
-  const first: unknown = Array.isArray(value.architectures)
-    ? value.architectures[0]
-    : undefined;
-  if (first !== undefined) {
-    return first === architecture ? undefined : shown(first);
-  }
-  const type = value.model_type;
-  if (type === undefined || type === modelType) return undefined;
-  return shown(type);
-}
-
-function shown(value: unknown): string {
-  return typeof value === "string" ? value : `a value of type ${typeof value}`;
 }

@@ -14,6 +14,10 @@ export interface FileFacts {
   readonly mtime: number;
 }
 
+/** The files a tokenizer can be in, for people. */
+export const tokenizerFilesText =
+  "tokenizer.json, tokenizer.model, or vocab.json with merges.txt";
+
 /** Joins a folder and a name inside it. */
 export function joinPath(dir: string, name: string): string {
   return dir.endsWith("/") ? dir + name : `${dir}/${name}`;

@@ -341,26 +341,45 @@ function decodeRope(
   }
 }
 
-/** The class of a language model, by the first of `architectures` or by `model_type`; or what is wrong. */
+/** The class of a language model; or what is wrong. */
 export function languageArchitecture(
   value: unknown,
 ): { readonly architecture: LanguageArchitecture } | string {
   const config = isRecord(value) ? value : {};
-  const first: unknown = Array.isArray(config.architectures)
-    ? config.architectures[0]
-    : undefined;
-  const name = first ?? config.model_type;
   const known = `${languageArchitectures.join(", ")} are supported`;
-  if (name === undefined) {
+  // No class has this name: what is declared, if anything.
+  const declared = named(config, "\0", "\0");
+  if (declared === undefined) {
     return `llm_config.architectures is missing; ${known}`;
   }
-  const family = families.find((family) =>
-    name === (first === undefined ? family.modelType : family.architecture)
+  const family = families.find(({ architecture, modelType }) =>
+    named(config, architecture, modelType) === undefined
   );
-  if (family !== undefined) {
-    return { architecture: family.architecture as LanguageArchitecture };
+  return family === undefined
+    ? `language architecture ${quoted(declared)} is not supported; ${known}`
+    : { architecture: family.architecture as LanguageArchitecture };
+}
+
+/**
+ * What a config names itself, unless it is the wanted class: the first of `architectures`, as the
+ * reference dispatches, or `model_type` where there are none.
+ */
+export function named(
+  value: Readonly<Record<string, unknown>>,
+  architecture: string,
+  modelType: string,
+): string | undefined {
+  const first: unknown = Array.isArray(value.architectures)
+    ? value.architectures[0]
+    : undefined;
+  if (first !== undefined) {
+    return first === architecture ? undefined : shown(first);
   }
-  return `language architecture ${
-    quoted(typeof name === "string" ? name : `a value of type ${typeof name}`)
-  } is not supported; ${known}`;
+  const type = value.model_type;
+  if (type === undefined || type === modelType) return undefined;
+  return shown(type);
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? value : `a value of type ${typeof value}`;
 }

@@ -34,6 +34,12 @@ Deno.test("a class is found by the first of its architectures, or by its model t
     assert.deepEqual(languageArchitecture(file), { architecture });
     assert.equal(familyOf(architecture).architecture, architecture);
   }
+  for (const none of [{}, { architectures: [] }, undefined]) {
+    assert.match(
+      String(languageArchitecture(none)),
+      /^llm_config\.architectures is missing; /,
+    );
+  }
 });
 
 Deno.test("missing values take the defaults of each family's class", () => {

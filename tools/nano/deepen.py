@@ -15,6 +15,8 @@ import shutil
 
 import torch
 
+from model import tower_layers
+
 LAYER = re.compile(r"vision_model\.encoder\.layers\.(\d+)\.(.+)")
 CLOSED = ("attn.proj.weight", "attn.proj.bias", "mlp.fc2.weight", "mlp.fc2.bias")
 
@@ -26,7 +28,7 @@ def order(layers: int, after: list[int]) -> list[tuple[int, bool]]:
 
 def deepen(values: dict[str, torch.Tensor], after: list[int]) -> dict[str, torch.Tensor]:
     """The tensors of a model with the layers `after` repeated."""
-    layers = 1 + max(int(m[1]) for m in map(LAYER.match, values) if m)
+    layers = tower_layers(values)
     out: dict[str, torch.Tensor] = {}
     placed = False
     for name, value in values.items():
@@ -52,12 +54,13 @@ def main() -> None:
     shutil.copytree(args.work, args.out, dirs_exist_ok=True)
     path = os.path.join(args.out, "state.pt")
     state = torch.load(path, weights_only=True)
+    layers = tower_layers(state["model"])
     for key in ("model", "ema"):
         state[key] = deepen(state[key], after)
     # Optimizers keep what they know by a parameter's number, which is another now: they start anew.
     state["muon"], state["adam"] = {}, {}
     torch.save(state, path)
-    print("layers:", [f"{i}{' (new)' if new else ''}" for i, new in order(1 + max(int(m[1]) for m in map(LAYER.match, state["model"]) if m) - len(after), after)])
+    print("layers:", [f"{i}{' (new)' if new else ''}" for i, new in order(layers, after)])
 
 
 if __name__ == "__main__":

@@ -28,6 +28,16 @@ export function each(stack: Stack, of: (name: string) => string): Stack {
   return typeof stack === "string" ? of(stack) : stack.map(of);
 }
 
+/** The one of a stack that speaks for all: they are stored alike and have the same inputs. */
+const first = (stack: Stack): string =>
+  typeof stack === "string" ? stack : stack[0]!;
+
+/** The tensors that hold the numbers, scales or zero points of quantized weights. */
+const storedPart = (
+  weight: Stack,
+  part: keyof ReturnType<typeof storedNames>,
+): Stack => each(weight, (name) => storedNames(name)[part]);
+
 /**
  * A linear layer on rows: [m, in] · [out, in]ᵀ (+ bias) → [m, out], by the operator that takes the
  * weight as it is stored; times a layer scale [out], if there is one. Of a stack of matrices, which are
@@ -41,9 +51,7 @@ export function linear(
   layerScale?: string,
 ): GraphValue {
   const weight = each(matrix, (name) => e.weights.nameOf(name));
-  const scheme = e.weights.scheme(
-    typeof weight === "string" ? weight : weight[0]!,
-  );
+  const scheme = e.weights.scheme(first(weight));
   if (scheme.type === "w8a8") return byteLinear(e, x, weight, bias, layerScale);
   const y = scheme.type === "float"
     ? floatLinear(e, x, weight, bias)
@@ -82,25 +90,23 @@ function blockLinear(
   bias: Stack | undefined,
   { bits, blockSize, symmetric }: BlockScheme,
 ): GraphValue {
-  const part = (of: keyof ReturnType<typeof storedNames>) =>
-    each(weight, (name) => storedNames(name)[of]);
-  const { value, entry } = weights.stacked(part("numbers"));
+  const { value, entry } = weights.stacked(storedPart(weight, "numbers"));
   return graph.node(
     "MatMulNBits",
     trimmed([
       x,
       value,
-      weights.get(part("scales")),
-      symmetric ? undefined : weights.stacked(part("zeros")).value,
+      weights.get(storedPart(weight, "scales")),
+      symmetric
+        ? undefined
+        : weights.stacked(storedPart(weight, "zeros")).value,
       undefined,
       bias === undefined ? undefined : weights.get(bias),
     ]),
     {
       domain: microsoft,
       attributes: {
-        K: attribute.int(
-          weights.columns(typeof weight === "string" ? weight : weight[0]!),
-        ),
+        K: attribute.int(weights.columns(first(weight))),
         N: attribute.int(entry.shape[0]!),
         bits: attribute.int(bits),
         block_size: attribute.int(blockSize),
@@ -124,11 +130,9 @@ function byteLinear(
   layerScale: string | undefined,
 ): GraphValue {
   const { graph, weights } = e;
-  const part = (of: keyof ReturnType<typeof storedNames>) =>
-    each(weight, (name) => storedNames(name)[of]);
   // Stored with the inputs first.
-  const { value } = weights.stacked(part("numbers"), 1);
-  const scales = part("scales");
+  const { value } = weights.stacked(storedPart(weight, "numbers"), 1);
+  const scales = storedPart(weight, "scales");
   const name = `${weight}.linear`;
   // What the columns are multiplied by is one constant when the model has loaded, and so is the bias.
   const scaled = (column: GraphValue, dtype: ComputeType) =>

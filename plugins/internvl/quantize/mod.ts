@@ -11,6 +11,7 @@ import {
   expectTensors,
   expectUnchanged,
   openCheckpoint,
+  promptFiles,
 } from "../checkpoint.ts";
 import {
   fileFacts,
@@ -67,14 +68,7 @@ export interface QuantizeResult {
 
 /** Files of a model besides its weights and `config.json`, taken over as they are, where they are there. */
 const companions = [
-  "conversation.py",
-  "tokenizer.model",
-  "tokenizer.json",
-  "vocab.json",
-  "merges.txt",
-  "tokenizer_config.json",
-  "added_tokens.json",
-  "special_tokens_map.json",
+  ...promptFiles,
   "generation_config.json",
   "preprocessor_config.json",
 ] as const;

@@ -84,10 +84,7 @@ function planTasks(
   const order = grouped && quantization.language.type !== "float"
     ? qkvOrder(config.language)
     : undefined;
-  const inOrder = (name: string) =>
-    names.qkv.some((qkv) =>
-      /^(weight|bias)$/.test(name.split(`.${qkv}.`)[1] ?? "")
-    );
+  const grouping = `.${names.qkv[0]}.`;
   return parts.flatMap((part) => partTensors(config, part)).flatMap(
     (tensor) => {
       const { name, matrix } = tensor;
@@ -96,7 +93,7 @@ function planTasks(
           { ...tensor, name },
           tensors.get(tensor.name)!,
           matrix ? schemeOf(quantization, name) : { type: "float" } as const,
-          inOrder(tensor.name) ? order : undefined,
+          tensor.name.includes(grouping) ? order : undefined,
         );
       return matrix && inPrefill(quantization, name)
         ? [plan(name), plan(prefillName(name))]

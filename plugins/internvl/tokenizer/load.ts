@@ -4,7 +4,12 @@
  */
 import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
-import { joinPath, readJsonObject, readSmallFile } from "../files.ts";
+import {
+  joinPath,
+  readJsonObject,
+  readSmallFile,
+  tokenizerFilesText,
+} from "../files.ts";
 import { readTokenizerSettings } from "./added.ts";
 import { byteLevelFiles, readByteLevel } from "./byte_level_files.ts";
 import { makeHuggingFaceTokenizer } from "./huggingface.ts";
@@ -13,10 +18,6 @@ import { makeSentencePieceTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const modelLimit = 64 << 20;
 const jsonLimit = 128 << 20;
-
-/** The files a tokenizer can be in, for people. */
-export const tokenizerFilesText =
-  "tokenizer.json, tokenizer.model, or vocab.json with merges.txt";
 
 /**
  * Opens the tokenizer of a folder: `tokenizer.json` when there is one, else `tokenizer.model`, else
