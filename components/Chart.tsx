@@ -45,8 +45,10 @@ export function Chart(
     let watch: ResizeObserver | undefined;
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const draw = async () => {
-      const { default: Plot } = await import("uplot");
-      if (gone) return;
+      // Without it, when the server has just gone away, what is drawn already stays.
+      const loaded = await import("uplot").catch(() => undefined);
+      if (gone || loaded === undefined) return;
+      const { default: Plot } = loaded;
       plot.current?.destroy();
       plot.current = new Plot(
         optionsOf(element, unit, lines, setAt),

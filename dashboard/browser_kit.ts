@@ -183,7 +183,7 @@ export function browserTest(
             }),
           catch: (error) => error,
         });
-        assert.deepEqual(complaints, []);
+        assert.equal(complaints.length, 0, complaints.join("\n"));
       });
       const exit = await Effect.runPromiseExit(Effect.scoped(program));
       if (Exit.isFailure(exit)) throw Cause.squash(exit.cause);
@@ -224,7 +224,7 @@ async function openPage(
     reducedMotion: "reduce",
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {
     const text = message.text();

@@ -181,9 +181,7 @@ browserTest(
   {},
   async ({ open, base, services: { store } }) => {
     const whole = await open("/");
-    whole.setDefaultTimeout(60_000);
     const found = await open("/?q=wanted");
-    found.setDefaultTimeout(60_000);
     const none = "text=No run has been recorded yet";
     for (const page of [whole, found]) {
       await page.waitForSelector("[data-hydrated=true]");
@@ -199,7 +197,6 @@ browserTest(
     const abroad = await (await whole.context().browser()!.newContext({
       timezoneId: "Asia/Kolkata",
     })).newPage();
-    abroad.setDefaultTimeout(60_000);
     for (const path of ["/", "/runs/wanted"]) {
       await abroad.goto(`${base}${path}`);
       await abroad.locator("time", { hasText: "2026-01-02 18:00:00" })

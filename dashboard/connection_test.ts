@@ -23,11 +23,9 @@ browserTest(
   },
   async ({ open, base, file, services: { store } }) => {
     const page = await open("/");
-    page.setDefaultTimeout(60_000);
     await page.waitForSelector("[data-hydrated=true]");
     await page.waitForSelector("tr[data-run=alive] .state.lost");
     const own = await open("/runs/alive");
-    own.setDefaultTimeout(60_000);
     await own.waitForSelector(".run-facts .state.lost");
     const scope = Effect.runSync(Scope.make());
     try {
@@ -80,7 +78,6 @@ browserTest(
       const path of ["/", "/runs/going", "/batches", "/latency"]
     ) {
       const page = await open(path, { tolerates });
-      page.setDefaultTimeout(60_000);
       await page.waitForSelector("[data-hydrated=true]");
       pages.push(page);
     }

@@ -53,13 +53,15 @@ export function serve<E, R>(
       }),
       (server) =>
         Effect.promise(async () => {
-          // Open streams would hold a graceful end up for ever.
           closing.abort();
           await server.finished;
         }),
     );
     const bound = (server.addr as Deno.NetAddr).port;
     answer = yield* make(bound);
+    // Before what answers is gone, nobody is let in any more: a page that comes back would be told of a
+    // failure. Open streams would hold a graceful end up for ever.
+    yield* Effect.addFinalizer(() => Effect.sync(() => closing.abort()));
     return {
       port: bound,
       finished: (signal) =>

@@ -265,7 +265,6 @@ browserTest(
   { load: () => Promise.resolve(slowModel(1, 1)) },
   async ({ open }) => {
     const page = await open("/chat");
-    page.setDefaultTimeout(60_000);
     await page.waitForSelector("[data-hydrated=true]");
     let sent = 0;
     page.on("request", () => sent++);
