@@ -187,7 +187,7 @@ browserTest(
       await page.waitForSelector("[data-hydrated=true]");
       await page.waitForSelector(none);
     }
-    const at = Date.UTC(2026, 0, 2, 12, 30);
+    const at = Date.UTC(2026, 0, 2, 19, 30);
     const text = "\u05e9\u05dc\u05d5\u05dd.";
     for (const event of eventsOf("wanted", at, { text })) store.record(event);
     for (const page of [whole, found]) {
@@ -199,9 +199,19 @@ browserTest(
     })).newPage();
     for (const path of ["/", "/runs/wanted"]) {
       await abroad.goto(`${base}${path}`);
-      await abroad.locator("time", { hasText: "2026-01-02 18:00:00" })
+      await abroad.locator("time", { hasText: "2026-01-03 01:00:00" })
         .waitFor();
     }
+    // So are days that are asked for.
+    await abroad.goto(base);
+    await abroad.waitForSelector("[data-hydrated=true]");
+    for (const name of ["From", "To"]) {
+      await abroad.getByLabel(name, { exact: true }).fill("2026-01-03");
+    }
+    await abroad.getByRole("button", { name: "Filter" }).click();
+    await abroad.waitForURL(/zone=Asia/);
+    await abroad.waitForSelector("tr[data-run=wanted]");
+    await abroad.goto(`${base}/runs/wanted`);
     // In a script that runs from right to left the full stop ends it on the left.
     const [first, stop] = await abroad.evaluate(() => {
       const text = document.querySelector("h1")!.firstChild!;

@@ -25,12 +25,28 @@ const states: readonly string[] = [
   "interrupted",
 ];
 
-/** A local time as a form gives it, in milliseconds; nothing for what is none. */
-function timeOf(text: string): number | undefined {
-  const at = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?$/.test(text)
-    ? new Date(text.includes("T") ? text : `${text}T00:00`).getTime()
-    : NaN;
-  return Number.isFinite(at) ? at : undefined;
+/**
+ * When a day or a time of a time zone, as a form gives it, begins and is over, in milliseconds; nothing for
+ * what is none. Where no zone is named, or none that there is, it is the server's.
+ */
+function spanOf(
+  text: string,
+  zone: string,
+): readonly [begin: number, end: number] | undefined {
+  if (!/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?$/.test(text)) return undefined;
+  const begin = zoned(text, zone) ?? zoned(text, Temporal.Now.timeZoneId());
+  if (begin === undefined) return undefined;
+  // A day is not always 24 hours long.
+  const end = text.includes("T") ? begin : begin.add({ days: 1 });
+  return [begin.epochMilliseconds, end.epochMilliseconds];
+}
+
+function zoned(text: string, zone: string): Temporal.ZonedDateTime | undefined {
+  try {
+    return Temporal.PlainDateTime.from(text).toZonedDateTime(zone);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads the table's address; what makes no sense is left out. */
@@ -40,8 +56,9 @@ export function readView(params: URLSearchParams): TableView {
   const pipeline = text("pipeline");
   const model = text("model");
   const query = text("q");
-  const since = timeOf(text("from"));
-  const until = timeOf(text("to"));
+  const since = spanOf(text("from"), text("zone"))?.[0];
+  // A day that is named as the end belongs to it.
+  const until = spanOf(text("to"), text("zone"))?.[1];
   const sort = text("sort");
   const cursor = text("after");
   return {
@@ -50,10 +67,7 @@ export function readView(params: URLSearchParams): TableView {
     ...(model === "" ? {} : { model }),
     ...(query === "" ? {} : { text: query }),
     ...(since === undefined ? {} : { since }),
-    // A day that is named as the end belongs to it.
-    ...(until === undefined
-      ? {}
-      : { until: text("to").includes("T") ? until : until + 86_400_000 }),
+    ...(until === undefined ? {} : { until }),
     sort: sort === "ms" || sort === "tokens" ? sort : "startedAt",
     order: text("order") === "asc" ? "asc" : "desc",
     ...(/^-?\d+(\.\d+)?:.+$/s.test(cursor) ? { cursor } : {}),

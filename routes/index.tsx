@@ -9,6 +9,7 @@ import {
 } from "../dashboard/list_query.ts";
 import type { Handlers, PageProps } from "../dashboard/state.ts";
 import { rowOf, type RunRow } from "../dashboard/view.ts";
+import { Days } from "../islands/Days.tsx";
 import { RunTable, type SortLink } from "../islands/RunTable.tsx";
 import type { Facets } from "../plugins/sqlite/mod.ts";
 
@@ -118,14 +119,7 @@ export default function Runs(
           value={view.model}
           all={facets.models}
         />
-        <label>
-          <span>From</span>
-          <input type="date" name="from" value={params.get("from") ?? ""} />
-        </label>
-        <label>
-          <span>To</span>
-          <input type="date" name="to" value={params.get("to") ?? ""} />
-        </label>
+        <Days from={params.get("from") ?? ""} to={params.get("to") ?? ""} />
         <button type="submit">Filter</button>
         {filtered && (
           <a

@@ -35,11 +35,12 @@ import * as r32 from "../../routes/sign-in.tsx";
 import * as i0 from "../../islands/BatchGrid.tsx";
 import * as i1 from "../../islands/BatchTable.tsx";
 import * as i2 from "../../islands/ChatBoard.tsx";
-import * as i3 from "../../islands/DeleteButton.tsx";
-import * as i4 from "../../islands/LatencyBoard.tsx";
-import * as i5 from "../../islands/Moment.tsx";
-import * as i6 from "../../islands/RunBoard.tsx";
-import * as i7 from "../../islands/RunTable.tsx";
+import * as i3 from "../../islands/Days.tsx";
+import * as i4 from "../../islands/DeleteButton.tsx";
+import * as i5 from "../../islands/LatencyBoard.tsx";
+import * as i6 from "../../islands/Moment.tsx";
+import * as i7 from "../../islands/RunBoard.tsx";
+import * as i8 from "../../islands/RunTable.tsx";
 import type { IslandFiles } from "../host/islands.ts";
 import type { RouteFiles } from "../host/router.ts";
 
@@ -83,9 +84,10 @@ export const islands: IslandFiles = {
   "BatchGrid.tsx": i0,
   "BatchTable.tsx": i1,
   "ChatBoard.tsx": i2,
-  "DeleteButton.tsx": i3,
-  "LatencyBoard.tsx": i4,
-  "Moment.tsx": i5,
-  "RunBoard.tsx": i6,
-  "RunTable.tsx": i7,
+  "Days.tsx": i3,
+  "DeleteButton.tsx": i4,
+  "LatencyBoard.tsx": i5,
+  "Moment.tsx": i6,
+  "RunBoard.tsx": i7,
+  "RunTable.tsx": i8,
 };
