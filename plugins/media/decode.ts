@@ -5,37 +5,12 @@
  */
 import type sharp from "sharp";
 import { firstGifFrame, paintBackground } from "./gif.ts";
+import type { Pixels } from "./pixels.ts";
 import { type PictureFormat, sniff } from "./sniff.ts";
 import { firstTiffTags, TiffTag } from "./tiff.ts";
 
 /** The sharp module's function. */
 export type Sharp = typeof sharp;
-
-/** 8-bit RGB pixels on their way between threads. */
-export interface RawPixels {
-  /** Pixels across. */
-  readonly width: number;
-  /** Pixels down. */
-  readonly height: number;
-  /** `width · height · 3` bytes. */
-  readonly buffer: ArrayBuffer;
-}
-
-/** A decoded picture on its way between threads. */
-export interface DecodedPixels extends RawPixels {
-  /** A small picture for run stores, as a `data:` URL. */
-  readonly icon?: string;
-}
-
-/** 8-bit RGB pixels. */
-export interface Pixels {
-  /** Pixels across. */
-  readonly width: number;
-  /** Pixels down. */
-  readonly height: number;
-  /** `width · height · 3` bytes. */
-  readonly data: Uint8Array<ArrayBuffer>;
-}
 
 /** A picture that cannot be decoded; the message is one line without the source's name. */
 export class DecodeError extends Error {

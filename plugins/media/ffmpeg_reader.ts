@@ -5,7 +5,7 @@
  * @module
  */
 import type { SampleOptions } from "../../nodes/services.ts";
-import type { RawPixels } from "./decode.ts";
+import type { RawPixels } from "./pixels.ts";
 import { readPpm } from "./ppm.ts";
 import { end, ffmpegVersion, head, readText, start } from "./programs.ts";
 import {

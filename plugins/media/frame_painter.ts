@@ -3,7 +3,7 @@
  * @module
  */
 import type { FilterContext, FilterGraph, Frame, Stream } from "node-av/lib";
-import type { RawPixels } from "./decode.ts";
+import type { RawPixels } from "./pixels.ts";
 import type { NodeAv } from "./node_av.ts";
 import { VideoError } from "./video_reader.ts";
 

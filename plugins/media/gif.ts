@@ -6,7 +6,7 @@
  * wrote the file and gives the frame's part only; Pillow believes it.
  * @module
  */
-import type { Pixels } from "./decode.ts";
+import type { Pixels } from "./pixels.ts";
 
 /** Red, green and blue. */
 export type Rgb = readonly [number, number, number];

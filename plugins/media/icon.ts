@@ -2,13 +2,8 @@
  * Small pictures that stand for large ones in run stores and dashboards.
  * @module
  */
-import {
-  type DecodedPixels,
-  loadSharp,
-  type Pixels,
-  type RawPixels,
-  type Sharp,
-} from "./decode.ts";
+import { loadSharp, type Sharp } from "./decode.ts";
+import type { DecodedPixels, Pixels, RawPixels } from "./pixels.ts";
 
 /** Longest edge of an icon in pixels. */
 const EDGE = 192;

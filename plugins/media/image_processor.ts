@@ -14,7 +14,7 @@ import {
   type Tiles,
 } from "../../nodes/values.ts";
 import { findTileGrid } from "./grid.ts";
-import type { DecodedPixels, RawPixels } from "./decode.ts";
+import type { DecodedPixels, RawPixels } from "./pixels.ts";
 import type { ImageMessage } from "./image_worker.ts";
 import { checkImage, isVerticalFirst, type PassOrder } from "./resample.ts";
 import { thin } from "./icon.ts";

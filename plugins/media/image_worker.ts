@@ -3,14 +3,8 @@
  * @module
  */
 import { parentPort } from "node:worker_threads";
-import {
-  type DecodedPixels,
-  DecodeError,
-  decodePicture,
-  loadSharp,
-  type RawPixels,
-  type Sharp,
-} from "./decode.ts";
+import { DecodeError, decodePicture, loadSharp, type Sharp } from "./decode.ts";
+import type { DecodedPixels, RawPixels } from "./pixels.ts";
 import { makeIcon } from "./icon.ts";
 import { Resampler, type ResizePlan, type RowResampler } from "./kernel.ts";
 import { PlainResampler } from "./plain_resampler.ts";

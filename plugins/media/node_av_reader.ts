@@ -16,7 +16,7 @@ import type {
 } from "node-av/lib";
 import type { SampleOptions } from "../../nodes/services.ts";
 import { FramePainter } from "./frame_painter.ts";
-import type { RawPixels } from "./decode.ts";
+import type { RawPixels } from "./pixels.ts";
 import type { NodeAv } from "./node_av.ts";
 import {
   indexPackets,

@@ -2,7 +2,7 @@
  * Reads the pictures that ffmpeg writes.
  * @module
  */
-import type { RawPixels } from "./decode.ts";
+import type { RawPixels } from "./pixels.ts";
 import { checkSize } from "./video_reader.ts";
 
 /** Splits a stream of binary PPM pictures. */

@@ -3,7 +3,7 @@
  * @module
  */
 import type { SampleOptions } from "../../nodes/services.ts";
-import type { DecodedPixels } from "./decode.ts";
+import type { DecodedPixels } from "./pixels.ts";
 import { sampleIndices } from "./sample_indices.ts";
 
 /** The frames that were asked for, on their way between threads. */
