@@ -1,11 +1,16 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Away } from "../components/Away.tsx";
+import { Fault } from "../components/Fault.tsx";
 import { count, duration } from "../components/format.ts";
 import { type DrawnGraph, Graph } from "../components/Graph.tsx";
-import { isStop, nodeOf } from "../components/graph_state.ts";
+import { nodeOf } from "../components/graph_state.ts";
+import {
+  NodeDetails,
+  type PortValue,
+  RunInputs,
+} from "../components/NodeDetails.tsx";
 import { iconOf } from "../components/Picture.tsx";
-import { Preview } from "../components/Preview.tsx";
 import { StageLegend } from "../components/StageBar.tsx";
 import { StateBadge } from "../components/StateBadge.tsx";
 import { Timeline } from "../components/Timeline.tsx";
@@ -24,6 +29,7 @@ import {
   type RunView,
   type Seen,
 } from "../dashboard/run_view.ts";
+import { promptTokensOf, tokensOf } from "../dashboard/run_tokens.ts";
 import { stageTimes } from "../dashboard/run_times.ts";
 import { answerOf, shownState } from "../dashboard/view.ts";
 import type { Preview as Json, RunEvent } from "../pipeline/mod.ts";
@@ -136,6 +142,9 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
     [view.nodes],
   );
   const chosen = pick(nodes, selected);
+  const given = chosen === undefined
+    ? []
+    : inputsOf(chosen.node, drawn, view, inputs);
   const tokens = tokensOf(view.nodes);
   const prompt = promptTokensOf(view.nodes);
   const [longest] = useMemo(() => stageTimes(view.nodes), [view.nodes]);
@@ -226,14 +235,19 @@ export function RunBoard(props: RunBoardProps): JSX.Element {
             )}
           </div>
         </section>
-        <Details
-          node={chosen}
-          view={view}
-          document={drawn}
-          inputs={inputs}
-          href={href}
-          select={select}
-        />
+        {chosen === undefined ? <RunInputs inputs={inputs} /> : (
+          <NodeDetails
+            node={chosen}
+            siblings={view.nodes.filter(({ node }) =>
+              mappedOf(node) === mappedOf(chosen.node)
+            )}
+            params={documentOf(chosen.node, drawn)?.params}
+            given={given}
+            picture={pictureOf(given, view.nodes)}
+            href={href}
+            select={select}
+          />
+        )}
       </div>
     </div>
   );
@@ -249,37 +263,6 @@ function pick(
     nodes.find(({ node }) => nodeOf(node) === path);
 }
 
-/** Generated tokens, of answers that are done and of those that are being made. */
-function tokensOf(nodes: readonly NodeView[]): number | undefined {
-  let sum: number | undefined;
-  for (const { outputs, progress, status, composite } of nodes) {
-    // What is inside a pipeline says it itself.
-    if (composite) continue;
-    for (const value of Object.values(outputs ?? {})) {
-      const { usage } = (value ?? {}) as {
-        readonly usage?: { readonly completionTokens?: unknown };
-      };
-      const n = usage?.completionTokens;
-      if (typeof n === "number") sum = (sum ?? 0) + n;
-    }
-    if (status === "running" && progress?.message === "decode") {
-      sum = (sum ?? 0) + progress.done;
-    }
-  }
-  return sum;
-}
-
-/** Tokens of the prompts, once they were answered. */
-function promptTokensOf(nodes: readonly NodeView[]): number | undefined {
-  const usages = nodes.filter(({ composite }) => !composite)
-    .flatMap(({ outputs }) => Object.values(outputs ?? {}))
-    .map((value) =>
-      (value as { readonly usage?: { readonly promptTokens?: unknown } } | null)
-        ?.usage?.promptTokens
-    ).filter((n) => typeof n === "number");
-  return usages.length === 0 ? undefined : usages.reduce((sum, n) => sum + n);
-}
-
 function Fact(
   { name, value }: { readonly name: string; readonly value: string },
 ): JSX.Element {
@@ -290,183 +273,16 @@ function Fact(
   );
 }
 
-/** What went wrong; of what was stopped, that it was. */
-function Fault(
-  { error: { tag, message } }: {
-    readonly error: { readonly tag: string; readonly message: string };
-  },
-): JSX.Element {
-  return isStop({ tag })
-    ? (
-      <p class="notice" role="status">
-        Stopped before it was done
-        {message === "interrupted" ? "" : `: ${message}`}.
-      </p>
-    )
-    : (
-      <p class="notice bad" role="alert">
-        <strong>{tag}</strong>: {message}
-      </p>
-    );
-}
-
-function Details({ node, view, document, inputs, href, select }: {
-  readonly node: NodeView | undefined;
-  readonly view: RunView;
-  readonly document: RunDocument;
-  readonly inputs: { readonly [name: string]: Json };
-  readonly href: (path: string) => string;
-  readonly select: (path: string, event: MouseEvent) => void;
-}): JSX.Element {
-  if (node === undefined) {
-    return (
-      <section class="panel" aria-label="Inputs of the run">
-        <header>
-          <h2>Inputs of the run</h2>
-          <span class="muted small end">Choose a node to see its values.</span>
-        </header>
-        <div class="body">
-          <Values
-            values={Object.entries(inputs).map(([port, preview]) => ({
-              port,
-              preview,
-            }))}
-          />
-        </div>
-      </section>
-    );
-  }
-  const base = mappedOf(node.node);
-  const siblings = view.nodes.filter(({ node }) => mappedOf(node) === base);
-  const given = inputsOf(node.node, document, view, inputs);
-  const params = documentOf(node.node, document)?.params;
-  const picture =
-    given.map(({ preview }) => pictureIn(preview)).find((one) =>
-      one !== undefined
-    ) ?? view.nodes.map(({ outputs }) =>
-      pictureIn(outputs?.image)
-    ).find((one) => one !== undefined);
-  return (
-    <section
-      class="panel"
-      aria-label={`Node ${node.node}`}
-      data-node={node.node}
-    >
-      <header>
-        <h2>{node.node}</h2>
-        <StateBadge state={node.status} />
-        <span class="muted small end">{node.kind}</span>
-      </header>
-      <div class="body stack">
-        {siblings.length > 1 && (
-          <nav class="row small" aria-label="Elements">
-            {siblings.slice(0, 40).map((one) => (
-              <a
-                key={one.node}
-                href={href(one.node)}
-                aria-current={one.node === node.node ? "true" : undefined}
-                onClick={(event) => select(one.node, event)}
-              >
-                {one.node.slice(base.length)}
-              </a>
-            ))}
-          </nav>
-        )}
-        {node.error !== undefined && <Fault error={node.error} />}
-        <dl class="facts">
-          <dt>Began after</dt>
-          <dd>{duration(node.startMs)}</dd>
-          <dt>Waited</dt>
-          <dd>{duration(node.queuedMs)}</dd>
-          {node.ms !== undefined && (
-            <>
-              <dt>Worked</dt>
-              <dd>
-                {node.status === "cached" ? "cached, " : ""}
-                {duration(node.ms)}
-              </dd>
-            </>
-          )}
-          {node.spans.map((span) => (
-            <>
-              <dt>{span.name}</dt>
-              <dd>{duration(span.ms)}</dd>
-            </>
-          ))}
-          {node.attempt > 1 && (
-            <>
-              <dt>Attempt</dt>
-              <dd>{node.attempt}</dd>
-            </>
-          )}
-          {node.progress !== undefined && node.status === "running" && (
-            <>
-              <dt>{node.progress.message ?? "Progress"}</dt>
-              <dd>
-                {count(node.progress.done)}
-                {node.progress.total === undefined
-                  ? ""
-                  : ` of ${count(node.progress.total)}`}
-              </dd>
-            </>
-          )}
-        </dl>
-        {params !== undefined && (
-          <div>
-            <h3>Parameters</h3>
-            <pre class="text">{JSON.stringify(params, null, 1)}</pre>
-          </div>
-        )}
-        {given.length > 0 && (
-          <div>
-            <h3>Inputs</h3>
-            <Values values={given} picture={picture} />
-          </div>
-        )}
-        <div>
-          <h3>Outputs</h3>
-          {node.outputs === undefined
-            ? <span class="muted">none yet</span>
-            : (
-              <Values
-                values={Object.entries(node.outputs).map((
-                  [port, preview],
-                ) => ({ port, preview }))}
-                picture={picture}
-              />
-            )}
-        </div>
-      </div>
-    </section>
-  );
-}
-
-/** The first picture in a preview. */
-function pictureIn(preview: Json | undefined): string | undefined {
-  return iconOf(Array.isArray(preview) ? preview[0] : preview);
-}
-
-function Values({ values, picture }: {
-  readonly values: readonly {
-    readonly port: string;
-    readonly from?: string;
-    readonly preview: Json | undefined;
-  }[];
-  readonly picture?: string;
-}): JSX.Element {
-  return (
-    <dl class="values">
-      {values.map(({ port, from, preview }) => (
-        <div key={port}>
-          <dt>
-            <strong>{port}</strong>{" "}
-            {from !== undefined && <span class="muted small">← {from}</span>}
-          </dt>
-          <dd>
-            <Preview value={preview} picture={picture} />
-          </dd>
-        </div>
-      ))}
-    </dl>
-  );
+/** The first picture among what a node was given, or else in the run. */
+function pictureOf(
+  given: readonly PortValue[],
+  nodes: readonly NodeView[],
+): string | undefined {
+  const previews = [
+    ...given.map(({ preview }) => preview),
+    ...nodes.map(({ outputs }) => outputs?.image),
+  ];
+  return previews.map((preview) =>
+    iconOf(Array.isArray(preview) ? preview[0] : preview)
+  ).find((icon) => icon !== undefined);
 }
