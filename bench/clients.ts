@@ -46,41 +46,48 @@ export interface StreamRequest {
   readonly count: (stream: string) => number | undefined;
 }
 
-/** Asks; returns the tokens of the answer. */
+/**
+ * Asks; returns the tokens of the answer. Speaks HTTP itself, over a connection of its own: `fetch` costs
+ * several times as much processor time a token, on cores that the server wants.
+ */
 export async function ask(
   { url, body, mark, count }: StreamRequest,
   seen: Seen,
 ): Promise<number> {
   const start = performance.now();
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  if (!response.ok) {
-    seen.errors++;
-    await response.body?.cancel();
-    return 0;
-  }
+  const { hostname, port, host, pathname } = new URL(url);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  const sent = new TextEncoder().encode(JSON.stringify(body));
+  const head = `POST ${pathname} HTTP/1.1\r\nhost: ${host}\r\n` +
+    `content-type: application/json\r\ncontent-length: ${sent.length}\r\n` +
+    "connection: close\r\n\r\n";
+  await writeAll(connection, new TextEncoder().encode(head));
+  await writeAll(connection, sent);
   let last = 0;
   let text = "";
-  // Not through a stream of text, which costs as much again on cores that the server wants.
   const decoder = new TextDecoder();
-  const reader = response.body!.getReader();
+  const buffer = new Uint8Array(1 << 16);
   for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    const part = decoder.decode(value, { stream: true });
+    // The lengths of the answer's chunks stand between them in what is read, and harm nobody.
+    const read = await connection.read(buffer);
+    if (read === null) break;
+    const part = decoder.decode(buffer.subarray(0, read), { stream: true });
     text += part;
-    const now = performance.now();
     if (!part.includes(mark)) continue;
+    const now = performance.now();
     if (last === 0) seen.first.push(now - start);
     else seen.between.push(now - last);
     last = now;
   }
-  const counted = count(text);
+  const counted = /^HTTP\/1\.1 200 /.test(text) ? count(text) : undefined;
   if (counted === undefined) seen.errors++;
   return counted ?? 0;
+}
+
+async function writeAll(to: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    at += await to.write(bytes.subarray(at));
+  }
 }
 
 /** Keeps `concurrency` requests going until `count` were made; returns seconds. */
