@@ -14,9 +14,12 @@ export const batchSize = 384;
 /** Events that may wait; a run whose events come in faster for long is given up. */
 const mostWaiting = 100_000;
 
-/** A pause is this many times as long as the writing before it, and not longer than so many milliseconds. */
+/**
+ * A pause is this many times as long as the writing before it, and lasts so many milliseconds: two tokens of
+ * one answer share a transaction, and a page of another process still shows them within a tenth of a second.
+ */
 const pauseTimes = 9;
-const longestPause = 100;
+const [shortestPause, longestPause] = [40, 100];
 
 /** Buffers events and writes them in order. */
 export interface Writer {
@@ -116,7 +119,10 @@ export function makeWriter(
       buffer = buffer.slice(batch.length);
       done += batch.length;
       const now = performance.now();
-      pausedUntil = now + Math.min(pauseTimes * (now - began), longestPause);
+      pausedUntil = now + Math.min(
+        Math.max(pauseTimes * (now - began), shortestPause),
+        longestPause,
+      );
       writing = false;
       arrange();
       release();

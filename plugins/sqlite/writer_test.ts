@@ -18,28 +18,33 @@ async function turns(): Promise<void> {
   for (let i = 0; i < 20; i++) await setImmediate();
 }
 
-/** A writer whose writing takes a while, what it wrote, and what ends its pause: time stands still otherwise. */
+/** A writer whose writing takes a while, what it wrote, and what ends its pause and says how long it was: time stands still otherwise. */
 async function withWriter(
   body: (
     writer: Writer,
     batches: readonly number[],
-    endPause: () => void,
+    endPause: () => number,
   ) => Promise<void>,
+  took = 12,
 ): Promise<void> {
   const real = { setTimeout, clearTimeout };
   let clock = 0;
   performance.now = () => clock;
-  const timers = new Map<number, () => void>();
+  const timers = new Map<number, readonly [then: () => void, ms: number]>();
   let made = 0;
   Object.assign(globalThis, {
-    setTimeout: (then: () => void) => (timers.set(++made, then), made),
+    setTimeout: (
+      then: () => void,
+      ms: number,
+    ) => (timers.set(++made, [then, ms]), made),
     clearTimeout: (timer: number) => timers.delete(timer),
   });
   const endPause = () => {
-    const [[timer, then]] = [...timers] as [[number, () => void]];
+    const [timer, [then, ms]] = timers.entries().next().value!;
     timers.delete(timer);
-    clock += 100;
+    clock += ms;
     then();
+    return ms;
   };
   try {
     const batches: number[] = [];
@@ -47,7 +52,7 @@ async function withWriter(
       const writer = yield* makeWriter((batch) =>
         Effect.sync(() => {
           batches.push(batch.length);
-          clock += 12;
+          clock += took;
         })
       );
       yield* Effect.promise(() => body(writer, batches, endPause));
@@ -72,6 +77,21 @@ Deno.test("the first event is written at once, those after it together after a p
     await turns();
     assert.deepEqual(batches, [1, 5]);
   }));
+
+Deno.test("a pause lasts nine times as long as the writing, from 40 to 100 ms", async () => {
+  for (const [took, pause] of [[0.5, 40], [8, 72], [30, 100]] as const) {
+    await withWriter(async (writer, batches, endPause) => {
+      writer.record(event(0));
+      await turns();
+      writer.record(event(1));
+      await turns();
+      assert.deepEqual(batches, [1]);
+      assert.equal(endPause(), pause);
+      await turns();
+      assert.deepEqual(batches, [1, 1]);
+    }, took);
+  }
+});
 
 Deno.test("who waits for the store is not kept waiting by a pause; who waits lazily is", () =>
   withWriter(async (writer, batches, endPause) => {
