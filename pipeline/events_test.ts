@@ -10,7 +10,8 @@ import { pipeline } from "./graph.ts";
 import { Lanes, makeLanes } from "./lanes.ts";
 import { defineNode } from "./node.ts";
 import { definePort, list, Num, Text } from "./port.ts";
-import { run, runEvents, type RunOutcome, runStream } from "./run.ts";
+import { run } from "./run.ts";
+import { runEvents, type RunOutcome, runStream } from "./run_stream.ts";
 import { brief, check, increment, slow, timed, upper } from "./test_kit.ts";
 
 /** A kind that reports progress, streams text and records spans. */

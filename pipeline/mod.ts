@@ -50,6 +50,7 @@ export {
   type ValueOf,
 } from "./port.ts";
 export * from "./run.ts";
+export * from "./run_stream.ts";
 export type { NodeReport, OnValue } from "./state.ts";
 export * from "./run_query.ts";
 export * from "./store.ts";
