@@ -44,7 +44,11 @@ const exposed =
 export function makeFront(
   { keys, rate, parts, hosts, origins = [], paths, onAccess }: FrontOptions,
   inner: Inner,
-): (request: Request, address: string) => Promise<Response> {
+): (
+  request: Request,
+  address: string,
+  left?: AbortSignal,
+) => Promise<Response> {
   /** Whether a page of another origin asks, and may. */
   const shares = (request: Request): boolean => {
     const origin = request.headers.get("origin");
@@ -57,6 +61,7 @@ export function makeFront(
     id: string,
     pathname: string,
     record: AccessRecord | undefined,
+    left: AbortSignal | undefined,
   ): Promise<Response> => {
     const host = hostOf(request);
     if (hosts !== undefined && !hosts.has(host)) {
@@ -128,12 +133,12 @@ export function makeFront(
         method: "POST",
         headers,
         body,
-        signal: request.signal,
+        signal: left ?? request.signal,
       }),
       info,
     );
   };
-  return async (request, address) => {
+  return async (request, address, left) => {
     const id = idOf(request);
     const path = URL.parse(request.url)?.pathname ?? "/";
     const pathname = canonicalPath(path);
@@ -182,7 +187,14 @@ export function makeFront(
       );
     }
     try {
-      const response = await admit(request, address, id, pathname, record);
+      const response = await admit(
+        request,
+        address,
+        id,
+        pathname,
+        record,
+        left,
+      );
       return finish(
         response.status === 404 && !isJson(response)
           ? nothingHere(request)

@@ -17,6 +17,7 @@ import { makeKeys } from "./keys.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
 import type { MediaPolicy } from "./media/resolve.ts";
 import { ServerParts } from "./parts.ts";
+import { watchPeer } from "./peer.ts";
 import { ModelPool } from "./pool.ts";
 import { makeRateLimiter } from "./rate.ts";
 import { RequestInfo } from "./request_info.ts";
@@ -51,8 +52,12 @@ export interface ServerOptions {
 
 /** A server as a function. */
 export interface ServerHandler {
-  /** Answers a request; `address` is the client's. */
-  readonly handle: (request: Request, address: string) => Promise<Response>;
+  /** Answers a request; `address` is the client's, `left` aborts when it has gone; default: the request's signal. */
+  readonly handle: (
+    request: Request,
+    address: string,
+    left?: AbortSignal,
+  ) => Promise<Response>;
   /** Requests being answered. */
   readonly inFlight: () => number;
   /** Takes no more requests. */
@@ -199,7 +204,7 @@ export const listen: (
     // Requests whose last byte has not left yet.
     let open = 0;
     let whenNone = () => {};
-    const server = yield* Effect.acquireRelease(
+    const server: Deno.HttpServer<Deno.NetAddr> = yield* Effect.acquireRelease(
       Effect.try({
         try: () =>
           Deno.serve({
@@ -208,16 +213,31 @@ export const listen: (
             signal: stop.signal,
             onListen: () => {},
             onError: () => new Response(null, { status: 500 }),
-          }, (request, info) => {
+          }, async (request, info) => {
             open++;
             const over = () => {
               if (--open === 0) whenNone();
             };
             info.completed.then(over, over);
-            return handler.handle(
-              request,
-              "hostname" in info.remoteAddr ? info.remoteAddr.hostname : "",
-            );
+            const remote = info.remoteAddr as Deno.NetAddr;
+            // Of the others Deno says by itself when their client leaves.
+            if (request.body === null) {
+              return await handler.handle(request, remote.hostname);
+            }
+            const left = new AbortController();
+            const leave = () => left.abort();
+            request.signal.addEventListener("abort", leave, { once: true });
+            const end = watchPeer(remote, server.addr.port, leave);
+            try {
+              return await handler.handle(
+                request,
+                remote.hostname,
+                left.signal,
+              );
+            } finally {
+              // What streams is the runtime's to watch again.
+              end();
+            }
           }),
         catch: (cause) => new ListenError(hostname, port, cause),
       }),
