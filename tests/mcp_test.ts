@@ -2,6 +2,7 @@
  * The Model Context Protocol: over HTTP in this process, and over standard input and output as a process.
  */
 import assert from "node:assert/strict";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { shapes, withServer } from "./serve_kit.ts";
 import { tessera } from "./process_kit.ts";
 
@@ -98,6 +99,10 @@ Deno.test("MCP over HTTP: tools are listed, answer, and say what is wrong", asyn
     // Over HTTP no file of the server is read, whatever the agent calls it.
     const file = await send(call(5, "read_text", { image: "/etc/passwd" }));
     assert.equal(file.result.isError, true);
+    assert.match(
+      file.result.content[0].text,
+      /"image: files of the server are not read/,
+    );
     const page = await fetch(`${url}/mcp`, {
       method: "POST",
       headers: {
@@ -124,6 +129,47 @@ Deno.test("MCP over HTTP: tools are listed, answer, and say what is wrong", asyn
       assert.equal(large.status, 413, path);
       await large.body?.cancel();
     }
+  });
+});
+
+Deno.test("MCP over HTTP: a file of an allowed folder has the name of its path, too", async () => {
+  const folder = fileURLToPath(new URL("examples/images/", root));
+  await withServer({
+    mcp: { version: "1.2.3" },
+    media: { folders: [folder] },
+  }, async ({ url }) => {
+    const headers: Record<string, string> = {
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+    };
+    const send = (body: object) =>
+      fetch(`${url}/mcp`, {
+        method: "POST",
+        headers,
+        body: JSON.stringify(body),
+      });
+    const hello = await send(message(1, "initialize", initialize));
+    headers["mcp-session-id"] = hello.headers.get("mcp-session-id")!;
+    await hello.body?.cancel();
+    const ask = async (image: string) => {
+      const answer = await send(
+        call(2, "ask_image", { image, question: "What is in the picture?" }),
+      );
+      const text = await answer.text();
+      return JSON.parse(/^data: (.*)$/m.exec(text)?.[1] ?? text).result;
+    };
+    const path = fileURLToPath(new URL("examples/images/shapes.png", root));
+    for (const image of [path, pathToFileURL(path).href]) {
+      assert.match((await ask(image)).structuredContent.answer, /red circle/);
+    }
+    const outside = await ask(fileURLToPath(new URL("README.md", root)));
+    assert.match(
+      outside.content[0].text,
+      /"image: the file is not in a folder that may be read"/,
+    );
+    // Where the server was started says nothing to an agent elsewhere.
+    const relative = await ask("shapes.png");
+    assert.match(relative.content[0].text, /"image: it is neither an address/);
   });
 });
 

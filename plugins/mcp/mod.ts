@@ -7,7 +7,7 @@ import { Effect, Layer, Schema } from "effect";
 import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai";
 import type { HttpRouter } from "effect/http";
 import { Stdio } from "effect/Stdio";
-import { resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
   askText,
@@ -88,15 +88,19 @@ const toolkit = Toolkit.make(askImage, askImages, askVideo, readText);
 export interface McpOptions {
   /** Version that clients are told. */
   readonly version: string;
-  /** Folder that relative paths start from; without it only addresses are taken. */
+  /** Folder that relative paths start from; without it paths have to be whole. */
   readonly folder?: string;
 }
 
-/** An address: what has a scheme, or the path of a file. */
+/**
+ * An address: what has a scheme, or the path of a file. Without a folder a path has to be a whole one; whether
+ * its file may be read is not decided here.
+ */
 const addressOf = (source: string, folder: string | undefined): string =>
-  folder === undefined || /^[a-z][a-z0-9+.-]+:/i.test(source)
+  /^[a-z][a-z0-9+.-]+:/i.test(source) ||
+    folder === undefined && !isAbsolute(source)
     ? source
-    : pathToFileURL(resolve(folder, source)).href;
+    : pathToFileURL(resolve(folder ?? "/", source)).href;
 
 /** The tools, over the models of the server. */
 const handlers = ({ folder }: McpOptions) =>
