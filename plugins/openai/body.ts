@@ -2,6 +2,7 @@
  * Reads a request's body within bounds: bytes, time, well-formed UTF-8, and levels of brackets.
  * @module
  */
+import { isUtf8 } from "node:buffer";
 import { ApiError, invalid } from "./errors.ts";
 import type { ServerLimits } from "./limits.ts";
 
@@ -33,9 +34,8 @@ export async function readBody(
   const declared = Number(request.headers.get("content-length") ?? 0);
   if (declared > maxBodyBytes) throw tooLarge(maxBodyBytes);
   const bytes = await read(request, maxBodyBytes, bodyTimeoutMs);
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
+  // Some 20 times as fast as a decoder, which holds up everybody for a body of large pictures.
+  if (!isUtf8(bytes)) {
     throw invalid(undefined, "the body is not valid UTF-8", "invalid_json");
   }
   const { depth, values } = structureOf(bytes, maxDepth, maxValues);
