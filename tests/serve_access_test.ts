@@ -64,7 +64,12 @@ Deno.test("the access log: one entry a request, when it is over, without keys an
     const refused = await fetch(`${url}/v1/models?q=secret`, {
       headers: { authorization: "Bearer another-secret" },
     });
-    await refused.body?.cancel();
+    // The words that clients know a wrong key by.
+    const { error } = await refused.json();
+    assert.deepEqual([error.code, error.message], [
+      "invalid_api_key",
+      "Incorrect API key provided",
+    ]);
     const stranger = await next();
     assert.deepEqual(
       [stranger.status, stranger.caller, stranger.path],
@@ -93,4 +98,73 @@ Deno.test("the process: --log json writes objects, and nothing for a probe that 
     .map((text) => JSON.parse(text) as AccessEntry);
   assert.deepEqual(logged.map(({ path }) => path), ["/v1/models"]);
   assert.equal(logged[0]!.caller, "127.0.0.1");
+});
+
+Deno.test("metrics count every request once, also those that no route takes", async () => {
+  await withServer({ apiKeys: [key] }, async ({ serving, url, post }) => {
+    const authorization = `Bearer ${key}`;
+    const counted = async () => {
+      const answer = await fetch(`${url}/metrics`, {
+        headers: { authorization },
+      });
+      const text = await answer.text();
+      return Object.fromEntries(
+        [...text.matchAll(
+          /^tessera_requests_total\{(?=[^}]*endpoint="([^"]*)")(?=[^}]*status="(\d+)")[^}]*\} (\d+)$/gm,
+        )].map(([, endpoint, status, count]) => [
+          `${endpoint} ${status}`,
+          Number(count),
+        ]),
+      );
+    };
+    const before = await counted();
+    const chat = "/v1/chat/completions";
+    const messages = [{ role: "user", content: "Hello!" }];
+    const asked = { model: "nano", messages, max_tokens: 1 };
+    for (
+      const [path, body, headers] of [
+        [chat, asked, { authorization }],
+        [chat, asked, {}],
+        [chat, "{", { authorization }],
+        [chat, { ...asked, temperature: 9 }, { authorization }],
+        [chat, { ...asked, model: "none" }, { authorization }],
+        [chat, asked, { authorization, "content-type": "text/plain" }],
+        ["/v1/embeddings", asked, { authorization }],
+        ["/v1/rerank", asked, { authorization }],
+      ] as const
+    ) await (await post(path, body, headers)).body?.cancel();
+    const wrong = await fetch(url + chat, { headers: { authorization } });
+    await wrong.body?.cancel();
+    const stop = new AbortController();
+    const left = assert.rejects(
+      fetch(url + chat, {
+        method: "POST",
+        headers: { authorization, "content-type": "application/json" },
+        body: JSON.stringify({ ...asked, max_tokens: 3000, min_tokens: 3000 }),
+        signal: stop.signal,
+      }),
+    );
+    await until(() => serving.inFlight() > 0, "it runs");
+    stop.abort();
+    await left;
+    await until(
+      async () => (await counted())[`${chat} 499`] !== undefined,
+      "it is over",
+    );
+    const after = await counted();
+    const added = Object.entries(after).flatMap(([name, count]) => {
+      const more = count - (before[name] ?? 0);
+      return more === 0 ? [] : [`${name} × ${more}`];
+    });
+    assert.deepEqual(added.toSorted(), [
+      "/v1/chat/completions 200 × 1",
+      "/v1/chat/completions 400 × 2",
+      "/v1/chat/completions 401 × 1",
+      "/v1/chat/completions 404 × 1",
+      "/v1/chat/completions 405 × 1",
+      "/v1/chat/completions 415 × 1",
+      "/v1/chat/completions 499 × 1",
+      "other 404 × 2",
+    ]);
+  });
 });

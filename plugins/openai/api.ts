@@ -209,6 +209,10 @@ const placeOf = (pathname: string) =>
 export const methodsOf = (pathname: string): readonly string[] =>
   placeOf(pathname)?.[1].methods ?? [];
 
+/** The pattern of a path as metrics name it, and one name for all paths that are not there. */
+export const routeName = (pathname: string): string =>
+  routeOf(pathname) ?? "other";
+
 /** The pattern of a path, such as `/v1/models/:model`, where it is there. */
 export const routeOf = (pathname: string): string | undefined =>
   placeOf(pathname)?.[0];

@@ -4,7 +4,7 @@
  * @module
  */
 import { AccessRecord, type OnAccess } from "./access.ts";
-import { canonicalPath, methodsOf } from "./api.ts";
+import { canonicalPath, methodsOf, routeName } from "./api.ts";
 import { ApiError, errorResponse } from "./errors.ts";
 import { readBody } from "./body.ts";
 import type { Keys } from "./keys.ts";
@@ -28,6 +28,8 @@ export interface FrontOptions {
   readonly paths?: ReadonlySet<string>;
   /** Is told of requests that are over. */
   readonly onAccess?: OnAccess;
+  /** Counts a request that got no further than this, by its route. */
+  readonly count?: (endpoint: string, status: number, ms: number) => void;
 }
 
 /** Answers a request once it has been let in. */
@@ -42,7 +44,8 @@ const exposed =
 
 /** Puts the front before the routes. */
 export function makeFront(
-  { keys, rate, parts, hosts, origins = [], paths, onAccess }: FrontOptions,
+  { keys, rate, parts, hosts, origins = [], paths, onAccess, count }:
+    FrontOptions,
   inner: Inner,
 ): (
   request: Request,
@@ -55,11 +58,22 @@ export function makeFront(
     return origin !== null &&
       (origins.includes("*") || origins.includes(origin));
   };
+  /** Counts a request that no route counts. */
+  const refused = (
+    response: Response,
+    pathname: string,
+    began: number,
+  ): Response => {
+    const endpoint = paths?.has(pathname) ? pathname : routeName(pathname);
+    count?.(endpoint, response.status, performance.now() - began);
+    return response;
+  };
   const admit = async (
     request: Request,
     address: string,
     id: string,
     pathname: string,
+    began: number,
     record: AccessRecord | undefined,
     left: AbortSignal | undefined,
   ): Promise<Response> => {
@@ -82,7 +96,8 @@ export function makeFront(
             status: 401,
             type: "invalid_request_error",
             message: request.headers.has("authorization")
-              ? "the API key is not valid"
+              // OpenAI's words: LiteLLM tells a wrong key by them, and takes it for a wrong request otherwise.
+              ? "Incorrect API key provided"
               : "an API key is needed: Authorization: Bearer KEY",
             code: "invalid_api_key",
           });
@@ -105,6 +120,7 @@ export function makeFront(
     }
     const info: RequestInfo = {
       id,
+      began,
       endpoint: pathname,
       caller,
       owner,
@@ -120,7 +136,7 @@ export function makeFront(
     if (!methodsOf(pathname).includes("POST") && !paths?.has(pathname)) {
       // Not read, and not judged by its kind: what is wrong with it is where it goes.
       await request.body?.cancel();
-      return nothingHere(request);
+      return refused(nothingHere(request), pathname, began);
     }
     const body = await readBody(request, parts.limits);
     // A request of its own: the body is whole, and what was for the front stays here.
@@ -139,6 +155,7 @@ export function makeFront(
     );
   };
   return async (request, address, left) => {
+    const began = performance.now();
     const id = idOf(request);
     const path = URL.parse(request.url)?.pathname ?? "/";
     const pathname = canonicalPath(path);
@@ -192,22 +209,24 @@ export function makeFront(
         address,
         id,
         pathname,
+        began,
         record,
         left,
       );
       return finish(
         response.status === 404 && !isJson(response)
-          ? nothingHere(request)
+          ? refused(nothingHere(request), pathname, began)
           : response,
       );
     } catch (error) {
-      return finish(errorResponse(
+      const response = errorResponse(
         error instanceof ApiError ? error : new ApiError({
           status: 500,
           message: "something went wrong; the server's log says what",
           code: "internal_error",
         }),
-      ));
+      );
+      return finish(refused(response, pathname, began));
     }
   };
 }

@@ -11,6 +11,8 @@ import { ModelPool, type ServedModel } from "./pool.ts";
 export interface RequestInfo {
   /** Id, which the answer carries as `x-request-id`. */
   readonly id: string;
+  /** When it arrived, on the clock of `performance.now()`. */
+  readonly began: number;
   /** The route, such as `/v1/chat/completions`. */
   readonly endpoint: string;
   /** A name of the caller that may be logged. */
@@ -25,7 +27,13 @@ export interface RequestInfo {
 export const RequestInfo: Context.Reference<RequestInfo> = Context.Reference<
   RequestInfo
 >("tessera/openai/RequestInfo", {
-  defaultValue: () => ({ id: "", endpoint: "", caller: "", owner: "" }),
+  defaultValue: () => ({
+    id: "",
+    began: performance.now(),
+    endpoint: "",
+    caller: "",
+    owner: "",
+  }),
 });
 
 /** What a request holds while its answer is computed, and no longer. */

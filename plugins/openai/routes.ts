@@ -9,7 +9,7 @@ import {
   HttpApiSwagger,
 } from "effect/http-api";
 import * as HttpServerResponse from "effect/http/HttpServerResponse";
-import { Mistakes, ServerApi } from "./api.ts";
+import { Mistakes, routeName, ServerApi } from "./api.ts";
 import { answerChat } from "./chat.ts";
 import { answerCompletion, detokenize, tokenize } from "./completions.ts";
 import { answerResponses, forgetResponse, keptResponse } from "./responses.ts";
@@ -46,8 +46,7 @@ function route<A, R>(
   R | Scope.Scope
 > {
   return Effect.gen(function* () {
-    const began = performance.now();
-    const { id } = yield* RequestInfo;
+    const { id, began } = yield* RequestInfo;
     // 499: the client left before there was an answer.
     let status = 499;
     yield* Effect.addFinalizer((exit) =>
@@ -209,7 +208,19 @@ const server = HttpApiBuilder.group(ServerApi, "server", (handlers) =>
 
 const mistakes = HttpApiMiddleware.layerSchemaErrorTransform(
   Mistakes,
-  (error) => Effect.succeed(failureResponse(mistake(error.cause))),
+  (error) => {
+    const failure = mistake(error.cause);
+    return Effect.gen(function* () {
+      const { endpoint, began } = yield* RequestInfo;
+      // No route will: its request has not come that far.
+      yield* countRequest(
+        routeName(endpoint),
+        failure.fields.status,
+        performance.now() - began,
+      );
+      return failureResponse(failure);
+    });
+  },
 );
 
 /** All routes, their document, and a page that shows it without anything from elsewhere. */

@@ -16,6 +16,7 @@ import { makeKeptResponses } from "./kept.ts";
 import { makeKeys } from "./keys.ts";
 import { defaultServerLimits, type ServerLimits } from "./limits.ts";
 import type { MediaPolicy } from "./media/resolve.ts";
+import { countRequest } from "./metrics.ts";
 import { ServerParts } from "./parts.ts";
 import { watchPeer } from "./peer.ts";
 import { ModelPool } from "./pool.ts";
@@ -155,6 +156,8 @@ const build: (
         ...(options.onAccess === undefined
           ? {}
           : { onAccess: options.onAccess }),
+        count: (endpoint, status, ms) =>
+          Effect.runSyncWith(around)(countRequest(endpoint, status, ms)),
       },
       (options.around ?? ((inner) => inner))((request, info) =>
         inner(request, Context.make(RequestInfo, info))
