@@ -153,7 +153,14 @@ export function fromRunError(
             code: "deadline_exceeded",
             retry: false,
           });
-        // Of one request's own length, or of all of the memory: neither passes by waiting.
+        case "length":
+          // Begins as OpenAI's does: LiteLLM knows by these words that a model with more room is wanted.
+          return invalid(
+            "messages",
+            `This model's maximum context length is exceeded: ${message}`,
+            "context_length_exceeded",
+          );
+        // Of all of the memory: does not pass by waiting, either.
         default:
           return invalid("messages", message, "context_length_exceeded");
       }
