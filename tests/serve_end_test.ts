@@ -2,7 +2,7 @@
  * The end of a server: running requests get their time, and what is left is interrupted.
  */
 import assert from "node:assert/strict";
-import { withServer } from "./serve_kit.ts";
+import { busy, until, withServer } from "./serve_kit.ts";
 
 const long = {
   model: "nano",
@@ -12,6 +12,24 @@ const long = {
 };
 
 for (const stream of [false, true]) {
+  Deno.test(
+    `a request that runs when the server ends is answered: ${
+      stream ? "streamed" : "plain"
+    }`,
+    async () => {
+      let answer: Promise<string> | undefined;
+      await withServer({}, async ({ serving, post }) => {
+        const some = { ...long, max_tokens: 100, min_tokens: 100, stream };
+        answer = post("/v1/chat/completions", some).then((it) => it.text());
+        answer.catch(() => {});
+        await until(async () => await busy(serving) === 1, "it runs");
+      });
+      const text = await answer!;
+      if (stream) assert.match(text, /data: \[DONE\]\n\n$/);
+      else assert.equal(JSON.parse(text).usage.completion_tokens, 100);
+    },
+  );
+
   Deno.test(
     `a request that outlives the grace time is cut off, and nobody else: ${
       stream ? "streamed" : "plain"

@@ -247,15 +247,22 @@ export const listen: (
       (server) =>
         Effect.promise(async () => {
           handler.drain();
-          const ready = Promise.withResolvers<void>();
-          const timer = setTimeout(ready.resolve, graceMs);
-          whenNone = ready.resolve;
-          if (open === 0) ready.resolve();
-          await ready.promise;
+          const late = Promise.withResolvers<void>();
+          const timer = setTimeout(late.resolve, graceMs);
+          const none = Promise.withResolvers<void>();
+          whenNone = none.resolve;
+          if (open === 0) none.resolve();
+          await Promise.race([none.promise, late.promise]);
+          if (open > 0) {
+            // Not after `shutdown()`: Deno then throws at the signal, where nobody can catch it.
+            stop.abort();
+            await server.finished;
+          } else {
+            // Deno says that an answer is complete before its bytes have left; `shutdown()` sees them off.
+            await Promise.race([server.shutdown(), late.promise]);
+            server.unref();
+          }
           clearTimeout(timer);
-          // Not after `shutdown()`: Deno then throws at the signal, where nobody can catch it.
-          stop.abort();
-          await server.finished;
         }),
     );
     return {
