@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Effect, Schema } from "effect";
+import { misfit } from "../pipeline/port.ts";
 import { Conversation } from "./conversation.ts";
 import { History, ImageSource, Prompt, Sample } from "./ports.ts";
 
@@ -78,5 +79,21 @@ Deno.test("what a run store keeps of long texts is bounded", () => {
       messages: [{ role: "user", parts: [{ text: question }] }],
     }),
     { messages: [{ role: "user", text: question }] },
+  );
+});
+
+Deno.test("what is no picture and no history is told what would be", () => {
+  const { images, history } = Sample.fields!;
+  const pictures = (value: unknown) => misfit(images!, value, "images");
+  assert.match(pictures("a.png"), /^"images" .* string; expected a list, each/);
+  for (const wrong of [new Blob([]), new ArrayBuffer(1), Promise.resolve()]) {
+    assert.match(
+      pictures([wrong]),
+      new RegExp(`^"images\\[0\\]" .* ${wrong.constructor.name}; .* a path,`),
+    );
+  }
+  assert.match(
+    misfit(history!, [["Q", "A"], ["Q"]], "history"),
+    /^"history\[1\]\[1\]": Missing key; .*\[question, answer\]/,
   );
 });

@@ -2,7 +2,7 @@
  * Port types: what may flow along an edge, how it is checked, hashed, shown and stored.
  * @module
  */
-import { Effect, Schema } from "effect";
+import { Effect, Result, Schema } from "effect";
 import {
   canonicalJson,
   previewList,
@@ -10,6 +10,7 @@ import {
   previewText,
   sha256,
 } from "./json.ts";
+import { schemaProblems } from "./problem.ts";
 
 /**
  * A small JSON value that stands for a large one in events, stores and dashboards. In an object two fields
@@ -30,6 +31,8 @@ export interface PortType<Name extends string = string, A = any> {
   readonly schema?: Schema.Codec<A, unknown>;
   /** Cheap run-time check, used for the inputs of a run and for node results in documents. */
   readonly is?: (value: unknown) => value is A;
+  /** What a value is, for the message about one that does not fit: `a path or a URL`. */
+  readonly expects?: string;
   /** Digest of the content: equal values have equal digests, in this process and in any other. */
   readonly digest: (value: A) => Effect.Effect<string>;
   /**
@@ -81,6 +84,8 @@ export interface PortOptions<Name extends string, A> {
   readonly schema?: Schema.Codec<A, unknown>;
   /** Cheap run-time check; default: that of `fields`, else none for handles, the schema's for inputs. */
   readonly is?: (value: unknown) => value is A;
+  /** See {@link PortType.expects}; default: the type's name says it. */
+  readonly expects?: string;
   /** Of a record made of other ports' values: these ports. Other fields may be there as well. */
   readonly fields?: Ports;
   /**
@@ -136,6 +141,7 @@ export function definePort<const Name extends string, A>(
     name,
     ...(schema === undefined ? {} : { schema }),
     ...(is === undefined ? {} : { is }),
+    ...(options.expects === undefined ? {} : { expects: options.expects }),
     ...(fields === undefined ? {} : { fields }),
     digest: options.digest ??
       (schema === undefined ? handleDigest : schemaDigest(schema)),
@@ -212,6 +218,9 @@ export function list<Name extends string, A>(
     ...(schema === undefined ? {} : { schema: Schema.Array(schema) }),
     is: (value): value is readonly A[] =>
       Array.isArray(value) && wrongIndex(port, value) < 0,
+    ...(port.expects === undefined
+      ? {}
+      : { expects: `a list, each of it ${port.expects}` }),
     digest: (values) =>
       Effect.flatMap(
         Effect.forEach(values, (value) => port.digest(value)),
@@ -247,7 +256,7 @@ export function fits(port: AnyPort, value: unknown): boolean {
 
 /**
  * What is wrong with a value that does not fit a port, in one line: the innermost element or field that does
- * not fit is named behind `path`.
+ * not fit is named behind `path`, and what would fit where the port says it.
  */
 export function misfit(port: AnyPort, value: unknown, path: string): string {
   if (port.derived === "optional") return misfit(port.element!, value, path);
@@ -265,12 +274,59 @@ export function misfit(port: AnyPort, value: unknown, path: string): string {
       `${path}.${field}`,
     );
   }
-  const given = value === null
-    ? "null"
-    : Array.isArray(value)
-    ? "a list"
-    : typeof value;
-  return `"${path}" is no ${port.name} but ${given}`;
+  const expected = port.expects === undefined
+    ? ""
+    : `; expected ${port.expects}`;
+  const found = issueInside(port, value);
+  return found === undefined
+    ? `"${path}" is no ${port.name} but ${kindOf(value)}${expected}`
+    : `"${path}${found.place}": ${found.reason}${
+      found.value === undefined ? "" : `, got ${shown(found.value)}`
+    }${expected}`;
+}
+
+/** The first thing that a port's schema finds wrong inside of a value, if that is where it is. */
+function issueInside(
+  port: AnyPort,
+  value: unknown,
+): { place: string; reason: string; value: unknown } | undefined {
+  if (port.is !== undefined || port.schema === undefined) return undefined;
+  const checked = Schema.decodeUnknownResult(Schema.toType(port.schema))(value);
+  if (Result.isSuccess(checked)) return undefined;
+  const [problem] = schemaProblems(checked.failure);
+  if (problem === undefined || problem.path.length === 0) return undefined;
+  const { path, reason } = problem;
+  let inner = value;
+  let place = "";
+  for (const key of path) {
+    inner = (inner as Record<PropertyKey, unknown> | undefined)?.[key];
+    place += typeof key === "number" ? `[${key}]` : `.${String(key)}`;
+  }
+  return { place, reason, value: inner };
+}
+
+/** A short value as it is, any other by its kind. */
+function shown(value: unknown): string {
+  switch (typeof value) {
+    case "number":
+    case "boolean":
+      return String(value);
+    case "string":
+      return value.length > 40 ? "a text" : JSON.stringify(value);
+    default:
+      return kindOf(value);
+  }
+}
+
+/** What a value is, in a word: its class, where it has one. */
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value !== "object") return typeof value;
+  const { name } = Object.getPrototypeOf(value)?.constructor ?? {};
+  return typeof name === "string" && name !== "" && name !== "Object"
+    ? name
+    : "object";
 }
 
 /** Digest of a list from the digests of its elements. */

@@ -158,6 +158,47 @@ Deno.test("what does not fit is named down to the element and the field", () => 
   );
 });
 
+Deno.test("what does not fit a schema is named by its place in it, with what is there", () => {
+  const port = definePort({
+    name: "Box",
+    schema: Schema.Struct({
+      width: Schema.optionalKey(Schema.Int),
+      names: Schema.Array(Schema.String),
+    }),
+  });
+  const said = (value: unknown) => misfit(port, value, "box");
+  assert.equal(said("big"), '"box" is no Box but string');
+  assert.equal(said({}), '"box.names": Missing key');
+  assert.equal(
+    said({ names: ["a", 5] }),
+    '"box.names[1]": Expected string, got 5',
+  );
+  assert.equal(
+    said({ names: [], width: "5" }),
+    '"box.width": Expected number, got "5"',
+  );
+  assert.equal(
+    said({ names: [], width: NaN }),
+    '"box.width": Expected an integer, got NaN',
+  );
+});
+
+Deno.test("a port may say in words what fits, and its list says so too", () => {
+  const port = definePort({
+    name: "Day",
+    is: (value: unknown): value is Date => value instanceof Date,
+    expects: "a Date",
+  });
+  assert.equal(
+    misfit(port, new Map(), "day"),
+    '"day" is no Day but Map; expected a Date',
+  );
+  assert.equal(
+    misfit(optional(list(port)), "today", "days"),
+    '"days" is no List<Day> but string; expected a list, each of it a Date',
+  );
+});
+
 Deno.test("any schema gets a JSON codec", () => {
   const port = definePort({ name: "Bytes", schema: Schema.Uint8Array });
   assert.equal(

@@ -48,6 +48,8 @@ export interface SchemaProblem {
   readonly path: readonly PropertyKey[];
   /** One line, the path included. */
   readonly message: string;
+  /** One line without the path. */
+  readonly reason: string;
 }
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1();
@@ -63,6 +65,7 @@ export function schemaProblems(
     const place = path.map(String).join(".");
     return {
       path,
+      reason: oneLine(issue.message),
       message: oneLine(
         place === "" ? issue.message : `${place}: ${issue.message}`,
       ),

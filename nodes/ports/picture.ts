@@ -132,6 +132,9 @@ export const ImageSource: PortType<"ImageSource", ImageSourceValue> =
       }),
     )),
     is: Schema.is(ImageSourceValueSchema),
+    expects:
+      "a path, a file: URL, a file's bytes (Uint8Array), or pixels { width, height, data: Uint8Array } " +
+      "with 3 bytes each",
     digest: (source) =>
       source instanceof Uint8Array
         ? digestBytes(source, "bytes")

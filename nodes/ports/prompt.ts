@@ -39,6 +39,7 @@ export type History = HistoryValue;
 export const History: PortType<"History", HistoryValue> = definePort({
   name: "History",
   schema: Schema.Array(TurnSchema) as Schema.Codec<HistoryValue>,
+  expects: "a list of pairs [question, answer], as a result has it",
   preview: (history: HistoryValue) => {
     const most = shownEach(2 * history.length);
     return history.map((turn) => turn.map((text) => cutText(text, most)));

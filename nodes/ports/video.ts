@@ -70,6 +70,8 @@ export const VideoClip: PortType<
     }),
   )),
   is: isVideo,
+  expects:
+    "a path, a file: URL, or { source, segments, start, end } of which source is one",
   digest: (video: VideoSourceValue | VideoClipValue) =>
     Effect.flatMap(digestFileStat(videoFile(video)), (file) =>
       digestText(
