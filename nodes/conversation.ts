@@ -7,6 +7,7 @@
 import { Effect, Schema } from "effect";
 import { cutText } from "../pipeline/json.ts";
 import {
+  type CapacityError,
   defineNode,
   definePort,
   list,
@@ -17,6 +18,7 @@ import {
   optional,
   type PortType,
 } from "../pipeline/mod.ts";
+import { promptTooLong } from "./context.ts";
 import { PromptError } from "./errors.ts";
 import { shownEach } from "./limits.ts";
 import { OptionalTilesList, Prompt, VisualTokensList } from "./ports.ts";
@@ -105,7 +107,8 @@ export const PlaceList: PortType<"List<Num>", readonly number[]> = list(Num);
 /**
  * Renders a conversation by the checkpoint's template and tokenizes it. `order` says which visual tokens
  * come first: places in the list of all frames, then all pictures, then all small pictures. Fails with
- * `PromptError` for an empty conversation, a picture that is not there, and a control token in a text.
+ * `PromptError` for an empty conversation, a picture that is not there, and a control token in a text, and
+ * with `CapacityError` for a prompt that the model's context does not hold.
  *
  * ```ts
  * import { Conversation, conversationTemplate, InternVL, pipeline } from "@tessera/sdk";
@@ -133,7 +136,7 @@ export const conversationTemplate: NodeKind<
   { readonly prompt: typeof Prompt; readonly order: typeof PlaceList },
   NoParams,
   NoParams,
-  PromptError,
+  PromptError | CapacityError,
   PromptRenderer | ModelInfo
 > = defineNode({
   kind: "conversation-template",
@@ -177,6 +180,9 @@ export const conversationTemplate: NodeKind<
         }
       }
       const prompt = yield* renderer.converse({ conversation, tiles: tilesOf });
+      const { contextLength } = yield* ModelInfo;
+      const tooLong = promptTooLong(prompt.ids.length, contextLength);
+      if (tooLong !== undefined) return yield* tooLong;
       return { prompt, order };
     }),
 });

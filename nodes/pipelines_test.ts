@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Effect, Layer } from "effect";
 import { makeMemoCache, MemoCache, run } from "../pipeline/mod.ts";
+import { conversePipeline } from "./converse.ts";
 import {
   answerPipeline,
   batchChatPipeline,
@@ -203,4 +204,41 @@ Deno.test("a repeated picture is decoded and encoded once", async () => {
     ),
   );
   assert.deepEqual(calls, ["load 3x1", "encode 4"]);
+});
+
+Deno.test("a prompt that is too long is refused while its pictures are still being encoded", async () => {
+  const prompt = {
+    text: "",
+    ids: new Int32Array(100),
+    images: [],
+    question: "",
+  };
+  const layer = Layer.mergeAll(
+    fake().layer,
+    Layer.succeed(VisionEncoder, { encode: () => Effect.never }),
+    Layer.succeed(PromptRenderer, {
+      render: () => Effect.succeed(prompt),
+      converse: () => Effect.succeed(prompt),
+    }),
+  );
+  const images = ["3x1"];
+  const parts = [{ media: "images", index: 0 }] as const;
+  const conversation = { messages: [{ role: "user", parts }] } as const;
+  for (
+    const asking of [
+      run(chatPipeline(), { images, question: "What?" }),
+      run(conversePipeline(), {
+        images,
+        conversation,
+        small: [],
+        videos: [],
+      }),
+    ]
+  ) {
+    const error = await Effect.runPromise(
+      asking.pipe(Effect.flip, Effect.timeout(10_000), Effect.provide(layer)),
+    );
+    assert.equal(error._tag, "CapacityError");
+    assert.match(error.message, /has 100 tokens; the context holds 100,/);
+  }
 });

@@ -3,7 +3,13 @@
  * @module
  */
 import { Effect, Schema } from "effect";
-import { defineNode, type NodeKind, Text } from "../pipeline/mod.ts";
+import {
+  type CapacityError,
+  defineNode,
+  type NodeKind,
+  Text,
+} from "../pipeline/mod.ts";
+import { promptTooLong } from "./context.ts";
 import { PromptError } from "./errors.ts";
 import {
   OptionalCounts,
@@ -125,7 +131,8 @@ export function arrangePrompt(parts: PromptParts): PromptRequest | PromptError {
 
 /**
  * Renders the checkpoint's template and tokenizes it; image context tokens stand where pictures go. Fails
- * with `PromptError` for an empty question and for placeholders that do not match the pictures.
+ * with `PromptError` for an empty question and for placeholders that do not match the pictures, and with
+ * `CapacityError` for a prompt that the model's context does not hold.
  *
  * ```ts
  * import { InternVL, pipeline, promptTemplate, Text } from "@tessera/sdk";
@@ -152,7 +159,7 @@ export const promptTemplate: NodeKind<
   { readonly prompt: typeof Prompt },
   PromptTemplateParams,
   PromptTemplateParams,
-  PromptError,
+  PromptError | CapacityError,
   PromptRenderer | ModelInfo
 > = defineNode({
   kind: "prompt-template",
@@ -186,6 +193,11 @@ export const promptTemplate: NodeKind<
         numPatchesList,
       });
       if (request instanceof PromptError) return yield* request;
-      return { prompt: yield* renderer.render({ ...request, ...params }) };
+      const prompt = yield* renderer.render({ ...request, ...params });
+      // Here already: the pictures are being encoded meanwhile, which takes long and would be for nothing.
+      const { contextLength } = yield* ModelInfo;
+      const tooLong = promptTooLong(prompt.ids.length, contextLength);
+      if (tooLong !== undefined) return yield* tooLong;
+      return { prompt };
     }),
 });

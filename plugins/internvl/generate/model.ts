@@ -3,6 +3,7 @@
  * @module
  */
 import { Cause, Effect, Exit, identity, Schedule, type Scope } from "effect";
+import { promptTooLong } from "../../../nodes/context.ts";
 import { BackendError, PromptError } from "../../../nodes/errors.ts";
 import {
   type EngineStats,
@@ -356,15 +357,8 @@ function sequenceLength(
       new PromptError({ message: "the prompt has no tokens" }),
     );
   }
-  if (ids.length >= contextLength) {
-    return Effect.fail(
-      new CapacityError({
-        kind: "length",
-        message:
-          `the prompt has ${ids.length} tokens; the context holds ${contextLength}, one of them at least for the answer`,
-      }),
-    );
-  }
+  const tooLong = promptTooLong(ids.length, contextLength);
+  if (tooLong !== undefined) return Effect.fail(tooLong);
   const foreign = ids.findIndex((id) => !(id >= 0 && id < vocabulary));
   if (foreign >= 0) {
     return Effect.fail(
