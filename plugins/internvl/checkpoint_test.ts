@@ -169,14 +169,17 @@ Deno.test("what is missing or damaged in a folder is named", async () => {
 
 Deno.test("a path that is no folder is named as such", async () => {
   const messages = await Promise.all(
-    ["", "models/none", "deno.json"].map((dir) =>
-      Effect.runPromise(Effect.flip(openCheckpoint(dir)))
-    ),
+    ["", "models/none", "deno.json", "OpenGVLab/InternVL-Chat-V1-5"].map((
+      dir,
+    ) => Effect.runPromise(Effect.flip(openCheckpoint(dir)))),
   );
   assert.deepEqual(messages.map(({ message }) => message), [
     "the checkpoint folder's path is empty",
     "there is no folder models/none",
     "deno.json is a file; a checkpoint is a folder",
+    // Not where the first part is a folder here, as above: that is a path with a mistake in it.
+    "there is no folder OpenGVLab/InternVL-Chat-V1-5; a checkpoint of Hugging Face is downloaded first: " +
+    "hf download OpenGVLab/InternVL-Chat-V1-5 --local-dir FOLDER",
   ]);
 });
 

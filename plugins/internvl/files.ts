@@ -56,6 +56,9 @@ export function fileFacts(
   });
 }
 
+const isThere = (path: string): Promise<boolean> =>
+  Deno.stat(path).then(() => true, () => false);
+
 /** Why a path is no folder, where it is none. */
 export function folderProblem(dir: string): Effect.Effect<string | undefined> {
   return Effect.promise(async () => {
@@ -65,7 +68,13 @@ export function folderProblem(dir: string): Effect.Effect<string | undefined> {
         ? undefined
         : `${dir} is a file; a checkpoint is a folder`;
     } catch (cause) {
-      return isAbsent(cause) ? `there is no folder ${dir}` : undefined;
+      if (!isAbsent(cause)) return undefined;
+      // A name on Hugging Face, where nothing is fetched from, unless its first part is a folder here.
+      const [owner] = /^[\w-][\w.-]*(?=\/[\w-][\w.-]*$)/.exec(dir) ?? [];
+      const hub = owner === undefined || await isThere(owner)
+        ? ""
+        : `; a checkpoint of Hugging Face is downloaded first: hf download ${dir} --local-dir FOLDER`;
+      return `there is no folder ${dir}${hub}`;
     }
   });
 }
