@@ -72,6 +72,13 @@ export abstract class TesseraError extends YieldableError {
   }
 }
 
+// Effect shows its values as JSON, an error without its stack; consoles show any other error as one.
+Object.defineProperty(
+  TesseraError.prototype,
+  Symbol.for("nodejs.util.inspect.custom"),
+  { value: undefined },
+);
+
 /**
  * The graph itself is wrong: an unknown kind, a missing or mistyped input, bad parameters, a cycle.
  *

@@ -28,6 +28,7 @@ import {
   type RunResult,
 } from "../pipeline/mod.ts";
 import { dumpTo } from "./dump.ts";
+import { batchProblem, chatProblem, settingsOf } from "./request.ts";
 import { stageTimings } from "./stages.ts";
 import type {
   AskOptions,
@@ -67,8 +68,10 @@ export const chat: (
   request: ChatRequest,
 ) => Effect.Effect<ChatResult, AskError, AskServices> = Effect.fn("chat")(
   function* (request: ChatRequest) {
+    const problem = chatProblem(request);
+    if (problem !== undefined) return yield* problem;
     const { images = [], video, question, history, numPatchesList } = request;
-    const settings = request.generation ?? {};
+    const settings = settingsOf(request.generation);
     const options = pipelineOptions(request);
     const result = yield* watched(
       request,
@@ -125,13 +128,24 @@ export const batchChat: (
 ) => Effect.Effect<ChatResult[], AskError, AskServices> = Effect.fn(
   "batchChat",
 )(function* (request: BatchRequest) {
+  const problem = batchProblem(request);
+  if (problem !== undefined) return yield* problem;
+  let failed: string | undefined;
   const result = yield* watched(
     request,
     (runOptions) =>
-      run(batchChatPipeline(pipelineOptions(request)), {
-        samples: request.samples,
-        settings: request.generation ?? {},
-      }, runOptions),
+      observe(
+        run(batchChatPipeline(pipelineOptions(request)), {
+          samples: request.samples,
+          settings: settingsOf(request.generation),
+        }, runOptions),
+        (event) => {
+          if (event._tag !== "NodeFailed" || event.willRetry) return;
+          failed ??= /^answer\[(\d+)\]/.exec(event.node)?.[1];
+        },
+      ).pipe(Effect.mapError((error) =>
+        failed === undefined ? error : inPlace(error, `samples[${failed}]`)
+      )),
   );
   return request.samples.map(({ history }, index) =>
     chatResult(
@@ -145,6 +159,13 @@ export const batchChat: (
     )
   );
 });
+
+/** The same error with the place in front of what it says; one error may be that of several callers. */
+function inPlace<E extends AskError>(error: E, place: string): E {
+  const Same = error.constructor as new (fields: E) => E;
+  const { cause, message } = error;
+  return new Same({ ...error, cause, message: `${place}: ${message}` });
+}
 
 interface AnswerValues {
   readonly completion: Completion;

@@ -52,3 +52,14 @@ Deno.test("docs/sdk.md lists every stage", () => {
     "join-tokens",
   ]);
 });
+
+Deno.test("docs/sdk.md links the SDK and the Effect that there are", async () => {
+  const { name, version, imports } = JSON.parse(
+    await Deno.readTextFile(new URL("../deno.json", import.meta.url)),
+  );
+  const [, block] = /```json\n(\{\n {2}"nodeModulesDir".*?)```/s.exec(page)!;
+  assert.deepEqual(JSON.parse(block!).imports, {
+    [name]: `jsr:${name}@^${version}`,
+    effect: imports.effect,
+  });
+});

@@ -20,6 +20,7 @@ import {
   type RunInputs,
   type RunResult,
   type StoreError,
+  TesseraError,
 } from "../pipeline/mod.ts";
 import {
   type AskServices,
@@ -85,7 +86,8 @@ export class InternVL implements AsyncDisposable {
   }
 
   /**
-   * Loads a checkpoint folder in the Hugging Face layout. The weights are read where they lie.
+   * Loads a checkpoint folder in the Hugging Face layout, by its path or `file:` URL. The weights are read
+   * where they lie.
    *
    * Rejects with `CheckpointError` (something missing, damaged, or of an architecture we do not have)
    * or `BackendError` (a device that is not there, no memory).
@@ -102,7 +104,10 @@ export class InternVL implements AsyncDisposable {
    * assert.equal(model.info.name, "nano");
    * ```
    */
-  static async load(dir: string, options: LoadOptions = {}): Promise<InternVL> {
+  static async load(
+    dir: string | URL,
+    options: LoadOptions = {},
+  ): Promise<InternVL> {
     const managed: ManagedRuntime.ManagedRuntime<
       AskServices,
       CheckpointError | BackendError | StoreError
@@ -111,12 +116,13 @@ export class InternVL implements AsyncDisposable {
       run: (effect, signal) => managed.runPromiseExit(effect, { signal }),
       dispose: () => managed.dispose(),
     };
+    const caller = callerOf();
     try {
-      const info = await settle(runtime, ModelInfo, options.signal);
+      const info = await settle(runtime, ModelInfo, options?.signal);
       return new InternVL(runtime, info);
     } catch (error) {
       await runtime.dispose();
-      throw error;
+      throw locate(error, caller);
     }
   }
 
@@ -206,7 +212,7 @@ export class InternVL implements AsyncDisposable {
    * ```
    */
   chat(request: ChatRequest): Promise<ChatResult> {
-    return this.#settle(chat(request), request.signal);
+    return this.#settle(chat(request), request?.signal);
   }
 
   /**
@@ -226,7 +232,7 @@ export class InternVL implements AsyncDisposable {
    */
   chatStream(request: ChatRequest): ChatStream {
     const leave = new AbortController();
-    const signal = request.signal === undefined
+    const signal = request?.signal === undefined
       ? leave.signal
       : AbortSignal.any([leave.signal, request.signal]);
     const deltas: string[] = [];
@@ -309,7 +315,7 @@ export class InternVL implements AsyncDisposable {
    * ```
    */
   batchChat(request: BatchRequest): Promise<ChatResult[]> {
-    return this.#settle(batchChat(request), request.signal);
+    return this.#settle(batchChat(request), request?.signal);
   }
 
   /**
@@ -387,14 +393,38 @@ export class InternVL implements AsyncDisposable {
     signal: AbortSignal | undefined,
   ): Promise<A> {
     const closing = this.#closing.signal;
+    const caller = callerOf();
     const running = settle(
       this.#runtime,
       effect,
       signal === undefined ? closing : AbortSignal.any([closing, signal]),
-    ).finally(() => this.#running.delete(running));
+    ).catch((error) => {
+      throw locate(error, caller);
+    }).finally(() => this.#running.delete(running));
     this.#running.add(running);
     return running;
   }
+}
+
+/** The lines of the stack that belong to whoever called this module, which must be called by it at once. */
+function callerOf(): string {
+  const lines = (new Error().stack ?? "").split("\n").slice(1);
+  const first = lines.findIndex((line) => !line.includes(import.meta.url));
+  return first < 0 ? "" : lines.slice(first).join("\n");
+}
+
+/**
+ * An error arises in a fiber, whose stack knows nothing of the script: its own lines come first, or nobody
+ * would learn which of several questions failed.
+ */
+function locate(error: unknown, caller: string): unknown {
+  if (!(error instanceof TesseraError) || caller === "") return error;
+  const { stack = "" } = error;
+  const frames = stack.search(/\n {4}at /);
+  // Two callers may wait for one and the same picture, and then for one error.
+  if (frames < 0 || stack.includes(caller)) return error;
+  error.stack = `${stack.slice(0, frames)}\n${caller}${stack.slice(frames)}`;
+  return error;
 }
 
 /** Runs an effect; an interruption by the caller's signal rejects with the signal's reason. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Effect } from "effect";
 import { liveHandles } from "../plugins/onnx/mod.ts";
-import { makeMemoryStore, type RunEvent } from "../pipeline/mod.ts";
+import { GraphError, makeMemoryStore, type RunEvent } from "../pipeline/mod.ts";
 import { LanguageModel } from "../nodes/services.ts";
 import { InternVL } from "./internvl.ts";
 import type { ChatRequest, ChatResult } from "./types.ts";
@@ -263,8 +263,13 @@ Deno.test("InternVL on models/nano", async (t) => {
     await t.step(
       "a sample of wrong types is refused by port, sample and field",
       async () => {
-        const refused = (asked: Promise<unknown>, message: string) =>
-          assert.rejects(asked, { name: "GraphError", message });
+        const refused = (asked: Promise<unknown>, said: string) =>
+          assert.rejects(
+            asked,
+            (error) =>
+              error instanceof GraphError && error.message.startsWith(said) &&
+              !error.message.includes("\n"),
+          );
         const question = "x";
         for (
           const [wrong, said] of [
@@ -275,10 +280,10 @@ Deno.test("InternVL on models/nano", async (t) => {
               { images: new Array(1) },
               'images[0]" is no ImageSource but undefined',
             ],
-            [{ history: [["a"]] }, 'history" is no History but a list'],
+            [{ history: [["a"]] }, 'history[0][1]": Missing key'],
             [
               { history: [{ role: "user" }] },
-              'history" is no History but a list',
+              'history[0]": Expected array, got object',
             ],
             [{ video: null }, 'video" is no VideoClip but null'],
             [{ video: 5 }, 'video" is no VideoClip but number'],

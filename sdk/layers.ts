@@ -2,7 +2,7 @@
  * What a loaded model is made of: the layers behind `InternVL.load`, for programs on Effect.
  * @module
  */
-import { Layer, Logger } from "effect";
+import { Effect, Layer, Logger } from "effect";
 import { BackendError, type CheckpointError } from "../nodes/errors.ts";
 import {
   layerMemory,
@@ -21,6 +21,7 @@ import {
 } from "../plugins/onnx/mod.ts";
 import { layerSqlite } from "../plugins/sqlite/mod.ts";
 import type { AskServices } from "./ask.ts";
+import { folderOf, loadProblem } from "./request.ts";
 import type { LoadOptions } from "./types.ts";
 
 /** Warnings go to stderr: stdout belongs to the script. */
@@ -38,6 +39,10 @@ const named = (name: keyof typeof backends) =>
       message: `there is no binding ${JSON.stringify(name)}; known: ffi, napi`,
     }),
   );
+
+/** A layer that is never built. */
+const refused = (error: CheckpointError | BackendError) =>
+  Layer.effectContext(Effect.fail(error));
 
 /** Bytes kept for reuse by default. */
 const defaultCacheBytes = 512 * 2 ** 20;
@@ -61,21 +66,24 @@ const defaultCacheBytes = 512 * 2 ** 20;
  * ```
  */
 export function modelLayer(
-  dir: string,
+  dir: string | URL,
   options: LoadOptions = {},
 ): Layer.Layer<AskServices, CheckpointError | BackendError | StoreError> {
+  const folder = folderOf(dir);
+  if (typeof folder !== "string") return refused(folder);
+  const problem = loadProblem(options);
+  if (problem !== undefined) return refused(problem);
   const { backend, store = "memory", cacheBytes = defaultCacheBytes } = options;
-  const model = internvl(dir, options).pipe(
+  const model = internvl(folder, options).pipe(
     Layer.provide(backend === undefined ? defaultBackend : named(backend)),
   );
   if (!(cacheBytes >= 0)) {
-    return Layer.effect(
-      Backend,
+    return refused(
       new BackendError({
         message:
           `cacheBytes is ${cacheBytes}; it must be a number of bytes from 0`,
       }),
-    ) as unknown as ReturnType<typeof modelLayer>;
+    );
   }
   const memo = cacheBytes === 0 ? Layer.empty : Layer.effect(
     MemoCache,
