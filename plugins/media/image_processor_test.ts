@@ -74,7 +74,7 @@ Deno.test("files that are no pictures give one line that names them", async () =
     [new Uint8Array(0), /^picture from bytes is empty$/],
     [new Uint8Array([0, 1, 2, 3]), /is not a picture of a kind/],
     [{ name: "a.png", bytes: new Uint8Array(0) }, /^a\.png is empty$/],
-    ["", /the path is empty/],
+    ["", /^picture or video: the path is empty$/],
     ["a\0b", /the path holds a NUL/],
     ["https://example.com/a.png", /only local files are read/],
     [new URL("http://example.com/a.png"), /only local files are read/],

@@ -51,7 +51,7 @@ export function sampleIndices(
     const seconds = (frameCount / fps).toFixed(2);
     throw new RangeError(
       `no frame lies between ${start ?? 0} s and ${
-        end ?? "the end"
+        end === undefined ? "the end" : `${end} s`
       }; the video is ${seconds} s long (${frameCount} frames at ${fps} per second)`,
     );
   }

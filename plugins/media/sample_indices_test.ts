@@ -54,6 +54,12 @@ Deno.test("ranges and numbers that make no sense are named", () => {
       [10, 30, { segments: 1, end: Infinity }, /the end is Infinity s/],
       [10, 30, { segments: 1, start: 2, end: 1 }, /\(2 s\) is after the end/],
       [300, 30, { segments: 1, start: 12 }, /between 12 s .* 10\.00 s long/],
+      [
+        300,
+        30,
+        { segments: 1, start: 12, end: 20 },
+        /12 s and 20 s; the video/,
+      ],
     ];
   for (const [frameCount, fps, options, message] of cases) {
     assert.throws(() => sampleIndices(frameCount, fps, options), {

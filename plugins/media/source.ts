@@ -33,7 +33,7 @@ export function localPath(
       const said = error instanceof Error ? error.message : String(error);
       return new MediaError({
         source: name,
-        message: `${name}: ${said.split("\n")[0]}`,
+        message: `${name || "picture or video"}: ${said.split("\n")[0]}`,
         cause: error,
       });
     },
