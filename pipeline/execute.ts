@@ -387,9 +387,17 @@ function attempt(
     let working: Running<Data> = composite
       ? execute(run, work.plan, withDefaults(work.plan, given), `${path}/`)
       : Effect.flatMap(
-        Effect.suspend(() =>
-          work.kind.run(valuesOf(given), node.node.params, notes.context)
-        ),
+        Effect.suspend(() => {
+          const running: unknown = work.kind.run(
+            valuesOf(given),
+            node.node.params,
+            notes.context,
+          );
+          // Who writes a node without types may return a promise or the outputs themselves.
+          return Effect.isEffect(running)
+            ? running as ReturnType<typeof work.kind.run>
+            : Effect.fail(noEffect(plan, node, path, running));
+        }),
         (outputs) => checkOutputs(plan, node, path, outputs),
       );
     if (timeoutMs !== undefined) {
@@ -456,6 +464,23 @@ function withDefaults(plan: Plan, given: Data): Data {
       : value ?? datum(input.port, undefined, "absent");
   }
   return inputs;
+}
+
+function noEffect(
+  plan: Plan,
+  node: PlanNode,
+  path: string,
+  returned: unknown,
+): GraphError {
+  const what = returned instanceof Promise
+    ? "a promise, which Effect.promise takes a function for"
+    : `${typeof returned}, which Effect.succeed makes an effect of`;
+  return new GraphError({
+    message:
+      `pipeline "${plan.name}": node "${path}": its run returned no effect but ${what}; ` +
+      `the fault is in the kind "${node.node.kind.kind}"`,
+    place: { pipeline: plan.name, node: path },
+  });
 }
 
 function checkOutputs(

@@ -449,6 +449,34 @@ check(
 );
 
 check(
+  "a run that returns no effect is an error that names the kind and the remedy",
+  Effect.gen(function* () {
+    const cases: [unknown, RegExp][] = [
+      [
+        Promise.resolve({ value: 1 }),
+        /no effect but a promise, .*promise takes/,
+      ],
+      [{ value: 1 }, /no effect but object, which Effect\.succeed/],
+      [undefined, /no effect but undefined/],
+    ];
+    for (const [returned, message] of cases) {
+      const loose = defineNode({
+        kind: "loose",
+        inputs: {},
+        outputs: { value: Num },
+        run: () => returned as Effect.Effect<{ value: number }>,
+      });
+      const error = yield* Effect.flip(
+        run(pipeline("p", (g) => g.add(loose, {})), {}),
+      );
+      assert.ok(error instanceof GraphError);
+      assert.match(error.message, message);
+      assert.match(error.message, /^pipeline "p": node "loose".*kind "loose"$/);
+    }
+  }),
+);
+
+check(
   "what nodes acquire lives until the run ends, or until the scope of runScoped closes",
   Effect.gen(function* () {
     const log: string[] = [];
