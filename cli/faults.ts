@@ -48,6 +48,17 @@ export class OutputError extends Error implements Fault {
   }
 }
 
+/** A node of somebody else's plugin failed in a way that it does not say. */
+export class PluginError extends Error implements Fault {
+  /** The discriminator. */
+  readonly _tag = "PluginError" as const;
+  /** Makes the error. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = this._tag;
+  }
+}
+
 /** The work was done and reported, and not all of it succeeded: exit code 1, nothing more to say. */
 export class Reported extends Error implements Fault {
   /** The discriminator. */

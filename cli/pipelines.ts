@@ -19,6 +19,7 @@ import {
   fileReason,
   InputError,
   isFault,
+  PluginError,
   requireFileFault,
   UsageError,
 } from "./faults.ts";
@@ -82,6 +83,28 @@ const loadPlugin = Effect.fnUntraced(function* (
   }
   return [...new Set(found)];
 });
+
+/**
+ * What a run has failed with, where it is no error that is meant for people: a defect of the plugin whose node
+ * failed first, if that is not the built-in one.
+ */
+export function pluginFault(
+  error: unknown,
+  failed: { readonly node: string; readonly kind: string } | undefined,
+  registry: AnyRegistry,
+): unknown {
+  if (failed === undefined || isFault(error)) return error;
+  const owner = registry.plugins.slice(1).find(({ nodes }) =>
+    nodes.some(({ kind }) => kind === failed.kind)
+  );
+  if (owner === undefined) return error;
+  return new PluginError(
+    `node "${failed.node}": "${failed.kind}" of plugin "${owner.name}" failed unexpectedly: ${
+      error instanceof Error ? error.message : String(error)
+    } (TESSERA_DEBUG=1 shows where)`,
+    { cause: error },
+  );
+}
 
 function isPlugin(value: unknown): value is AnyPlugin {
   const plugin = value as Partial<AnyPlugin> | null;

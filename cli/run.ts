@@ -16,6 +16,7 @@ import {
   encodeOutputs,
   findPipeline,
   loadRegistry,
+  pluginFault,
   pluginFlag,
 } from "./pipelines.ts";
 import { makePainter, runProgress } from "./progress.ts";
@@ -62,14 +63,21 @@ export const runHandler = Effect.fn("cli.run")(function* (options: RunFlags) {
   const { model } = yield* openModel(flags.modelChoice(options));
   const progress = runProgress();
   const painter = makePainter(shell);
+  let failed: { readonly node: string; readonly kind: string } | undefined;
   const result = yield* attempt((signal) =>
     model.run(pipeline, inputs, {
       signal,
       onEvent: (event) => {
+        if (
+          event._tag === "NodeFailed" && !event.composite &&
+          !event.willRetry && event.error.tag !== "Interrupted"
+        ) failed ??= event;
         progress.observe(event);
         painter.paint(progress.line);
       },
       ...(dump === undefined ? {} : { dump }),
+    }).catch((error) => {
+      throw pluginFault(error, failed, registry);
     })
   ).pipe(Effect.ensuring(Effect.sync(painter.clear)));
   warnUnrecorded(shell, result.storeError);

@@ -5,7 +5,13 @@
 import { Effect } from "effect";
 import assert from "node:assert/strict";
 import { CheckpointError, MediaError } from "../nodes/errors.ts";
-import { StoreError } from "../pipeline/mod.ts";
+import {
+  observe,
+  run as runPipeline,
+  type RunResult,
+  StoreError,
+} from "../pipeline/mod.ts";
+import type { Model } from "../cli/models.ts";
 import {
   echo,
   fakeModel,
@@ -347,6 +353,59 @@ Deno.test("wrong arguments: what is wrong and what is meant", async () => {
     assert.equal(outcome.out, "", args.join(" "));
     assert.equal(outcome.loads.length, 0, `loaded a model: ${args.join(" ")}`);
   }
+});
+
+Deno.test("run: what a plugin's node throws is told as the plugin's, what ours throws is not", async () => {
+  await inFolder(async (folder) => {
+    const plugin = `${folder}/plugin.ts`;
+    const document = `${folder}/document.json`;
+    await Deno.writeTextFile(
+      plugin,
+      `import { defineNode, definePlugin, Text } from "@tessera/sdk";
+      const boom = defineNode({
+        kind: "boom",
+        inputs: { text: Text },
+        outputs: { text: Text },
+        run: () => { throw new RangeError("no such page"); },
+      });
+      export default definePlugin({ name: "pages", nodes: [boom] });`,
+    );
+    await Deno.writeTextFile(
+      document,
+      JSON.stringify({
+        format: "tessera/pipeline",
+        version: 1,
+        name: "mine",
+        inputs: { text: { port: "Text" } },
+        nodes: [{
+          id: "page",
+          kind: "boom",
+          inputs: { text: { input: "text" } },
+        }],
+        outputs: { text: { node: "page", port: "text" } },
+      }),
+    );
+    const model: Model = {
+      ...fakeModel(),
+      run: (pipeline, inputs, options) =>
+        Effect.runPromise(
+          observe(
+            runPipeline(pipeline, inputs),
+            (event) => options?.onEvent?.(event),
+          ) as Effect.Effect<RunResult, never>,
+        ) as never,
+    };
+    const args = ["run", document, "--plugin", plugin, "--input", "text=a"];
+    oneError(
+      await runCli([...args, ...quiet, "-m", "DIR"], { model }),
+      /^tessera: node "page": "boom" of plugin "pages" failed unexpectedly: no such page \(/,
+    );
+    const ours = ["run", "chat", "--input", "question=a", ...quiet, "-m", "D"];
+    oneError(
+      await runCli(ours, { model: fakeModel() }),
+      /the fake runs no chat \(a defect of Tessera/,
+    );
+  });
 });
 
 Deno.test("settings that do nothing are named", async () => {
