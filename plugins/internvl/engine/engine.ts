@@ -15,7 +15,7 @@ import type { Job } from "./job.ts";
 import { bytesPerToken, KvPool, type PoolParts } from "./pool.ts";
 import { nextPrompt, Sequence } from "./sequence.ts";
 import { roundUp, type Shape, shapeFor } from "./shape.ts";
-import { empty, idleRow, type Slot, SlotTable } from "./slots.ts";
+import { empty, idleRow, LEAST_COPY, type Slot, SlotTable } from "./slots.ts";
 import { type Speculate, Speculation } from "./speculate.ts";
 import { type DecodeRow, Steps } from "./steps.ts";
 
@@ -179,6 +179,8 @@ export class Engine {
         await this.#admit();
         if (this.#active.length === 0) break;
         await this.#prompts();
+        // Who left during a prompt's chunk does not wait for the step as well.
+        this.#sweep();
         const rows = this.#active.filter(({ next }) => next >= 0);
         if (rows.length > 0) await this.#guard(rows, this.#decode);
       }
@@ -195,7 +197,8 @@ export class Engine {
     const { chunk } = this.#options;
     let oldestFirst = this.#oldestFirst = !this.#oldestFirst;
     for (let room = chunk; room > 0;) {
-      const prompt = nextPrompt(this.#active, oldestFirst);
+      const ready = this.#active.filter((sequence) => !this.#follows(sequence));
+      const prompt = nextPrompt(ready, oldestFirst);
       if (prompt === undefined || prompt.cancelled) return;
       if (Math.min(prompt.remaining, chunk) > room) return;
       const before = this.#counts.tokensPrefilled;
@@ -203,6 +206,20 @@ export class Engine {
       room -= this.#counts.tokensPrefilled - before;
       oldestFirst = false;
     }
+  }
+
+  /**
+   * Whether another is computing right now what this one begins with, which it can take over as soon as it is
+   * there.
+   */
+  #follows(sequence: Sequence): boolean {
+    return sequence.slot === undefined && sequence.job.rotary === undefined &&
+      this.#pool.copies &&
+      this.#active.some((other) =>
+        other.slot !== undefined && !other.cancelled &&
+        other.job.rotary === undefined &&
+        sequence.common(other) >= other.done + LEAST_COPY
+      );
   }
 
   /** Ends what was cancelled. */
@@ -221,7 +238,6 @@ export class Engine {
     }
     const { slot, job } = sequence;
     if (slot !== undefined) {
-      if (job.rotary !== undefined) empty(slot);
       this.#table.leave(slot);
       sequence.slot = undefined;
     }
@@ -322,7 +338,8 @@ export class Engine {
       rotary,
     );
     slot.keys.set(keys.subarray(start, end), start);
-    slot.length = slot.shared = sequence.done = end;
+    slot.length = sequence.done = end;
+    if (rotary === undefined) slot.shared = end;
     this.#counts.prefill++;
     this.#counts.tokensPrefilled += end - start;
     if (sequence.cancelled) return;
@@ -395,9 +412,7 @@ export class Engine {
     this.#counts.tokensDecoded += sequences.length;
     for (let i = 0; i < sequences.length; i++) {
       const sequence = sequences[i];
-      const slot = sequence.slot!;
-      slot.keys[slot.length++] = sequence.next;
-      if (this.#options.reuseAnswers) slot.shared = slot.length;
+      this.#fed(sequence);
       if (!sequence.cancelled) this.#take(sequence, logits[i]);
     }
   }
@@ -441,8 +456,7 @@ export class Engine {
     counts.tokensDrafted += draft.length;
     let chosen = 0;
     do {
-      slot.keys[slot.length++] = sequence.next;
-      if (this.#options.reuseAnswers) slot.shared = slot.length;
+      this.#fed(sequence);
       if (sequence.cancelled) break;
       counts.tokensDecoded++;
       if (chosen > 0) counts.tokensAccepted++;
@@ -478,6 +492,14 @@ export class Engine {
         Math.max(inner.length, outer.length),
       );
       this.#table.swap(inner, outer);
+    }
+  }
+
+  /** The keys and values of a sequence's next token are there. */
+  #fed({ slot, next, job }: Sequence): void {
+    slot!.keys[slot!.length++] = next;
+    if (this.#options.reuseAnswers && job.rotary === undefined) {
+      slot!.shared = slot!.length;
     }
   }
 

@@ -2,6 +2,7 @@
  * A job on its way through the engine.
  * @module
  */
+import { commonLength } from "./content.ts";
 import type { Job } from "./job.ts";
 import type { Slot } from "./slots.ts";
 import type { Speculation } from "./speculate.ts";
@@ -16,6 +17,7 @@ export class Sequence {
   next = -1;
   /** Nobody waits for it any more. */
   cancelled = false;
+  readonly #common = new WeakMap<Sequence, number>();
 
   /** A job that nothing has been done of. */
   constructor(
@@ -24,6 +26,19 @@ export class Sequence {
     /** Guesses what follows, if it may. */
     readonly speculation?: Speculation,
   ) {}
+
+  /** Tokens with which both prompts begin, as far as this one could take them over. */
+  common(other: Sequence): number {
+    let length = this.#common.get(other);
+    if (length === undefined) {
+      const { keys, ids } = other.job;
+      // At least two tokens are computed: see the engine's chunks.
+      const limit = Math.min(this.job.ids.length - 2, ids.length);
+      length = commonLength(this.job.keys, keys, limit);
+      this.#common.set(other, length);
+    }
+    return length;
+  }
 
   /** Tokens of the prompt still to compute. */
   get remaining(): number {

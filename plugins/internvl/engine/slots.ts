@@ -16,7 +16,10 @@ export interface Slot {
   keys: Int32Array<ArrayBuffer>;
   /** Tokens whose keys and values are there. */
   length: number;
-  /** How many of them, from the first on, may serve another prompt. */
+  /**
+   * How many of them, from the first on, may serve another prompt: none of a prompt that is rotated by angles
+   * of its own.
+   */
   shared: number;
   /** Counts up: when it was left. */
   left: number;
@@ -33,7 +36,7 @@ export interface Placement {
 }
 
 /** A shorter beginning than this is not worth a copy. */
-const LEAST_COPY = 8;
+export const LEAST_COPY = 8;
 
 /** See the module. */
 export class SlotTable {
