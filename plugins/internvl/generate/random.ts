@@ -8,11 +8,17 @@
 /** Draws numbers evenly from [0, 1), 53 bits each. */
 export type Random = () => number;
 
+/** Numbers passed over until every word of the state depends on all of the seed. */
+const WARM_UP = 8;
+
 /** A generator for a seed: a whole number from 0 to 2^53 - 1. */
 export function seededRandom(seed: number): Random {
   const low = splitMix32(seed >>> 0);
   const high = splitMix32(Math.floor(seed / 2 ** 32) ^ 0x5851f42d);
   const next = xoshiro128(low(), high(), low(), high());
+  // The first number is of the second word alone, which all seeds below 2^32 have in common: each draw must
+  // depend on all of the seed.
+  for (let i = 0; i < WARM_UP; i++) next();
   return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
 }
 

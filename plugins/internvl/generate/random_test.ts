@@ -44,3 +44,31 @@ Deno.test("numbers lie evenly in [0, 1)", () => {
   assert.ok(chi < 110, `${chi}`);
   assert.ok(Math.abs(sum / draws - 0.5) < 0.005);
 });
+
+Deno.test("across seeds, too, numbers lie evenly: neighbours, and those of other high words, know nothing of each other", () => {
+  for (const step of [1, 2, 1024, 2 ** 32, 2 ** 32 + 1]) {
+    for (const place of [0, 1, 2, 7]) {
+      const count = 16_384;
+      const drawn = Array.from({ length: count }, (_, i) => {
+        const next = seededRandom(i * step);
+        for (let skipped = 0; skipped < place; skipped++) next();
+        return [next(), next()];
+      });
+      // One after the other with the same seed, and the same place of two neighbours.
+      const pairs = drawn.map(([a, b], i) => [
+        [a!, b!],
+        [a!, drawn[(i + 1) % count]![0]!],
+      ]);
+      for (const kind of [0, 1]) {
+        const bins = new Array<number>(64).fill(0);
+        for (const pair of pairs) {
+          const [x, y] = pair[kind]!;
+          bins[8 * Math.floor(8 * x!) + Math.floor(8 * y!)]!++;
+        }
+        const chi = bins.reduce((s, n) => s + (n - 256) ** 2 / 256, 0);
+        // 63 degrees of freedom: beyond 120 with a probability of 2e-5.
+        assert.ok(chi < 120, `step ${step}, place ${place}: ${chi}`);
+      }
+    }
+  }
+});
