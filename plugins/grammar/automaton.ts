@@ -16,6 +16,12 @@ export const BUDGET = 2_000_000;
 /** Most states kept; each has a row of some hundred bytes. */
 const MAX_STATES = 1 << 16;
 
+/**
+ * Most calls kept. A schema of a few lines can have exponentially many at one place, by references that fork;
+ * answers need one for each bracket that is open.
+ */
+const MAX_CALLS = 1 << 17;
+
 /** Calls in progress. None, and none that is known: what follows the end of the rule is left open. */
 const NO_CALLS = 0;
 const OPEN_CALLS = 1;
@@ -78,6 +84,11 @@ export class Automaton {
   /** States made so far. */
   get size(): number {
     return this.#states.length;
+  }
+
+  /** Calls met so far. */
+  get calls(): number {
+    return this.#calls.size;
   }
 
   /**
@@ -212,6 +223,11 @@ export class Automaton {
     const key = around * this.#size + back;
     const known = this.#calls.get(key);
     if (known !== undefined) return known;
+    if (this.#calls.size >= MAX_CALLS) {
+      throw new ConstraintFault(
+        `can be read in too many ways at once (${MAX_CALLS}); make it simpler`,
+      );
+    }
     const id = this.#returns.push(back) - 1;
     this.#around.push(around);
     this.#calls.set(key, id);

@@ -220,17 +220,33 @@ Deno.test("equal constraints have one key; what is no JSON, or too long, is refu
 });
 
 Deno.test("constraints made to be costly are refused in bounded time, not followed", () => {
-  // Merging doubles at each level, were it not counted.
-  const $defs = Object.fromEntries(
-    Array.from({ length: 25 }, (_, i) => [
-      `d${i}`,
-      i === 24 ? { type: "null" } : {
-        allOf: [{ $ref: `#/$defs/d${i + 1}` }, { $ref: `#/$defs/d${i + 1}` }],
-      },
-    ]),
-  );
+  // Each level refers to the next one twice.
+  const doubling = (keyword: string) =>
+    schemaOf({
+      $ref: "#/$defs/d0",
+      $defs: Object.fromEntries(
+        Array.from({ length: 25 }, (_, i) => [
+          `d${i}`,
+          i === 24 ? { type: "null" } : {
+            [keyword]: [1, 2].map(() => ({ $ref: `#/$defs/d${i + 1}` })),
+          },
+        ]),
+      ),
+    });
   const error = Effect.runSync(
-    Effect.flip(compileConstraint(schemaOf({ $defs, $ref: "#/$defs/d0" }))),
+    Effect.flip(compileConstraint(doubling("allOf"))),
   );
   assert.match(error.message, /too many schemas together/);
+  const language = Effect.runSync(compileConstraint(doubling("anyOf")));
+  assert.throws(() => new Automaton(language), /in too many ways at once/);
+});
+
+Deno.test("brackets may be open a thousand deep", () => {
+  const value = {
+    anyOf: [{ type: "array", items: { $ref: "#" } }, { const: 1 }],
+  };
+  const reads = reader(schemaOf(value));
+  const deep = 1000;
+  assert.ok(reads(`${"[1,".repeat(deep)}1${"]".repeat(deep)}`));
+  assert.ok(!reads(`${"[1,".repeat(deep)}1${"]".repeat(deep + 1)}`));
 });

@@ -15,8 +15,8 @@ import { buildTrie } from "./trie.ts";
 /** Constraints kept for the next request with the same one. */
 const MAX_KEPT = 16;
 
-/** States after which a constraint is computed afresh rather than kept. */
-const MAX_STATES_KEPT = 20_000;
+/** States, and calls, after which a constraint is computed afresh rather than kept. */
+const MOST_KEPT = 20_000;
 
 /** What a vocabulary is made from. */
 export interface VocabularyParts {
@@ -77,7 +77,10 @@ export function makeConstrainer(parts: VocabularyParts): Constrainer {
     matcher: Effect.fnUntraced(function* (constraint) {
       const key = yield* constraintKey(constraint);
       let grammar = kept.get(key);
-      if (grammar === undefined || grammar.automaton.size > MAX_STATES_KEPT) {
+      if (
+        grammar === undefined ||
+        Math.max(grammar.automaton.size, grammar.automaton.calls) > MOST_KEPT
+      ) {
         const language = yield* compileConstraint(constraint);
         const tokens = yield* vocabulary;
         grammar = yield* asPromptError(
