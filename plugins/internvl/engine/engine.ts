@@ -122,7 +122,7 @@ export class Engine {
       other.job.priority < job.priority
     );
     this.#waiting.splice(at < 0 ? ahead : at, 0, sequence);
-    if (excess >= 0) job.onQueued?.(at < 0 ? excess : at);
+    if (excess >= 0) this.#tellQueued(sequence, at < 0 ? excess : at);
     this.#loop ??= this.#work();
     return () => this.#cancel(sequence);
   }
@@ -231,6 +231,15 @@ export class Engine {
     }
   }
 
+  /** Tells how many are ahead; who cannot bear to be told fails alone. */
+  #tellQueued(sequence: Sequence, ahead: number): void {
+    try {
+      sequence.job.onQueued?.(ahead);
+    } catch (cause) {
+      this.#end(sequence, { kind: "failed", cause });
+    }
+  }
+
   #end(sequence: Sequence, outcome: Parameters<Job["onEnd"]>[0]): void {
     for (const list of [this.#waiting, this.#active]) {
       const at = list.indexOf(sequence);
@@ -272,7 +281,9 @@ export class Engine {
       }
       this.#waiting.shift();
       this.#active.push(head);
-      this.#waiting.forEach(({ job }, ahead) => job.onQueued?.(ahead));
+      for (const [ahead, waiting] of [...this.#waiting].entries()) {
+        this.#tellQueued(waiting, ahead);
+      }
     }
   }
 

@@ -184,12 +184,13 @@ export class KvPool {
     capacity: number,
     moves: readonly Move[],
   ): Promise<void> {
-    const { session, config, kvCache, rotary } = this.#parts;
+    const { session, config, kvCache } = this.#parts;
     const { layers, kvHeads, headDim } = config;
     const before = this.capacity;
     const shape = [slots, kvHeads, capacity, headDim];
     this.#windows.clear();
     const made: Part[] = [];
+    const tables: Part[] = [];
     try {
       // Where nothing can be kept, the old memory goes first: there may not be room for both.
       if (!this.copies) await this.close();
@@ -199,8 +200,9 @@ export class KvPool {
         // A large buffer makes the JavaScript engine collect garbage, some milliseconds each time.
         await this.#turn(BYTES_PER_TURN);
       }
+      await this.#makeTables(capacity, tables);
     } catch (cause) {
-      for (const part of made) await close(part);
+      for (const part of [...made, ...tables]) await close(part);
       throw cause;
     }
     for (let i = 0; i < made.length; i++) {
@@ -221,33 +223,31 @@ export class KvPool {
       }
       await close(old);
     }
+    const old = this.#tables;
+    this.#tables = tables;
     this.slots = slots;
     this.capacity = capacity;
-    try {
-      for (const table of this.#tables.splice(0)) await close(table);
-      // Positions past the trained length have the same angles in every sequence whose prompt is not
-      // itself longer: see RotaryTables.
-      const table = await Effect.runPromise(rotary.forPrompt(1, capacity));
-      const half = headDim / 2;
-      for (const name of ["cos", "sin"] as const) {
-        const part = await allocate(session, rotaryType(kvCache), [
-          capacity,
-          half,
-        ]);
-        this.#tables.push(part);
-        const numbers = table[name].subarray(0, capacity * half);
-        await Effect.runPromise(
-          part.tensor.write(
-            encodeFloats(
-              numbers,
-              rotaryType(kvCache),
-            ) as HostArrays[ComputeType],
-          ),
-        );
-      }
-    } catch (cause) {
-      await this.close();
-      throw cause;
+    for (const table of old) await close(table);
+  }
+
+  /** Cosines and sines of all positions; what it makes is in `tables`, also where it fails half-way. */
+  async #makeTables(capacity: number, tables: Part[]): Promise<void> {
+    const { session, config, kvCache, rotary } = this.#parts;
+    const half = config.headDim / 2;
+    const dtype = rotaryType(kvCache);
+    // Positions past the trained length have the same angles in every sequence whose prompt is not
+    // itself longer: see RotaryTables.
+    const table = await Effect.runPromise(rotary.forPrompt(1, capacity));
+    for (const name of ["cos", "sin"] as const) {
+      const part = await allocate(session, dtype, [capacity, half]);
+      tables.push(part);
+      const numbers = encodeFloats(
+        table[name].subarray(0, capacity * half),
+        dtype,
+      );
+      await Effect.runPromise(
+        part.tensor.write(numbers as HostArrays[ComputeType]),
+      );
     }
   }
 
