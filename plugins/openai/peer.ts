@@ -12,8 +12,8 @@
 /** Milliseconds between two looks. */
 const everyMs = 50;
 
-/** File descriptors are given from the lowest on; a process has seldom more. */
-const mostDescriptors = 1 << 14;
+/** The system gives the lowest descriptor that is free: behind so many that are no connections, none is left. */
+const othersInRow = 1024;
 
 const peek = 2;
 
@@ -27,8 +27,8 @@ const systems: Partial<
 
 /** Sees whether a connection is still there. */
 interface Sight {
-  /** The descriptor of a connection; `undefined` where there is none. */
-  readonly find: (remote: Deno.NetAddr, port: number) => number | undefined;
+  /** Tells those of connections that have a descriptor theirs, in one pass over all descriptors. */
+  readonly find: (connections: readonly Watched[]) => void;
   /** Whether a descriptor is still this connection, and its other side has not closed it. */
   readonly open: (
     descriptor: number,
@@ -76,9 +76,18 @@ function openSight(): Sight | undefined {
     hostOf(view, length[0]!) === canonicalHost(remote.hostname) &&
     portOf(symbols.getsockname, descriptor) === port;
   return {
-    find: (remote, port) => {
-      for (let descriptor = 0; descriptor < mostDescriptors; descriptor++) {
-        if (is(descriptor, remote, port)) return descriptor;
+    find: (connections) => {
+      const byPort = Map.groupBy(connections, ({ remote }) => remote.port);
+      let left = connections.length;
+      let others = 0;
+      for (let at = 0; left > 0 && others < othersInRow; at++) {
+        const port = portOf(symbols.getpeername, at);
+        others = port === 0 ? others + 1 : 0;
+        for (const one of byPort.get(port) ?? []) {
+          if (!is(at, one.remote, one.port)) continue;
+          one.descriptor = at;
+          left--;
+        }
       }
     },
     open: (descriptor, remote, port) =>
@@ -111,22 +120,26 @@ interface Watched {
   readonly remote: Deno.NetAddr;
   readonly port: number;
   readonly gone: () => void;
-  descriptor?: number | undefined;
+  descriptor?: number;
 }
 
 const watched = new Set<Watched>();
 let clock: ReturnType<typeof setInterval> | undefined;
 
 function look({ find, open }: Sight): void {
+  // Not sooner: most answers are there before it is worth it.
+  const fresh = [...watched].filter(({ descriptor }) =>
+    descriptor === undefined
+  );
+  if (fresh.length > 0) find(fresh);
   for (const one of watched) {
-    const { remote, port, gone } = one;
-    // Not at once: most answers are there before it is worth it.
-    one.descriptor ??= find(remote, port);
-    if (
-      one.descriptor === undefined || open(one.descriptor, remote, port)
-    ) continue;
-    watched.delete(one);
-    gone();
+    const { remote, port, gone, descriptor } = one;
+    // Of one that cannot be found nothing is known, now or later.
+    if (descriptor === undefined) watched.delete(one);
+    else if (!open(descriptor, remote, port)) {
+      watched.delete(one);
+      gone();
+    }
   }
 }
 
