@@ -204,6 +204,8 @@ const load: (
       : undefined;
     yield* expectUnchanged(checkpoint);
     const encoder = makeVisionEncoder(vision, config);
+    const inBlocks = (role: "language" | "head") =>
+      quantization?.[role].type === "blocks";
     return Context.empty().pipe(
       Context.add(ModelInfo, info),
       Context.add(VisionEncoder, encoder),
@@ -226,10 +228,9 @@ const load: (
           dtype,
           contextLength: info.contextLength,
           vision: encoder.stats,
-          loneDiffers: quantization !== undefined &&
-            [quantization.language, quantization.head].some((scheme) =>
-              scheme.type === "blocks" && scheme.bits === 4
-            ),
+          oddDiffers: inBlocks("language") || inBlocks("head"),
+          // The head computes one row of a prompt, the last one.
+          oddPromptDiffers: inBlocks("language") && prefill === undefined,
           endIds: [end],
           endTexts: [stopText(template)],
           detokenizer: ({ skipSpecialTokens }) =>

@@ -31,8 +31,10 @@ export interface EngineOptions {
   readonly queue: number;
   /** Whether keys and values of generated tokens serve later prompts. */
   readonly reuseAnswers: boolean;
-  /** Rows of the smallest step. */
-  readonly leastRows: 1 | 2;
+  /** Whether a step has an even number of rows, as far as there is memory for that. */
+  readonly evenSteps: boolean;
+  /** Prompts are cut, and their beginnings kept, at multiples of this. */
+  readonly grain: 1 | 2;
   /** Sequences from which on a step is computed as prompts are. */
   readonly wideFrom: number;
   /** How tokens are guessed, if they are. */
@@ -46,7 +48,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #pool: KvPool;
   readonly #steps: Steps;
-  readonly #table = new SlotTable();
+  readonly #table: SlotTable;
   /** Tokens the memory is for, all slots together. */
   readonly #tokens: number;
   readonly #waiting: Sequence[] = [];
@@ -72,15 +74,20 @@ export class Engine {
   /** Whether prompts have weights of their own, so that a token's keys and values are not a prompt's. */
   readonly #apart: boolean;
 
+  /** Queries that ONNX Runtime's attention on the CPU takes at once, where the processor's L2 holds so many. */
+  readonly #queryBlock: number;
+
   /**
    * An engine with nothing to do; it allocates when the first job comes. `prefill` computes prompts, if that
    * is not `parts.session`, in the same memory.
    */
   constructor(parts: PoolParts, options: EngineOptions, prefill?: Session) {
     this.#options = options;
+    this.#table = new SlotTable(options.grain);
     this.#pool = new KvPool(parts);
     this.#steps = new Steps(parts.session, parts.config, prefill);
     this.#apart = prefill !== undefined;
+    this.#queryBlock = 2 * parts.config.headDim;
     this.#tokens = Math.floor(
       options.kvCacheBytes / bytesPerToken(parts.config, parts.kvCache),
     );
@@ -294,6 +301,7 @@ export class Engine {
       slots: this.#options.slots,
       tokens: this.#tokens,
       contextLength: this.#options.contextLength,
+      even: this.#options.evenSteps,
     });
   }
 
@@ -338,9 +346,7 @@ export class Engine {
     const slot = sequence.slot ?? await this.#enter(sequence);
     if (sequence.cancelled) return;
     const start = sequence.done;
-    let end = Math.min(ids.length, start + this.#options.chunk);
-    // A token alone takes another path through the attention, with other rounding.
-    if (ids.length - end === 1) end--;
+    const end = this.#cut(start, ids.length);
     const logits = await this.#steps.prefill(
       await this.#pool.window(slot.index, 1),
       ids.subarray(start, end),
@@ -356,6 +362,21 @@ export class Engine {
     if (sequence.cancelled) return;
     job.onPrefill?.(end);
     if (end === ids.length) this.#take(sequence, logits);
+  }
+
+  /** Where the chunk ends that begins at `start`, in a prompt of `length` tokens. */
+  #cut(start: number, length: number): number {
+    const { chunk, grain } = this.#options;
+    // A token alone takes another path through the attention, with other rounding: in a run of its own, and
+    // left over behind blocks of queries.
+    const lonely = (end: number) =>
+      length - end === 1 || (end - start) % this.#queryBlock === 1;
+    let end = Math.min(length, start + chunk);
+    // Two can always be cut off; a prompt of one token has no other way.
+    while (
+      end - start > 2 && (lonely(end) || (end < length && end % grain !== 0))
+    ) end--;
+    return end;
   }
 
   /** Finds a slot for a sequence, with as much of its prompt computed as is known. */
@@ -392,12 +413,16 @@ export class Engine {
     }
     await this.#closeRanks(sequences);
     const rows = sequences.map(({ slot }) => slot!.index);
-    const alone = rows.length === 1 && this.#pool.slots >= 2 &&
-      this.#options.leastRows === 2;
-    // The idle row's logits are computed as well: the head is a product of as many rows.
-    if (alone) rows.push(rows[0] === 0 ? 1 : rows[0] - 1);
-    const first = Math.min(...rows);
-    const count = Math.max(...rows) + 1 - first;
+    let first = Math.min(...rows);
+    let count = Math.max(...rows) + 1 - first;
+    if (this.#options.evenSteps) {
+      if (count % 2 === 1 && count < this.#pool.slots) {
+        if (first > 0) first--;
+        count++;
+      }
+      // Some row's logits twice: the head is a product of as many rows as there are logits of.
+      if (rows.length % 2 === 1) rows.push(rows[0]);
+    }
     const window = await this.#pool.window(first, count);
     const feeds: DecodeRow[] = [];
     for (let row = first; row < first + count; row++) {

@@ -149,8 +149,9 @@ export function overSessions(
         endIds: [],
         detokenizer: () => silent,
         kvCache,
-        // In 4 bits a row alone has other bits than among others.
-        loneDiffers: quantized?.weights === "int4",
+        // Weights in blocks are applied to rows in pairs.
+        oddDiffers: quantized !== undefined,
+        oddPromptDiffers: quantized !== undefined && prefill === undefined,
         steady: true,
         ...settings,
       })

@@ -62,10 +62,11 @@ export interface EngineSettings {
    */
   readonly reuseAnswers?: boolean;
   /**
-   * Whether a sequence that is alone is computed beside an idle row where its bits would differ otherwise:
-   * with 4-bit weights, a single row takes another path through ONNX Runtime than several do (1e-6, which
-   * their 8-bit activations can make 1e-2). Then no answer depends on what else is computed; alone, a
-   * token takes about a quarter longer. Default false.
+   * Whether steps of an odd number of sequences are computed beside an idle row where their bits would differ
+   * otherwise: with weights in blocks of 4 or 8 bits, ONNX Runtime computes rows in pairs, and one that is left
+   * over in another way (1e-6, which their 8-bit activations can make 1e-2). Then no answer depends on what else
+   * is computed, as long as there is memory for two; alone, a token takes about a quarter longer in 4 bits.
+   * Default false.
    */
   readonly steady?: boolean;
   /**
@@ -87,7 +88,10 @@ export interface EngineSettings {
 
 /** Settings with the defaults filled in; numbers out of range become the nearest in it. */
 export function engineOptions(
-  settings: EngineSettings & { readonly loneDiffers?: boolean },
+  settings: EngineSettings & {
+    readonly oddDiffers?: boolean;
+    readonly oddPromptDiffers?: boolean;
+  },
   device: Device,
   config: LanguageConfig,
   kvCache: KvType,
@@ -104,9 +108,8 @@ export function engineOptions(
     chunk: whole(settings.chunk ?? (device === "cpu" ? 256 : 1024), 4),
     queue: whole(settings.queue ?? 128, 0),
     reuseAnswers: settings.reuseAnswers ?? false,
-    leastRows: settings.steady === true && settings.loneDiffers === true
-      ? 2
-      : 1,
+    evenSteps: settings.steady === true && settings.oddDiffers === true,
+    grain: settings.oddPromptDiffers === true ? 2 : 1,
     wideFrom: settings.wideFrom === undefined || settings.steady === true
       ? Infinity
       : whole(settings.wideFrom, 1),

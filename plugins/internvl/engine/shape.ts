@@ -26,15 +26,21 @@ export interface Bounds {
   readonly tokens: number;
   /** Longest sequence. */
   readonly contextLength: number;
+  /** Whether the slots are to be an even number, unless there is memory for one alone. */
+  readonly even?: boolean;
 }
 
 /** A shape with room for sequences of so many tokens; `undefined` where there is none for all of them. */
 export function shapeFor(
   rooms: readonly number[],
-  { slots, tokens, contextLength }: Bounds,
+  { slots, tokens, contextLength, even = false }: Bounds,
 ): Shape | undefined {
   const need = Math.max(...rooms.map(roundUp));
-  const count = Math.min(slots, Math.floor(tokens / need));
+  let count = Math.min(
+    even ? slots + slots % 2 : slots,
+    Math.floor(tokens / need),
+  );
+  if (even && count > 1) count -= count % 2;
   if (count < rooms.length) return undefined;
   // Twice as much, so that the next round of a chat does not move everything, as far as it costs no slot.
   const free = Math.floor(tokens / count / STEP) * STEP;

@@ -18,3 +18,14 @@ Deno.test("shape: twice as long as now is needed where that costs no slot, never
     { slots: 8, capacity: 256 },
   );
 });
+
+Deno.test("shape: an even number of slots where that is asked for, one where there is memory for no more", () => {
+  const even = { ...bounds, even: true };
+  assert.deepEqual(shapeFor([100], { ...even, slots: 1 }), {
+    slots: 2,
+    capacity: 256,
+  });
+  assert.deepEqual(shapeFor([1300], even), { slots: 2, capacity: 2048 });
+  assert.deepEqual(shapeFor([4000], even), { slots: 1, capacity: 4032 });
+  assert.equal(shapeFor([1300, 1300, 1300], even), undefined);
+});

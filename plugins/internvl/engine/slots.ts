@@ -42,7 +42,13 @@ export const LEAST_COPY = 8;
 export class SlotTable {
   /** By row. */
   slots: Slot[] = [];
+  readonly #grain: number;
   #clock = 0;
+
+  /** An empty table; beginnings are taken over at multiples of `grain` tokens. */
+  constructor(grain = 1) {
+    this.#grain = grain;
+  }
 
   /** Tokens held, in use or for later. */
   get tokens(): number {
@@ -93,11 +99,12 @@ export class SlotTable {
     let other: Slot | undefined;
     let otherLength = 0;
     for (const slot of this.slots) {
-      const length = commonLength(
+      let length = commonLength(
         slot.keys,
         keys,
         Math.min(limit, slot.shared),
       );
+      length -= length % this.#grain;
       if (slot.busy) {
         if (length > otherLength) [other, otherLength] = [slot, length];
       } else if (length > idleLength) [idle, idleLength] = [slot, length];

@@ -66,8 +66,10 @@ export interface LanguageModelParts extends EngineSettings {
   readonly contextLength?: number;
   /** What the vision tower beside it has done, for the stats. */
   readonly vision?: () => EngineStats["vision"];
-  /** Whether a row alone has other bits than among others: see `EngineSettings.steady`. */
-  readonly loneDiffers?: boolean;
+  /** Whether the last of an odd number of rows has other bits in a step: see `EngineSettings.steady`. */
+  readonly oddDiffers?: boolean;
+  /** The same of a prompt's rows. */
+  readonly oddPromptDiffers?: boolean;
 }
 
 const noNames: TokenNames = {
