@@ -42,6 +42,7 @@ export function makeVisionEncoder(
   const features = [1 + grid * grid, config.vision.hiddenSize];
   const batcher = makeBatcher(
     session,
+    config,
     ["pixel_values", tile],
     ["patch_features", features],
     options,
@@ -65,6 +66,7 @@ export function makeProjector(
   const tile = [1 + grid * grid, config.vision.hiddenSize];
   const batcher = makeBatcher(
     session,
+    config,
     ["patch_features", tile],
     ["visual_tokens", [tokensPerTile(config), config.language.hiddenSize]],
     options,
@@ -86,17 +88,23 @@ export function makeProjector(
 
 function makeBatcher(
   session: Session,
+  { quantization }: InternVLConfig,
   input: readonly [name: string, extents: readonly number[]],
   output: readonly [name: string, extents: readonly number[]],
   options: BatchOptions,
 ): Batcher {
   const onCpu = session.device === "cpu";
   const rows = options.rows ?? (onCpu ? 1024 : 8192);
+  const perTile = output[1][0];
+  // Weights in blocks are applied to rows in pairs, and to one that is left over in another way: tiles with an
+  // odd number of rows would have other bits behind others.
+  const apart = onCpu && quantization?.vision.type === "blocks" &&
+    perTile % 2 === 1;
   return new Batcher({
     session,
     input,
     output,
-    batch: Math.max(1, Math.round(rows / output[1][0])),
+    batch: apart ? 1 : Math.max(1, Math.round(rows / perTile)),
     waitMs: options.waitMs ?? (onCpu ? 0 : 2),
   });
 }
