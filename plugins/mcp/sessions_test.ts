@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { boundSessions } from "./sessions.ts";
 
-const info = { id: "", endpoint: "/mcp", caller: "", owner: "" };
+const info = { began: 0, id: "", endpoint: "/mcp", caller: "", owner: "" };
 const url = "http://127.0.0.1/mcp";
 
 /** A route that keeps sessions until they are deleted, as Effect's does. */
