@@ -13,6 +13,7 @@ import {
   videoChatPipeline,
 } from "../nodes/mod.ts";
 import {
+  LanguageModel,
   ModelInfo,
   type TextTokenizer,
   type VideoProcessor,
@@ -71,7 +72,7 @@ export const chat: (
     const problem = chatProblem(request);
     if (problem !== undefined) return yield* problem;
     const { images = [], video, question, history, numPatchesList } = request;
-    const settings = settingsOf(request.generation);
+    const settings = yield* checkedSettings(request);
     const options = pipelineOptions(request);
     const result = yield* watched(
       request,
@@ -130,6 +131,7 @@ export const batchChat: (
 )(function* (request: BatchRequest) {
   const problem = batchProblem(request);
   if (problem !== undefined) return yield* problem;
+  const settings = yield* checkedSettings(request);
   let failed: string | undefined;
   const result = yield* watched(
     request,
@@ -137,7 +139,7 @@ export const batchChat: (
       observe(
         run(batchChatPipeline(pipelineOptions(request)), {
           samples: request.samples,
-          settings: settingsOf(request.generation),
+          settings,
         }, runOptions),
         (event) => {
           if (event._tag !== "NodeFailed" || event.willRetry) return;
@@ -159,6 +161,16 @@ export const batchChat: (
     )
   );
 });
+
+/** The settings of a request, which the model takes. */
+const checkedSettings = Effect.fnUntraced(
+  function* ({ generation }: AskOptions) {
+    const settings = settingsOf(generation);
+    const { check } = yield* LanguageModel;
+    if (check !== undefined) yield* check(settings);
+    return settings;
+  },
+);
 
 /** The same error with the place in front of what it says; one error may be that of several callers. */
 function inPlace<E extends AskError>(error: E, place: string): E {

@@ -123,6 +123,28 @@ Deno.test("mistakes of a script reject, and say where in it they were made", asy
     assert.equal(usage.completionTokens, 2);
   });
 
+  await t.step("settings are refused before a picture is read", async () => {
+    const pattern = "(";
+    for (
+      const generation of [
+        { maxNewTokens: 0 },
+        { max_new_tokens: 5 },
+        { constraint: { type: "regex", pattern } },
+      ] as const
+    ) {
+      const images = ["no-such.png"];
+      const name = "PromptError";
+      await assert.rejects(
+        model.chat({ question, images, generation }),
+        { name },
+      );
+      await assert.rejects(
+        model.batchChat({ samples: [{ question, images }], generation }),
+        { name },
+      );
+    }
+  });
+
   await t.step("a batch's error names the sample", async () => {
     const samples = [{ question }, { question, images: ["no-such.png"] }];
     await assert.rejects(model.batchChat({ samples }), {

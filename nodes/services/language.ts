@@ -166,6 +166,13 @@ export interface LanguageModel {
   readonly generate: (
     request: GenerationRequest,
   ) => Effect.Effect<Completion, PromptError | CapacityError | BackendError>;
+  /**
+   * Fails for settings that `generate` would refuse: asked before pictures are encoded for nothing. A model
+   * without it refuses them when it generates.
+   */
+  readonly check?: (
+    settings: GenerationSettings,
+  ) => Effect.Effect<void, PromptError>;
   /** What it holds and has done. */
   readonly stats: Effect.Effect<EngineStats>;
 }

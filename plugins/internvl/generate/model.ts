@@ -238,6 +238,13 @@ export const makeLanguageModel: (
       return { ...first, alternatives };
     });
 
+    const check: LanguageModel["check"] = Effect.fnUntraced(
+      function* (settings) {
+        const resolved = yield* resolveSettings(settings, config.vocabSize);
+        yield* answerMatcher(resolved, parts.constrainer);
+      },
+    );
+
     const generate: LanguageModel["generate"] = Effect.fn("internvl.generate")(
       function* (request) {
         const { deadlineMs } = request;
@@ -267,6 +274,7 @@ export const makeLanguageModel: (
     );
     return {
       generate,
+      check,
       stats: Effect.sync(() => {
         const vision = parts.vision?.();
         return {
