@@ -68,7 +68,8 @@ export class MediaError extends TesseraError {
 }
 
 /**
- * A prompt that cannot be right: image placeholders and images that do not match, an empty question.
+ * A prompt that cannot be right: image placeholders and images that do not match, an empty question; or a
+ * setting of its answer.
  *
  * ```ts
  * import { arrangePrompt, PromptError } from "@tessera/sdk";
@@ -87,10 +88,13 @@ export class MediaError extends TesseraError {
 export class PromptError extends TesseraError {
   /** The discriminator. */
   readonly _tag = "PromptError" as const;
+  /** The generation setting, such as `minNewTokens`, where one is to blame. */
+  readonly setting: string | undefined;
   /** Makes the error. */
-  constructor(fields: ErrorFields) {
+  constructor(fields: ErrorFields & { readonly setting?: string }) {
     super(fields);
     this.name = this._tag;
+    this.setting = fields.setting;
   }
 }
 

@@ -310,10 +310,68 @@ const tokens = ({ post }: TestServer) => async () => {
   assert.equal((await json("/tokenize", {})).status, 400);
 };
 
+/** What is wrong with a setting, by the name that the request has for it. */
+const refusals = ({ post }: TestServer) => async () => {
+  const not = { not: {} };
+  const schema = (schema: object) => ({
+    response_format: {
+      type: "json_schema",
+      json_schema: { name: "x", schema },
+    },
+  });
+  for (
+    const [more, param, said] of [
+      [
+        { max_tokens: 8, min_tokens: 9 },
+        "min_tokens",
+        "min_tokens is 9; it must be at most max_tokens, 8",
+      ],
+      [{ logit_bias: { 99999: 1 } }, "logit_bias", "by token id"],
+      [
+        { response_format: { type: "regex", regex: "(" } },
+        "response_format",
+        "Unterminated group",
+      ],
+      [
+        { response_format: { type: "choice", choices: [] } },
+        "response_format",
+        'response_format is {"type":"choice","choices":[]}',
+      ],
+      [schema(not), "response_format", "which is not offered"],
+      [{ ...schema({}), stop: ["}"] }, "stop", "beside response_format"],
+      [
+        {
+          tool_choice: "required",
+          tools: [{
+            type: "function",
+            function: { name: "f", parameters: { properties: { a: not } } },
+          }],
+        },
+        "tools",
+        "which is not offered",
+      ],
+    ] as [object, string, string][]
+  ) {
+    const response = await post("/v1/chat/completions", {
+      model: "nano",
+      messages: hello,
+      ...more,
+    });
+    const { error } = await response.json();
+    assert.deepEqual(
+      [response.status, error?.param, error?.type],
+      [400, param, "invalid_request_error"],
+    );
+    assert.ok(error.message.includes(said), error.message);
+    assert.doesNotMatch(error.message, /generation setting|[a-z]Tokens|Bias/);
+  }
+};
+
 Deno.test("OpenAI's client: formats, tools, probabilities, the other ways to ask", async (t) => {
   await withServer({}, async (server) => {
     await t.step("structured output", structured(server));
     await t.step("tools", tools(server));
+    await t.step("what is refused, by its name", refusals(server));
     await t.step("probabilities", logprobs(server));
     await t.step("completions", completions(server));
     await t.step("responses", responses(server));

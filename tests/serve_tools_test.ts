@@ -202,3 +202,18 @@ Deno.test("tool_choice auto: words before a call and two calls are taken apart, 
     Context.make(LogitsProcessors, [processor]) as Context.Context<never>,
   );
 });
+
+// As smolagents asks, in every step of an agent.
+Deno.test("a forced call has no words for stop to end", () =>
+  withServer({}, async ({ client }) => {
+    for (const stop of ["Observation:", ["Rome", "Paris"]]) {
+      const { choices } = await client.chat.completions.create({
+        ...ask,
+        tools: [weather],
+        tool_choice: "required",
+        stop,
+      });
+      const [call] = callsOf(choices[0]!);
+      assert.equal(call!.name, "get_weather");
+    }
+  }));

@@ -21,7 +21,8 @@ import { schemaPart } from "./schema.ts";
 /** Most characters of a constraint as JSON. */
 const MAX_LENGTH = 256 << 10;
 
-const refused = (message: string): PromptError => new PromptError({ message });
+const refused = (message: string): PromptError =>
+  new PromptError({ setting: "constraint", message });
 
 /** The constraint as one text: equal ones are the same. Fails where it is no JSON, or too long. */
 export function constraintKey(

@@ -27,7 +27,13 @@ import {
   type RunOptions,
   type RunResult,
 } from "../../pipeline/mod.ts";
-import { ApiError, fromRunError, isServerFault, oneLine } from "./errors.ts";
+import {
+  ApiError,
+  fromRunError,
+  isServerFault,
+  oneLine,
+  type SettingNames,
+} from "./errors.ts";
 import { countAnswer } from "./metrics.ts";
 import type { ServedModel } from "./pool.ts";
 import { Place, RequestInfo } from "./request_info.ts";
@@ -54,6 +60,8 @@ export interface Ask {
   readonly question: Question;
   /** Settings of the answer. */
   readonly settings: GenerationSettingsValue;
+  /** What the request calls them; default: as most do. */
+  readonly names?: SettingNames;
   /** Answers wanted. */
   readonly choices: number;
   /** Milliseconds until an answer is given up; 0 for any time. */
@@ -152,6 +160,7 @@ const answerOne: (
         fromRunError(
           error,
           ask.question.type === "converse" ? ask.question.params : undefined,
+          ask.names,
         )
       ),
       (answering) =>

@@ -13,7 +13,7 @@ import {
   answerEvents,
   type Ask,
 } from "./ask.ts";
-import { type ApiError, invalid, unsupported } from "./errors.ts";
+import { type ApiError, invalid, settingNames, unsupported } from "./errors.ts";
 import { logprobEntries, logprobEntry } from "./logprobs.ts";
 import { resolveImage, resolveVideo } from "./media/resolve.ts";
 import { mapMessages } from "./messages.ts";
@@ -153,6 +153,10 @@ export const prepareChat: (
       ),
     },
     settings: plan.settings,
+    // What an answer that is a call must look like was said by the functions.
+    ...(plan.calls === "forced"
+      ? { names: { ...settingNames, constraint: "tools" } }
+      : {}),
     choices: plan.choices,
     timeoutMs: limits.requestTimeoutMs,
   };
@@ -192,8 +196,20 @@ function planOf(request: ChatRequest, limits: ServerParts["limits"]) {
     );
   }
   const constraint = calls === "forced" ? callConstraint(tools) : format;
+  const stops = [request.stop ?? []].flat().some((text) => text !== "");
+  if (format !== undefined && calls === "none" && stops) {
+    throw unsupported(
+      "stop",
+      "stop is not supported beside response_format, which says where the answer ends; leave one out",
+    );
+  }
   const settings = settingsOf(
-    calls === "marked" ? { ...request, skip_special_tokens: false } : request,
+    calls === "marked"
+      ? { ...request, skip_special_tokens: false }
+      // As with the format: there are no words before which to stop.
+      : calls === "forced"
+      ? { ...request, stop: null }
+      : request,
     {
       maxTokens: request.max_completion_tokens ?? request.max_tokens,
       choices,

@@ -2,7 +2,7 @@
  * Failures in the form that OpenAI's API gives them: `{"error": {message, type, param, code}}`.
  * @module
  */
-import type { AnswerError, MediaError } from "../../nodes/mod.ts";
+import type { AnswerError, MediaError, PromptError } from "../../nodes/mod.ts";
 import type { GraphError } from "../../pipeline/mod.ts";
 
 /** OpenAI's kinds of error. */
@@ -115,19 +115,49 @@ export function oneLine(text: string): string {
   return line.length > 1000 ? `${line.slice(0, 1000)} …` : line;
 }
 
+/** What generation settings are called in a request. */
+export type SettingNames = Readonly<Record<string, string>>;
+
+/** What they are called in most; those whose bounds the schema has cannot be wrong later. */
+export const settingNames: SettingNames = {
+  maxNewTokens: "max_tokens",
+  minNewTokens: "min_tokens",
+  logitBias: "logit_bias",
+  stop: "stop",
+  constraint: "response_format",
+};
+
+/** What is said of a setting, with the names that the client knows. */
+const inWordsOf = (message: string, names: SettingNames): string =>
+  message.replace(
+    /^generation setting (\w+)/,
+    (_, name: string) => names[name] ?? name,
+  )
+    .replace(
+      /\b\w+\b/g,
+      (word) =>
+        /[A-Z]/.test(word) && Object.hasOwn(names, word) ? names[word]! : word,
+    );
+
 /**
  * A failure of a run, as the client is told it; what is only the server's business is left out. `params`
- * are places in the request, which is what the run calls the pictures and videos that stand there.
+ * are places in the request, which is what the run calls the pictures and videos that stand there; `names`
+ * are those that settings have in it.
  */
 export function fromRunError(
   error: AnswerError | GraphError | { readonly _tag: string },
   params: ReadonlySet<string> = new Set(),
+  names: SettingNames = settingNames,
 ): ApiError {
   switch (error._tag) {
     case "ApiError":
       return error as unknown as ApiError;
-    case "PromptError":
-      return invalid("messages", (error as Error).message, "invalid_prompt");
+    case "PromptError": {
+      const { setting, message } = error as PromptError;
+      return setting === undefined
+        ? invalid("messages", message, "invalid_prompt")
+        : invalid(names[setting] ?? setting, inWordsOf(message, names));
+    }
     case "MediaError": {
       const { source = "", message } = error as MediaError;
       const param = params.has(source) ? source : "messages";

@@ -37,7 +37,10 @@ export function answerMatcher(
   if (settings.constraint === undefined) return Effect.succeed(undefined);
   return constrainer === undefined
     ? Effect.fail(
-      new PromptError({ message: "this model offers no constrained output" }),
+      new PromptError({
+        setting: "constraint",
+        message: "this model offers no constrained output",
+      }),
     )
     : constrainer.matcher(settings.constraint);
 }

@@ -151,7 +151,10 @@ export class Draft {
       return step();
     } catch (cause) {
       if (!(cause instanceof ConstraintFault)) throw cause;
-      throw new PromptError({ message: `the constraint ${cause.message}` });
+      throw new PromptError({
+        setting: "constraint",
+        message: `the constraint ${cause.message}`,
+      });
     }
   }
 }

@@ -283,6 +283,7 @@ function wrong(
   }
   return Effect.fail(
     new PromptError({
+      setting: name.split("[", 1)[0]!,
       message: `generation setting ${name} is ${shown}; it must be ${allowed}`,
     }),
   );
