@@ -37,16 +37,23 @@ for (const stream of [false, true]) {
     async () => {
       let late: Promise<string> | undefined;
       let first: Promise<string> | undefined;
-      await withServer({ limits: { graceMs: 300 } }, async ({ post }) => {
+      await withServer({ limits: { graceMs: 1500 } }, async (
+        { serving, post },
+      ) => {
         const read = async (body: object) =>
           await (await post("/v1/chat/completions", body)).text();
         late = read({ ...long, stream }).then(
           (text) => stream && !text.includes("[DONE]") ? "cut off" : text,
           () => "cut off",
         );
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await until(async () => await busy(serving) === 1, "it runs");
         first = read({ ...long, max_tokens: 2, min_tokens: 2 });
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        let over = false;
+        first.catch(() => {}).finally(() => over = true);
+        await until(
+          () => over || serving.inFlight() === 2,
+          "the other is let in",
+        );
       });
       assert.match(await first!, /"completion_tokens":2/);
       assert.equal(await late!, "cut off");
