@@ -85,8 +85,8 @@ export interface Inspection {
   readonly thumbnail: boolean;
   /** Longest sequence. */
   readonly context_length: number;
-  /** Name of the prompt template. */
-  readonly template: string;
+  /** Name of the prompt template, or the file that the chat template is in; nothing where there is none. */
+  readonly template: string | null;
   /** System message, when the template is known. */
   readonly system_message: string | null;
   /** Ids of the special tokens by their text. */
@@ -177,6 +177,8 @@ export const inspectCheckpoint: (
           }, the embedding has ${config.language.vocabSize} rows`,
         );
       }
+      const other = plugin.imageTokenFault(config, tokenizer.value);
+      if (other !== undefined) problems.push(other);
       if (Exit.isSuccess(template)) {
         const end = template.value.separator.trim();
         if (tokenizer.value.idOf(end) === undefined) {
@@ -193,7 +195,9 @@ export const inspectCheckpoint: (
       dir,
       architecture: config.architecture,
       vision: {
-        architecture: "InternVisionModel",
+        architecture: config.architecture === "InternVLChatModel"
+          ? "InternVisionModel"
+          : "InternVLVisionModel",
         layers: vision.layers,
         hidden_size: vision.hiddenSize,
         heads: vision.heads,
@@ -221,7 +225,8 @@ export const inspectCheckpoint: (
         : [1, 1],
       thumbnail: config.dynamicImageSize && config.useThumbnail,
       context_length: language.maxPositionEmbeddings,
-      template: config.template,
+      template: config.template ??
+        (Exit.isSuccess(template) ? template.value.name : null),
       system_message: Exit.isSuccess(template)
         ? template.value.systemMessage
         : null,
@@ -329,7 +334,7 @@ export function inspectionText(found: Inspection, columns: number): string {
     }, ${count(found.tokens_per_tile)} tokens each`,
   );
   fact("context", `${count(found.context_length)} tokens`);
-  fact("template", found.template);
+  if (found.template !== null) fact("template", found.template);
   if (found.system_message !== null) fact("system", found.system_message);
   if (found.quantization !== null) {
     fact(

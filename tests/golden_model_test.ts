@@ -36,6 +36,8 @@ const checkpoints = [
   "qwen2-yarn-f32",
   "qwen3-f16",
   "phi3-long-bf16",
+  "hf-qwen2-bf16",
+  "hf-qwen3-f16",
 ];
 
 for (const name of checkpoints) {

@@ -11,7 +11,12 @@ import {
   type HostTensor,
   hostTensor,
 } from "../../nodes/tensor.ts";
-import { decodeConfig, type InternVLConfig } from "./config.ts";
+import {
+  decodeConfig,
+  type InternVLConfig,
+  isTransformersConfig,
+  withHead,
+} from "./config.ts";
 import {
   fileFacts,
   folderProblem,
@@ -22,7 +27,14 @@ import {
   resolveInside,
   tokenizerFilesText,
 } from "./files.ts";
-import { journalFile, type StoredTensor } from "./quantize/scheme.ts";
+import { familyOf } from "./families.ts";
+import { layoutName, layoutOf, layoutWith } from "./layouts.ts";
+import { readPreprocessor } from "./preprocessor.ts";
+import {
+  journalFile,
+  storedNames,
+  type StoredTensor,
+} from "./quantize/scheme.ts";
 import {
   floatDTypes,
   readSafetensorsHeader,
@@ -38,7 +50,7 @@ export interface Checkpoint {
   readonly dir: string;
   /** The decoded `config.json`. */
   readonly config: InternVLConfig;
-  /** All tensors by name. */
+  /** All tensors by the name that their layout has for them, which is their own but for a few prefixes. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** The weight files, relative to the folder, in the order of their names. */
   readonly files: readonly string[];
@@ -47,8 +59,9 @@ export interface Checkpoint {
   /** Elements of all tensors together. */
   readonly parameters: number;
   /**
-   * Identity of the content at little cost: SHA-256 in hex over the config, the index, and the header,
-   * size and time of change of each weight file, and the size and time of each tokenizer and prompt file.
+   * Identity of the content at little cost: SHA-256 in hex over the config, what a preprocessor's file says
+   * of pictures where it counts, the index, and the header, size and time of change of each weight file, and
+   * the size and time of each tokenizer and prompt file.
    */
   readonly digest: string;
   /** Reads one tensor's numbers; float16 and bfloat16 as raw 16-bit words. */
@@ -70,6 +83,8 @@ const maxShards = 4096;
 /** Files that decide how a conversation becomes ids. */
 export const promptFiles = [
   "conversation.py",
+  "chat_template.jinja",
+  "chat_template.json",
   "tokenizer.model",
   "tokenizer.json",
   "vocab.json",
@@ -118,13 +133,21 @@ export const openCheckpoint: (
         `${configPath} is missing; a checkpoint folder has config.json, ${singleFile} or ${indexFile}, and a tokenizer: ${tokenizerFilesText}`,
     });
   }
-  const config = yield* decodeConfig(configFile.value, configPath);
+  const preprocessor = isTransformersConfig(configFile.value)
+    ? yield* readPreprocessor(dir)
+    : undefined;
+  const decoded = yield* decodeConfig(
+    configFile.value,
+    configPath,
+    preprocessor?.pictures,
+  );
   const hash = createHash("sha256").update(configFile.text);
+  if (preprocessor !== undefined) hash.update(preprocessor.text);
 
   const index = yield* readIndex(dir);
   if (index !== undefined) hash.update(index.text);
   const files = index === undefined ? [singleFile] : index.files;
-  const tensors = new Map<string, TensorEntry>();
+  const stored = new Map<string, TensorEntry>();
   let totalBytes = 0;
   let parameters = 0;
   for (const file of files) {
@@ -132,14 +155,14 @@ export const openCheckpoint: (
     const header = yield* readSafetensorsHeader(dir, file);
     hash.update(JSON.stringify([file, header.fileSize, header.mtime]))
       .update(header.bytes);
-    yield* merge(dir, file, header, index?.weights, tensors);
+    yield* merge(dir, file, header, index?.weights, stored);
   }
-  for (const entry of tensors.values()) {
+  for (const entry of stored.values()) {
     totalBytes += entry.length;
     parameters += elementCount(entry.shape);
   }
   for (const [name, file] of index?.weights ?? []) {
-    if (!tensors.has(name)) {
+    if (!stored.has(name)) {
       return yield* new CheckpointError({
         path: joinPath(dir, file),
         tensor: name,
@@ -149,7 +172,20 @@ export const openCheckpoint: (
       });
     }
   }
-  yield* refuseRepack(dir, tensors);
+  const tensors = yield* inLayout(dir, decoded, stored);
+  const head = `language_model.${
+    familyOf(decoded.language.architecture).names.head
+  }.weight`;
+  const config = withHead(
+    decoded,
+    tensors.has(head) || tensors.has(storedNames(head).numbers),
+  );
+  if (typeof config === "string") {
+    return yield* new CheckpointError({
+      path: configPath,
+      message: `${configPath}: ${config}`,
+    });
+  }
   for (const file of promptFiles) {
     const facts = yield* fileFacts(joinPath(dir, file));
     if (facts !== undefined) {
@@ -383,26 +419,36 @@ function merge(
   return Effect.void;
 }
 
-/** The "-HF" repacks rename every tensor; a missing-tensor message would not help anybody. */
-function refuseRepack(
+/** The tensors by their names in the layout of the configuration, which must be theirs. */
+function inLayout(
   dir: string,
-  tensors: ReadonlyMap<string, TensorEntry>,
-): Effect.Effect<void, CheckpointError> {
-  for (const name of tensors.keys()) {
-    if (
-      /^(model\.)?(vision_tower|multi_modal_projector)\./.test(name)
-    ) {
+  { architecture }: InternVLConfig,
+  stored: ReadonlyMap<string, TensorEntry>,
+): Effect.Effect<ReadonlyMap<string, TensorEntry>, CheckpointError> {
+  const layout = layoutOf(architecture);
+  const tensors = new Map<string, TensorEntry>();
+  for (const entry of stored.values()) {
+    const name = layoutName(layout, entry.name);
+    const other = tensors.get(name);
+    // Of another layout all names are others: that they are missing would not help anybody.
+    const place = layoutWith(entry.name);
+    const wrong = other !== undefined
+      ? `tensors ${other.name} and ${entry.name} are the same one`
+      : place !== undefined && place !== layout
+      ? `${entry.name} is a tensor of ${place.architecture}, but config.json is of ${architecture}`
+      : undefined;
+    if (wrong !== undefined) {
       return Effect.fail(
         new CheckpointError({
           path: dir,
-          tensor: name,
-          message:
-            `${dir} is a "-HF" repack (it has ${name}), whose layout is not supported yet; take the checkpoint in the original InternVLChatModel layout (vision_model.*, mlp1.*, language_model.*)`,
+          tensor: entry.name,
+          message: `${dir}: ${wrong}`,
         }),
       );
     }
+    tensors.set(name, entry.name === name ? entry : { ...entry, name });
   }
-  return Effect.void;
+  return Effect.succeed(tensors);
 }
 
 const readTensor = Effect.fnUntraced(function* (

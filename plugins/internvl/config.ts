@@ -1,25 +1,20 @@
 /**
- * A checkpoint's `config.json`, decoded. Keys we do not use are passed over; missing ones take the
- * defaults of the reference's configuration classes (`configuration_internvl_chat.py`,
- * `configuration_intern_vit.py`); the language model's part is in `language_config.ts`.
+ * A checkpoint's `config.json`, decoded to one form for all layouts. Keys we do not use are passed over;
+ * missing ones take the defaults of the configuration classes. Here is what is asked of every layout; the
+ * original one is in `chat_config.ts`, that of `transformers` in `transformers_config.ts`, the language
+ * model's part in `language_config.ts`.
  * @module
  */
-import { Effect, Result, Schema } from "effect";
+import { Effect } from "effect";
 import { CheckpointError } from "../../nodes/errors.ts";
-import { mostTiles } from "../../nodes/limits.ts";
-import { isRecord, oneLine, quoted } from "./files.ts";
+import { readChatConfig } from "./chat_config.ts";
+import { isRecord, quoted } from "./files.ts";
+import { layouts, type ModelArchitecture } from "./layouts.ts";
+import type { PictureSettings } from "./preprocessor.ts";
 import { decodeQuantization } from "./quantize/config.ts";
 import { type Quantization, schemeText } from "./quantize/scheme.ts";
-import {
-  decodeLanguage,
-  depth,
-  epsilon,
-  languageArchitecture,
-  type LanguageConfig,
-  named,
-  or,
-  size,
-} from "./language_config.ts";
+import { type LanguageConfig, named } from "./language_config.ts";
+import { readTransformersConfig } from "./transformers_config.ts";
 
 export type { LanguageConfig, RopeScaling } from "./language_config.ts";
 export { languageArchitectures } from "./language_config.ts";
@@ -40,11 +35,13 @@ export interface VisionConfig {
   readonly patchSize: number;
   /** Kind of the two norms of a layer. */
   readonly normType: "rms_norm" | "layer_norm";
-  /** Epsilon of all norms of the tower, those of q and k included. */
+  /** Epsilon of the two norms of a layer. */
   readonly normEps: number;
   /** Whether q and k pass an RMSNorm over the whole width. */
   readonly qkNormalization: boolean;
-  /** Whether `attn.qkv` has a bias. */
+  /** Epsilon of the norms of q and k. */
+  readonly qkNormEps: number;
+  /** Whether queries, keys and values have biases. */
   readonly qkvBias: boolean;
   /** Activation of the MLP; always `gelu`, the exact one. */
   readonly hiddenAct: "gelu";
@@ -52,8 +49,8 @@ export interface VisionConfig {
 
 /** A decoded `config.json` of the InternVL-Chat family. */
 export interface InternVLConfig {
-  /** Class name of the reference. */
-  readonly architecture: "InternVLChatModel";
+  /** Class name of the whole model, which decides the layout. */
+  readonly architecture: ModelArchitecture;
   /** The vision tower. */
   readonly vision: VisionConfig;
   /** The language model. */
@@ -64,8 +61,8 @@ export interface InternVLConfig {
   readonly psVersion: "v1" | "v2";
   /** Which hidden state of the tower is used; -1 is the last, 0 the embedding. */
   readonly selectLayer: number;
-  /** Name of the prompt template. */
-  readonly template: string;
+  /** Name of the prompt template; `null` where the folder has a chat template instead. */
+  readonly template: string | null;
   /** Whether pictures are cut into tiles. */
   readonly dynamicImageSize: boolean;
   /** Whether a thumbnail follows more than one tile. */
@@ -78,6 +75,8 @@ export interface InternVLConfig {
   readonly forceImageSize: number | null;
   /** System message, when the checkpoint has one of its own; it rules over the template's. */
   readonly systemMessage?: string;
+  /** Id of the token that visual tokens take the place of, where the configuration says one. */
+  readonly imageTokenId?: number;
   /** How the weights are quantized; absent where they are as they were trained. */
   readonly quantization?: Quantization;
 }
@@ -100,170 +99,133 @@ export function tokensPerTile(config: InternVLConfig): number {
 
 /** The largest edge of a tile; beyond it one tile alone would fill the memory. */
 const mostPixels = 4096;
-const VisionFile = Schema.Struct({
-  hidden_size: or(size, 3200),
-  num_hidden_layers: or(depth, 48),
-  num_attention_heads: or(size, 25),
-  intermediate_size: or(size, 12800),
-  image_size: or(size, 224),
-  patch_size: or(size, 14),
-  num_channels: or(Schema.Int, 3),
-  norm_type: or(Schema.Literals(["rms_norm", "layer_norm"]), "rms_norm"),
-  layer_norm_eps: or(epsilon, 1e-6),
-  qk_normalization: or(Schema.Boolean, true),
-  qkv_bias: or(Schema.Boolean, false),
-  hidden_act: or(Schema.Literal("gelu"), "gelu"),
-});
 
-const ConfigFile = Schema.Struct({
-  vision_config: or(VisionFile, {}),
-  downsample_ratio: or(
-    Schema.Finite.check(
-      Schema.isGreaterThan(0),
-      Schema.isLessThanOrEqualTo(1),
-    ),
-    0.5,
-  ),
-  ps_version: or(Schema.Literals(["v1", "v2"]), "v1"),
-  select_layer: or(Schema.Int, -1),
-  template: Schema.NonEmptyString,
-  dynamic_image_size: or(Schema.Boolean, false),
-  use_thumbnail: or(Schema.Boolean, false),
-  min_dynamic_patch: or(size, 1),
-  max_dynamic_patch: or(size, 6),
-  force_image_size: or(Schema.NullOr(size), null),
-  system_message: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  use_backbone_lora: or(Schema.Int, 0),
-  use_llm_lora: or(Schema.Int, 0),
-});
+/** A configuration, and what its layout calls the values that others must fit to. */
+export interface ReadConfig {
+  /** The configuration, but for the quantization. */
+  readonly config: InternVLConfig;
+  /** What says the edge of a tile. */
+  readonly edgeKey: string;
+  /** What says which hidden state is used. */
+  readonly layerKey: string;
+}
 
 /**
- * Decodes the JSON of a `config.json`.
- * Fails with {@link CheckpointError}: an architecture we do not have, a missing or impossible value.
+ * Decodes the JSON of a `config.json`; `pictures` is what a file beside it says of pictures, which only
+ * the layout of `transformers` has. Fails with {@link CheckpointError}: an architecture we do not have, a
+ * missing or impossible value.
  */
 export function decodeConfig(
   value: unknown,
   path: string,
+  pictures?: PictureSettings,
 ): Effect.Effect<InternVLConfig, CheckpointError> {
-  const wrong = check(value);
-  if (typeof wrong === "string") {
-    return Effect.fail(
-      new CheckpointError({ path, message: `${path}: ${wrong}` }),
-    );
-  }
-  return Effect.succeed(wrong);
+  const config = check(value, pictures);
+  return typeof config === "string"
+    ? Effect.fail(new CheckpointError({ path, message: `${path}: ${config}` }))
+    : Effect.succeed(config);
+}
+
+/** Whether a `config.json` is in the layout of `transformers`. */
+export function isTransformersConfig(
+  value: Readonly<Record<string, unknown>>,
+): boolean {
+  return architectureOf(value) === "InternVLForConditionalGeneration";
 }
 
 /** The configuration, or what is wrong with it. */
-function check(value: unknown): InternVLConfig | string {
+function check(
+  value: unknown,
+  pictures: PictureSettings | undefined,
+): InternVLConfig | string {
   if (!isRecord(value)) return "a JSON object is expected";
-  const foreign = foreignArchitecture(value);
-  if (foreign !== undefined) return foreign;
-  const decoded = Schema.decodeUnknownResult(ConfigFile)(value);
-  if (Result.isFailure(decoded)) return oneLine(decoded.failure.message);
-  const file = decoded.success;
-  const { vision_config: v } = file;
-  if (v.num_channels !== 3) {
-    return `vision_config.num_channels is ${v.num_channels}; 3 is supported`;
+  const architecture = architectureOf(value);
+  if (typeof architecture !== "string") {
+    return `architecture ${quoted(architecture.foreign)} is not supported; ${
+      layouts.map(({ architecture }) => architecture).join(" and ")
+    } are`;
   }
-  if (v.hidden_size % v.num_attention_heads !== 0) {
-    return `vision_config.hidden_size ${v.hidden_size} is no multiple of num_attention_heads ${v.num_attention_heads}`;
-  }
-  const found = languageArchitecture(value.llm_config);
-  if (typeof found === "string") return found;
-  const language = decodeLanguage(value.llm_config, found.architecture);
-  if (typeof language === "string") return language;
-  const edge = file.force_image_size ?? v.image_size;
-  if (edge > mostPixels) {
-    const key = file.force_image_size === null
-      ? "vision_config.image_size"
-      : "force_image_size";
-    return `${key} is ${edge}; a tile of at most ${mostPixels} pixels is supported`;
-  }
-  if (edge % v.patch_size !== 0 || v.image_size % v.patch_size !== 0) {
-    return `the image size ${
-      edge % v.patch_size !== 0 ? edge : v.image_size
-    } is no multiple of patch_size ${v.patch_size}`;
-  }
-  const grid = edge / v.patch_size;
-  const block = 1 / file.downsample_ratio;
-  if (!Number.isInteger(block) || grid % block !== 0) {
-    return `downsample_ratio ${file.downsample_ratio} does not divide a grid of ${grid} × ${grid} patches`;
-  }
-  const states = v.num_hidden_layers + 1;
-  if (file.select_layer < -states || file.select_layer >= states) {
-    return `select_layer ${file.select_layer} does not exist; the vision tower has ${states} hidden states`;
-  }
-  if (file.min_dynamic_patch > file.max_dynamic_patch) {
-    return `min_dynamic_patch ${file.min_dynamic_patch} is more than max_dynamic_patch ${file.max_dynamic_patch}`;
-  }
-  // Where pictures are not cut the counts mean nothing.
-  if (file.dynamic_image_size && file.max_dynamic_patch > mostTiles) {
-    return `max_dynamic_patch is ${file.max_dynamic_patch}; at most ${mostTiles} tiles are supported`;
-  }
-  if (file.use_backbone_lora !== 0 || file.use_llm_lora !== 0) {
-    return "use_backbone_lora and use_llm_lora must be 0; merge the LoRA weights into the model first";
-  }
+  const read = architecture === "InternVLForConditionalGeneration"
+    ? readTransformersConfig(value, pictures)
+    : readChatConfig(value);
+  if (typeof read === "string") return read;
+  const wrong = contradiction(read);
+  if (wrong !== undefined) return wrong;
   const quantization = value.quantization_config == null
     ? undefined
     : decodeQuantization(value.quantization_config);
   if (typeof quantization === "string") return quantization;
+  const config = {
+    ...read.config,
+    ...(quantization === undefined ? {} : { quantization }),
+  };
+  // In the other layout the weights are asked first.
+  return config.architecture === "InternVLChatModel"
+    ? withHead(config, true)
+    : config;
+}
+
+/** The class of the whole model; or how a config calls itself that is of none of ours. */
+function architectureOf(
+  value: Readonly<Record<string, unknown>>,
+): ModelArchitecture | { readonly foreign: string } {
+  let foreign = "";
+  for (const { architecture, modelType } of layouts) {
+    const other = named(value, architecture, modelType);
+    if (other === undefined) return architecture as ModelArchitecture;
+    foreign = other;
+  }
+  return { foreign };
+}
+
+/** Which values of a configuration do not go together, in any layout. */
+function contradiction(
+  { config, edgeKey, layerKey }: ReadConfig,
+): string | undefined {
+  const { vision, downsampleRatio, selectLayer } = config;
+  if (vision.hiddenSize % vision.heads !== 0) {
+    return `vision_config.hidden_size ${vision.hiddenSize} is no multiple of num_attention_heads ${vision.heads}`;
+  }
+  const edge = tileSize(config);
+  if (edge > mostPixels) {
+    return `${edgeKey} is ${edge}; a tile of at most ${mostPixels} pixels is supported`;
+  }
+  const { imageSize, patchSize } = vision;
+  if (edge % patchSize !== 0 || imageSize % patchSize !== 0) {
+    return `the image size ${
+      edge % patchSize !== 0 ? edge : imageSize
+    } is no multiple of patch_size ${patchSize}`;
+  }
+  const grid = edge / patchSize;
+  const block = 1 / downsampleRatio;
+  if (!Number.isInteger(block) || grid % block !== 0) {
+    return `downsample_ratio ${downsampleRatio} does not divide a grid of ${grid} × ${grid} patches`;
+  }
+  const states = vision.layers + 1;
+  if (selectLayer < -states || selectLayer >= states) {
+    return `${layerKey} ${selectLayer} does not exist; the vision tower has ${states} hidden states`;
+  }
+  return undefined;
+}
+
+/**
+ * The configuration with what only the weights tell; or what is wrong with it. `head` says whether there is
+ * an output head. In the layout of `transformers` the head shares the embedding's weights where it is not
+ * among the tensors: of the two keys that say so either may be missing, by the version that wrote them.
+ */
+export function withHead(
+  config: InternVLConfig,
+  head: boolean,
+): InternVLConfig | string {
+  const language = config.language;
+  const tied = language.tieWordEmbeddings &&
+    !(head && config.architecture === "InternVLForConditionalGeneration");
+  const { quantization } = config;
   if (
-    quantization !== undefined && language.tieWordEmbeddings &&
+    quantization !== undefined && tied &&
     schemeText(quantization.head) !== schemeText(quantization.embedding)
   ) {
     return "quantization_config: head and embedding share their weights and must be alike";
   }
-  return {
-    architecture: "InternVLChatModel",
-    vision: {
-      hiddenSize: v.hidden_size,
-      layers: v.num_hidden_layers,
-      heads: v.num_attention_heads,
-      intermediateSize: v.intermediate_size,
-      imageSize: v.image_size,
-      patchSize: v.patch_size,
-      normType: v.norm_type,
-      normEps: v.layer_norm_eps,
-      qkNormalization: v.qk_normalization,
-      qkvBias: v.qkv_bias,
-      hiddenAct: v.hidden_act,
-    },
-    language,
-    downsampleRatio: file.downsample_ratio,
-    psVersion: file.ps_version,
-    selectLayer: file.select_layer,
-    template: file.template,
-    dynamicImageSize: file.dynamic_image_size,
-    useThumbnail: file.use_thumbnail,
-    minDynamicPatch: file.min_dynamic_patch,
-    maxDynamicPatch: file.max_dynamic_patch,
-    forceImageSize: file.force_image_size,
-    ...(file.system_message == null
-      ? {}
-      : { systemMessage: file.system_message }),
-    ...(quantization === undefined ? {} : { quantization }),
-  };
-}
-
-/** Says which part of a config is of an architecture we do not have. */
-function foreignArchitecture(
-  value: Readonly<Record<string, unknown>>,
-): string | undefined {
-  const whole = named(value, "InternVLChatModel", "internvl_chat");
-  if (whole === "InternVLForConditionalGeneration" || whole === "internvl") {
-    return `this is a "-HF" repack (${whole}), whose layout is not supported yet; take the checkpoint in the original InternVLChatModel layout`;
-  }
-  if (whole !== undefined) {
-    return `architecture ${
-      quoted(whole)
-    } is not supported; InternVLChatModel is`;
-  }
-  const vision = isRecord(value.vision_config) ? value.vision_config : {};
-  const tower = named(vision, "InternVisionModel", "intern_vit_6b");
-  if (tower !== undefined) {
-    return `vision architecture ${
-      quoted(tower)
-    } is not supported; InternVisionModel (intern_vit_6b) is`;
-  }
+  return { ...config, language: { ...language, tieWordEmbeddings: tied } };
 }

@@ -78,6 +78,7 @@ Deno.test("the values of V1-5", async () => {
       normType: "rms_norm",
       normEps: 1e-6,
       qkNormalization: true,
+      qkNormEps: 1e-6,
       qkvBias: false,
       hiddenAct: "gelu",
     },
@@ -128,6 +129,7 @@ Deno.test("missing values take the defaults of the reference's classes", async (
     normType: "rms_norm",
     normEps: 1e-6,
     qkNormalization: true,
+    qkNormEps: 1e-6,
     qkvBias: false,
     hiddenAct: "gelu",
   });
@@ -189,7 +191,7 @@ Deno.test("architectures we do not have are named, with those we have", async ()
   const cases: [object, RegExp][] = [
     [
       { architectures: ["LlavaForConditionalGeneration"] },
-      /architecture "LlavaForConditionalGeneration" is not supported; InternVLChatModel is/,
+      /architecture "LlavaForConditionalGeneration" is not supported; InternVLChatModel and InternVLForConditionalGeneration are/,
     ],
     [
       { architectures: [["InternVLChatModel"]] },
@@ -198,14 +200,6 @@ Deno.test("architectures we do not have are named, with those we have", async ()
     [
       { architectures: undefined, model_type: "llava" },
       /architecture "llava" is not supported/,
-    ],
-    [
-      { architectures: ["InternVLForConditionalGeneration"] },
-      /"-HF" repack .* original InternVLChatModel layout/,
-    ],
-    [
-      { architectures: undefined, model_type: "internvl" },
-      /"-HF" repack/,
     ],
     [
       { llm_config: { architectures: ["GptOssForCausalLM"] } },

@@ -113,6 +113,11 @@ export const depth = Schema.Int.check(
 export const epsilon = Schema.Finite.check(
   Schema.isBetween({ minimum: 0, maximum: 1 }),
 );
+/** Edge of the grid after pixel shuffle over the edge before. */
+export const ratio = Schema.Finite.check(
+  Schema.isGreaterThan(0),
+  Schema.isLessThanOrEqualTo(1),
+);
 const positive = Schema.Finite.check(Schema.isGreaterThan(0));
 const atLeastOne = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(1));
 
@@ -157,34 +162,35 @@ const files = new Map(
 
 type LanguageFile = ReturnType<typeof languageFile>["Type"];
 
-/** The configuration of a language model of this class, or what is wrong with it. */
+/** The configuration under `key` of a language model of this class, or what is wrong with it. */
 export function decodeLanguage(
   value: unknown,
   architecture: LanguageArchitecture,
+  key: string,
 ): LanguageConfig | string {
   const decoded = Schema.decodeUnknownResult(files.get(architecture)!)(value);
   if (Result.isFailure(decoded)) {
-    return `llm_config: ${oneLine(decoded.failure.message)}`;
+    return `${key}: ${oneLine(decoded.failure.message)}`;
   }
   const file = decoded.success;
   const family = familyOf(architecture);
   const heads = file.num_attention_heads;
   const kvHeads = file.num_key_value_heads ?? heads;
   if (file.head_dim === null && file.hidden_size % heads !== 0) {
-    return `llm_config.hidden_size ${file.hidden_size} is no multiple of num_attention_heads ${heads}`;
+    return `${key}.hidden_size ${file.hidden_size} is no multiple of num_attention_heads ${heads}`;
   }
   if (heads % kvHeads !== 0) {
-    return `llm_config.num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}`;
+    return `${key}.num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}`;
   }
   const headDim = file.head_dim ?? file.hidden_size / heads;
   if (headDim % 2 !== 0) {
-    return `llm_config: heads of width ${headDim} cannot be rotated; the width must be even`;
+    return `${key}: heads of width ${headDim} cannot be rotated; the width must be even`;
   }
   const other = notComputed(file, family);
-  if (other !== undefined) return `llm_config.${other}`;
+  if (other !== undefined) return `${key}.${other}`;
   const ropeScaling = decodeRope(file, headDim);
   if (typeof ropeScaling === "string") {
-    return `llm_config.rope_scaling: ${ropeScaling}`;
+    return `${key}.rope_scaling: ${ropeScaling}`;
   }
   const { biases } = family;
   const { qkv, output } = typeof biases === "string"
@@ -341,16 +347,17 @@ function decodeRope(
   }
 }
 
-/** The class of a language model; or what is wrong. */
+/** The class of the language model under `key`; or what is wrong. */
 export function languageArchitecture(
   value: unknown,
+  key: string,
 ): { readonly architecture: LanguageArchitecture } | string {
   const config = isRecord(value) ? value : {};
   const known = `${languageArchitectures.join(", ")} are supported`;
   // No class has this name: what is declared, if anything.
   const declared = named(config, "\0", "\0");
   if (declared === undefined) {
-    return `llm_config.architectures is missing; ${known}`;
+    return `${key}.architectures is missing; ${known}`;
   }
   const family = families.find(({ architecture, modelType }) =>
     named(config, architecture, modelType) === undefined

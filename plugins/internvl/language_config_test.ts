@@ -9,13 +9,13 @@ import {
 type Architecture = LanguageConfig["architecture"];
 
 function decode(architecture: Architecture, file: object): LanguageConfig {
-  const config = decodeLanguage(file, architecture);
+  const config = decodeLanguage(file, architecture, "llm_config");
   assert.ok(typeof config !== "string", String(config));
   return config;
 }
 
 function refusal(architecture: Architecture, file: object): string {
-  const config = decodeLanguage(file, architecture);
+  const config = decodeLanguage(file, architecture, "llm_config");
   assert.ok(typeof config === "string");
   return config;
 }
@@ -31,12 +31,14 @@ Deno.test("a class is found by the first of its architectures, or by its model t
     [{ model_type: "qwen3" }, "Qwen3ForCausalLM"],
   ];
   for (const [file, architecture] of cases) {
-    assert.deepEqual(languageArchitecture(file), { architecture });
+    assert.deepEqual(languageArchitecture(file, "llm_config"), {
+      architecture,
+    });
     assert.equal(familyOf(architecture).architecture, architecture);
   }
   for (const none of [{}, { architectures: [] }, undefined]) {
     assert.match(
-      String(languageArchitecture(none)),
+      String(languageArchitecture(none, "llm_config")),
       /^llm_config\.architectures is missing; /,
     );
   }

@@ -4,7 +4,7 @@
  */
 import { Context, Effect, Layer, type Scope } from "effect";
 import { basename } from "node:path";
-import { BackendError, type CheckpointError } from "../../nodes/errors.ts";
+import { BackendError, CheckpointError } from "../../nodes/errors.ts";
 import {
   LanguageModel,
   ModelInfo,
@@ -35,7 +35,7 @@ import { type GraphSettings, graphSource } from "./graphs/weights.ts";
 import { checkpointTemplate } from "./prompt/conversation_file.ts";
 import { makePromptRenderer } from "./prompt/renderer.ts";
 import { endTokenId, stopText } from "./prompt/template.ts";
-import { openTokenizer } from "./tokenizer/load.ts";
+import { imageTokenFault, openTokenizer } from "./tokenizer/load.ts";
 
 /** A GPU for each half of a model. */
 export interface DeviceIds {
@@ -145,6 +145,13 @@ const load: (
     const info = modelInfo(checkpoint, options.contextLength);
     yield* expectTensors(checkpoint, allExpectedTensors(config));
     const tokenizer = yield* openTokenizer(dir, config.language.vocabSize);
+    const fault = imageTokenFault(config, tokenizer);
+    if (fault !== undefined) {
+      return yield* new CheckpointError({
+        path: dir,
+        message: `${dir}: ${fault}`,
+      });
+    }
     const template = yield* checkpointTemplate(checkpoint);
     const end = yield* endTokenId(template, tokenizer, dir);
     const source = yield* graphSource(checkpoint);
@@ -277,7 +284,7 @@ export {
   type TensorEntry,
   type WeightDType,
 } from "./safetensors.ts";
-export { openTokenizer } from "./tokenizer/load.ts";
+export { imageTokenFault, openTokenizer } from "./tokenizer/load.ts";
 export type { SpecialTokens, Tokenizer } from "./tokenizer/tokenizer.ts";
 export * from "./graphs/tensors.ts";
 export { unsupported } from "./graphs/weights.ts";

@@ -24,6 +24,7 @@ import {
   type GraphSettings,
   type GraphSource,
   type KvScales,
+  stackOf,
   Weights,
 } from "./weights.ts";
 
@@ -248,8 +249,7 @@ function packedQkv(
   { family, order }: Shared,
 ): GraphValue {
   const { graph, weights } = e;
-  const { qkv } = family.names;
-  const stack = qkv.length === 1 ? qkv[0]! : qkv;
+  const stack = stackOf(family.names.qkv);
   const weight = each(stack, (name) => `${layer}.${name}.weight`);
   const bias = config.qkvBias
     ? each(stack, (name) => `${layer}.${name}.bias`)

@@ -6,6 +6,7 @@
 import { GraphBuilder } from "../../onnx/mod.ts";
 import type { ModelSource } from "../../onnx/mod.ts";
 import { tileSize, tokensPerTile } from "../config.ts";
+import { layoutOf } from "../layouts.ts";
 import {
   cast,
   type Emitter,
@@ -17,7 +18,7 @@ import {
 } from "./operators.ts";
 import { type GraphSettings, type GraphSource, Weights } from "./weights.ts";
 
-/** Epsilon of `mlp1.0`: the default of `torch.nn.LayerNorm`. */
+/** Epsilon of the norm in front: the default of `torch.nn.LayerNorm`. */
 const NORM_EPSILON = 1e-5;
 
 /**
@@ -58,10 +59,11 @@ export function projectorGraph(
     config.psVersion === "v1" ? [0, 3, 1, 2, 4, 5] : [0, 1, 3, 2, 4, 5],
   );
   let x = cast(e, reshape(e, shuffled, [-1, inner]), "float32", dtype);
-  x = layerNorm(e, x, "mlp1.0", NORM_EPSILON);
-  x = linear(e, x, "mlp1.1.weight", "mlp1.1.bias");
+  const { norm, first, second } = layoutOf(config.architecture).projector;
+  x = layerNorm(e, x, norm, NORM_EPSILON);
+  x = linear(e, x, `${first}.weight`, `${first}.bias`);
   x = graph.node("Gelu", [x], { domain: microsoft });
-  x = linear(e, x, "mlp1.3.weight", "mlp1.3.bias");
+  x = linear(e, x, `${second}.weight`, `${second}.bias`);
   const tokens = tokensPerTile(config);
   const hidden = config.language.hiddenSize;
   x = cast(e, reshape(e, x, [-1, tokens, hidden]), dtype, "float32");

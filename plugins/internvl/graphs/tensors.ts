@@ -12,6 +12,7 @@ import {
   visionLayersUsed,
 } from "../config.ts";
 import { familyOf } from "../families.ts";
+import { layoutOf } from "../layouts.ts";
 import {
   inPrefill,
   prefillName,
@@ -98,41 +99,48 @@ function linear(
 }
 
 function visionTensors(
-  { vision, selectLayer }: InternVLConfig,
+  { architecture, vision, selectLayer }: InternVLConfig,
 ): readonly ModelTensor[] {
+  const layout = layoutOf(architecture);
   const { hiddenSize: width, intermediateSize, patchSize, imageSize } = vision;
   const positions = 1 + (imageSize / patchSize) ** 2;
-  const top = "vision_model.embeddings";
   const tensors: ModelTensor[] = [
-    { name: `${top}.class_embedding`, shape: [1, 1, width] },
-    { name: `${top}.position_embedding`, shape: [1, positions, width] },
+    { name: layout.classToken, shape: [1, 1, width] },
+    { name: layout.positions, shape: [1, positions, width] },
     {
-      name: `${top}.patch_embedding.weight`,
+      name: `${layout.patches}.weight`,
       shape: [width, 3, patchSize, patchSize],
     },
-    { name: `${top}.patch_embedding.bias`, shape: [width] },
+    { name: `${layout.patches}.bias`, shape: [width] },
   ];
   const layers = visionLayersUsed(vision.layers, selectLayer);
   for (let i = 0; i < layers; i++) {
-    const layer = `vision_model.encoder.layers.${i}`;
-    for (const norm of ["norm1", "norm2"]) {
+    const layer = `${layout.layers}${i}`;
+    for (const norm of [layout.attentionNorm, layout.mlpNorm]) {
       tensors.push({ name: `${layer}.${norm}.weight`, shape: [width] });
       if (vision.normType === "layer_norm") {
         tensors.push({ name: `${layer}.${norm}.bias`, shape: [width] });
       }
     }
     tensors.push(
-      { name: `${layer}.ls1`, shape: [width] },
-      { name: `${layer}.ls2`, shape: [width] },
-      ...linear(`${layer}.attn.qkv`, 3 * width, width, vision.qkvBias),
-      ...linear(`${layer}.attn.proj`, width, width, true),
-      ...linear(`${layer}.mlp.fc1`, intermediateSize, width, true),
-      ...linear(`${layer}.mlp.fc2`, width, intermediateSize, true),
+      { name: `${layer}.${layout.attentionScale}`, shape: [width] },
+      { name: `${layer}.${layout.mlpScale}`, shape: [width] },
+      ...layout.qkv.flatMap((name) =>
+        linear(
+          `${layer}.${name}`,
+          3 * width / layout.qkv.length,
+          width,
+          vision.qkvBias,
+        )
+      ),
+      ...linear(`${layer}.${layout.output}`, width, width, true),
+      ...linear(`${layer}.${layout.mlp[0]}`, intermediateSize, width, true),
+      ...linear(`${layer}.${layout.mlp[1]}`, width, intermediateSize, true),
     );
     if (vision.qkNormalization) {
       tensors.push(
-        { name: `${layer}.attn.q_norm.weight`, shape: [width] },
-        { name: `${layer}.attn.k_norm.weight`, shape: [width] },
+        { name: `${layer}.${layout.queryNorm}.weight`, shape: [width] },
+        { name: `${layer}.${layout.keyNorm}.weight`, shape: [width] },
       );
     }
   }
@@ -143,11 +151,12 @@ function projectorTensors(config: InternVLConfig): readonly ModelTensor[] {
   const block = Math.round(1 / config.downsampleRatio);
   const inner = config.vision.hiddenSize * block * block;
   const hidden = config.language.hiddenSize;
+  const { norm, first, second } = layoutOf(config.architecture).projector;
   return [
-    { name: "mlp1.0.weight", shape: [inner] },
-    { name: "mlp1.0.bias", shape: [inner] },
-    ...linear("mlp1.1", hidden, inner, true),
-    ...linear("mlp1.3", hidden, hidden, true),
+    { name: `${norm}.weight`, shape: [inner] },
+    { name: `${norm}.bias`, shape: [inner] },
+    ...linear(first, hidden, inner, true),
+    ...linear(second, hidden, hidden, true),
   ];
 }
 

@@ -6,8 +6,10 @@
 import { attribute, GraphBuilder, type GraphValue } from "../../onnx/mod.ts";
 import type { ModelSource } from "../../onnx/mod.ts";
 import { tileSize, type VisionConfig, visionLayersUsed } from "../config.ts";
+import { type Layout, layoutOf } from "../layouts.ts";
 import {
   cast,
+  each,
   type Emitter,
   layerNorm,
   linear,
@@ -16,7 +18,12 @@ import {
   rmsNorm,
   transpose,
 } from "./operators.ts";
-import { type GraphSettings, type GraphSource, Weights } from "./weights.ts";
+import {
+  type GraphSettings,
+  type GraphSource,
+  stackOf,
+  Weights,
+} from "./weights.ts";
 
 /**
  * The vision tower: `pixel_values` float32 [n, 3, S, S] → `patch_features` float32 [n, 1 + g², Dv],
@@ -29,6 +36,7 @@ export function visionGraph(
   const dtype = settings.dtype ?? "float32";
   const { config } = source;
   const { vision } = config;
+  const layout = layoutOf(config.architecture);
   const edge = tileSize(config);
   const grid = edge / vision.patchSize;
   const width = vision.hiddenSize;
@@ -36,12 +44,12 @@ export function visionGraph(
   const e: Emitter = { graph, weights: new Weights(graph, source, dtype) };
 
   const pixels = graph.input("pixel_values", "float32", ["n", 3, edge, edge]);
-  let x = cast(e, embed(e, pixels, vision, grid), "float32", dtype);
+  let x = cast(e, embed(e, pixels, vision, layout, grid), "float32", dtype);
   // Rows of all tiles together: one matrix product each, whatever n is.
   x = reshape(e, x, [-1, width]);
   const layers = visionLayersUsed(vision.layers, config.selectLayer);
   for (let i = 0; i < layers; i++) {
-    x = layer(e, x, `vision_model.encoder.layers.${i}`, vision, grid);
+    x = layer(e, x, `${layout.layers}${i}`, vision, layout, grid);
   }
   x = cast(e, reshape(e, x, [-1, 1 + grid * grid, width]), dtype, "float32");
   graph.output("patch_features", x, "float32", ["n", 1 + grid * grid, width]);
@@ -56,15 +64,15 @@ function embed(
   e: Emitter,
   pixels: GraphValue,
   vision: VisionConfig,
+  layout: Layout,
   grid: number,
 ): GraphValue {
   const { graph, weights } = e;
   const width = vision.hiddenSize;
-  const prefix = "vision_model.embeddings";
   const patches = graph.node("Conv", [
     pixels,
-    weights.as(`${prefix}.patch_embedding.weight`, "float32"),
-    weights.as(`${prefix}.patch_embedding.bias`, "float32"),
+    weights.as(`${layout.patches}.weight`, "float32"),
+    weights.as(`${layout.patches}.bias`, "float32"),
   ], {
     attributes: {
       kernel_shape: attribute.ints([vision.patchSize, vision.patchSize]),
@@ -80,13 +88,16 @@ function embed(
     attributes: { axis: attribute.int(0) },
   });
   const classToken = graph.node("Expand", [
-    weights.as(`${prefix}.class_embedding`, "float32"),
+    weights.as(layout.classToken, "float32"),
     classShape,
   ]);
   const tokens = graph.node("Concat", [classToken, rows], {
     attributes: { axis: attribute.int(1) },
   });
-  return graph.node("Add", [tokens, positions(e, vision, grid)]);
+  return graph.node("Add", [
+    tokens,
+    positions(e, layout.positions, vision, grid),
+  ]);
 }
 
 /**
@@ -94,9 +105,13 @@ function embed(
  * resized as `F.interpolate(mode="bicubic", align_corners=False)` does (a = -0.75, no antialias), by
  * constant nodes that ONNX Runtime folds while it loads.
  */
-function positions(e: Emitter, vision: VisionConfig, grid: number): GraphValue {
+function positions(
+  e: Emitter,
+  name: string,
+  vision: VisionConfig,
+  grid: number,
+): GraphValue {
   const { graph, weights } = e;
-  const name = "vision_model.embeddings.position_embedding";
   const stored = vision.imageSize / vision.patchSize;
   const table = weights.as(name, "float32");
   if (stored === grid) return table;
@@ -135,12 +150,13 @@ function positions(e: Emitter, vision: VisionConfig, grid: number): GraphValue {
   });
 }
 
-/** x += ls1 · attention(norm1 x); x += ls2 · mlp(norm2 x), on rows [n·(1 + g²), D]. */
+/** x += s₁ · attention(norm₁ x); x += s₂ · mlp(norm₂ x), on rows [n·(1 + g²), D]. */
 function layer(
   e: Emitter,
   x: GraphValue,
   prefix: string,
   vision: VisionConfig,
+  layout: Layout,
   grid: number,
 ): GraphValue {
   const { graph } = e;
@@ -150,41 +166,53 @@ function layer(
       : layerNorm(e, value, name, vision.normEps);
   x = graph.node("Add", [
     x,
-    attention(e, norm(x, `${prefix}.norm1`), prefix, vision, grid),
+    attention(
+      e,
+      norm(x, `${prefix}.${layout.attentionNorm}`),
+      prefix,
+      vision,
+      layout,
+      grid,
+    ),
   ]);
+  const [first, second] = layout.mlp.map((name) => `${prefix}.${name}`);
   const inner = linear(
     e,
-    norm(x, `${prefix}.norm2`),
-    `${prefix}.mlp.fc1.weight`,
-    `${prefix}.mlp.fc1.bias`,
+    norm(x, `${prefix}.${layout.mlpNorm}`),
+    `${first}.weight`,
+    `${first}.bias`,
   );
   return graph.node("Add", [
     x,
     linear(
       e,
       graph.node("Gelu", [inner], { domain: microsoft }),
-      `${prefix}.mlp.fc2.weight`,
-      `${prefix}.mlp.fc2.bias`,
-      `${prefix}.ls2`,
+      `${second}.weight`,
+      `${second}.bias`,
+      `${prefix}.${layout.mlpScale}`,
     ),
   ]);
 }
 
-/** Bidirectional attention over the tokens of each tile; scale head_dim^-0.5. Times `ls1`. */
+/** Bidirectional attention over the tokens of each tile; scale head_dim^-0.5. Times the layer's scale. */
 function attention(
   e: Emitter,
   x: GraphValue,
   prefix: string,
   vision: VisionConfig,
+  layout: Layout,
   grid: number,
 ): GraphValue {
   const { graph } = e;
   const width = vision.hiddenSize;
+  const stack = stackOf(layout.qkv);
   const qkv = linear(
     e,
     x,
-    `${prefix}.attn.qkv.weight`,
-    vision.qkvBias ? `${prefix}.attn.qkv.bias` : undefined,
+    each(stack, (name) => `${prefix}.${name}.weight`),
+    vision.qkvBias
+      ? each(stack, (name) => `${prefix}.${name}.bias`)
+      : undefined,
   );
   let [q, k, v] = graph.nodes("Split", [qkv], {
     attributes: { axis: attribute.int(-1) },
@@ -192,8 +220,9 @@ function attention(
   }) as [GraphValue, GraphValue, GraphValue];
   if (vision.qkNormalization) {
     // Over the whole width, all heads together.
-    q = rmsNorm(e, q, `${prefix}.attn.q_norm.weight`, vision.normEps);
-    k = rmsNorm(e, k, `${prefix}.attn.k_norm.weight`, vision.normEps);
+    const { queryNorm, keyNorm } = layout;
+    q = rmsNorm(e, q, `${prefix}.${queryNorm}.weight`, vision.qkNormEps);
+    k = rmsNorm(e, k, `${prefix}.${keyNorm}.weight`, vision.qkNormEps);
   }
   const perTile = (value: GraphValue) =>
     reshape(e, value, [-1, 1 + grid * grid, width]);
@@ -211,8 +240,8 @@ function attention(
   return linear(
     e,
     reshape(e, mixed, [-1, width]),
-    `${prefix}.attn.proj.weight`,
-    `${prefix}.attn.proj.bias`,
-    `${prefix}.ls1`,
+    `${prefix}.${layout.output}.weight`,
+    `${prefix}.${layout.output}.bias`,
+    `${prefix}.${layout.attentionScale}`,
   );
 }

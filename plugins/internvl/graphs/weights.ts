@@ -61,6 +61,10 @@ export interface GraphSettings {
 /** A weight, or several that are computed with as one, one behind the other. */
 export type Stack = string | readonly string[];
 
+/** The stack of these weights; one alone is itself. */
+export const stackOf = (names: readonly string[]): Stack =>
+  names.length === 1 ? names[0]! : names;
+
 /** `GroupQueryAttention` with rotary inside takes heads whose width is a multiple of this. */
 const HEAD_STEP = 16;
 

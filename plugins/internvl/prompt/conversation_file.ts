@@ -1,12 +1,14 @@
 /**
- * A checkpoint's own system message. Authority goes down this list: `system_message` in `config.json`,
- * the `conversation.py` beside it, our template. The Python file is read as text, never run.
+ * A checkpoint's own template: its chat template where the layout has one, else one of ours by its name with
+ * the checkpoint's system message. Authority goes down this list: `system_message` in `config.json`, the
+ * `conversation.py` beside it, our template. The Python file is read as text, never run.
  * @module
  */
 import { Effect } from "effect";
 import { CheckpointError } from "../../../nodes/errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { decodeUtf8, joinPath, readSmallFile } from "../files.ts";
+import { readChatTemplate } from "./chat_template.ts";
 import { builtInTemplates, findTemplate, type Template } from "./template.ts";
 
 /** Where a checkpoint may have its templates. */
@@ -15,7 +17,8 @@ const conversationLimit = 1 << 20;
 
 /**
  * The template of a checkpoint, with the checkpoint's own system message. Fails with
- * {@link CheckpointError}: an unknown template, or a system message that cannot be read.
+ * {@link CheckpointError}: an unknown template, a chat template of another form, or a system message that
+ * cannot be read.
  */
 export const checkpointTemplate: (
   checkpoint: Pick<Checkpoint, "dir" | "config">,
@@ -26,7 +29,9 @@ export const checkpointTemplate: (
     templates: readonly Template[] = builtInTemplates,
   ) {
     const configPath = joinPath(checkpoint.dir, "config.json");
-    const template = yield* findTemplate(checkpoint.config.template, templates)
+    const { template: name } = checkpoint.config;
+    if (name === null) return yield* readChatTemplate(checkpoint.dir);
+    const template = yield* findTemplate(name, templates)
       .pipe(Effect.mapError((error) =>
         new CheckpointError({
           path: configPath,

@@ -16,7 +16,7 @@ import {
   type RenderContext,
   tokenize,
 } from "./render.ts";
-import type { Template } from "./template.ts";
+import { endedMessage, systemBlock, type Template } from "./template.ts";
 
 /** Renders and tokenizes a conversation; see {@link ConversationRequest}. */
 export function renderMessages(
@@ -80,7 +80,7 @@ export function renderMessages(
   };
   let text = "";
   if (messages[0]!.role !== "system" || messages[0]!.name !== undefined) {
-    text += template.systemPrefix + template.systemMessage + template.separator;
+    text += systemBlock(template, template.systemMessage);
   }
   for (const message of messages) {
     const start = roleText(template, message);
@@ -98,10 +98,8 @@ export function renderMessages(
       );
     }
     const said = message.parts.map(write).join("");
-    // As in a chat: an empty message is its role alone.
-    text += message === last && continues || said === ""
-      ? start + said
-      : start + said + template.separator;
+    text += start +
+      (message === last && continues ? said : endedMessage(template, said));
   }
   if (missing !== undefined) return refuse(missing);
   if (total > maxContextTokens) {

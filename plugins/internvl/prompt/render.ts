@@ -206,7 +206,7 @@ function findImages(
 /** Says which text has a token that may not stand in it. */
 function forbiddenToken(
   request: Pick<PromptRequest, "question" | "history">,
-  systemMessage: string,
+  systemMessage: string | null,
   context: RenderContext,
 ): string | undefined {
   const { tokenizer } = context;
@@ -219,7 +219,7 @@ function forbiddenToken(
         [`answer ${i + 1} of the history`, answered],
       ] as const
     ),
-    ["the system message", systemMessage],
+    ["the system message", systemMessage ?? ""],
   ];
   for (const [place, text] of texts) {
     if (text.includes(filler)) {

@@ -11,7 +11,7 @@ import { strip } from "../text.ts";
 
 /** A template: system block, then role + text + separator for each message. */
 export interface Template {
-  /** Its name in the reference and in `config.json`. */
+  /** Its name in the reference and in `config.json`; of a chat template the file it is in. */
   readonly name: string;
   /** What stands in front of the system message. */
   readonly systemPrefix: string;
@@ -21,8 +21,10 @@ export interface Template {
   readonly assistant: string;
   /** What ends the system block and every message. The answer ends at it, without its white space. */
   readonly separator: string;
-  /** The system message, unless the checkpoint or the caller has another. */
-  readonly systemMessage: string;
+  /** The system message, unless the checkpoint or the caller has another; `null` for no system block at all. */
+  readonly systemMessage: string | null;
+  /** Whether an empty message ends with the separator, too. Default `false`, as in the reference. */
+  readonly endsEmpty?: boolean;
 }
 
 /** One message; the model's answer that is to come has none (`undefined`). */
@@ -91,20 +93,37 @@ export function findTemplate(
   );
 }
 
+/** The system block; nothing where there is no system message. */
+export function systemBlock(
+  template: Template,
+  systemMessage: string | null,
+): string {
+  return systemMessage === null
+    ? ""
+    : template.systemPrefix + systemMessage + template.separator;
+}
+
 /**
- * Renders a conversation. An empty message is its role alone, without separator: so the reference
- * renders the answer to come, and an empty answer in the history with it.
+ * A message behind its role. An empty one is nothing, without separator: so the reference renders the
+ * answer to come, and an empty answer in the history with it.
  */
+export function endedMessage(template: Template, text: string): string {
+  return text === "" && template.endsEmpty !== true
+    ? ""
+    : text + template.separator;
+}
+
+/** Renders a conversation; without a system block where the system message is `null`. */
 export function renderConversation(
   template: Template,
-  systemMessage: string,
+  systemMessage: string | null,
   messages: readonly Message[],
 ): string {
-  let text = template.systemPrefix + systemMessage + template.separator;
+  let text = systemBlock(template, systemMessage);
   for (const message of messages) {
     text += template[message.role];
-    if (message.text !== undefined && message.text !== "") {
-      text += message.text + template.separator;
+    if (message.text !== undefined) {
+      text += endedMessage(template, message.text);
     }
   }
   return text;

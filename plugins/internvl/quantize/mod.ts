@@ -19,6 +19,7 @@ import {
   readJsonObject,
   readSmallFile,
 } from "../files.ts";
+import { preprocessorFiles } from "../preprocessor.ts";
 import { allExpectedTensors } from "../graphs/tensors.ts";
 import { unsupported } from "../graphs/weights.ts";
 import { encodeQuantization } from "./config.ts";
@@ -69,8 +70,9 @@ export interface QuantizeResult {
 /** Files of a model besides its weights and `config.json`, taken over as they are, where they are there. */
 const companions = [
   ...promptFiles,
+  ...preprocessorFiles,
   "generation_config.json",
-  "preprocessor_config.json",
+  "video_preprocessor_config.json",
 ] as const;
 /** Files for people, taken over likewise. */
 const papers = [

@@ -10,6 +10,7 @@ import {
   readSmallFile,
   tokenizerFilesText,
 } from "../files.ts";
+import type { InternVLConfig } from "../config.ts";
 import { readTokenizerSettings } from "./added.ts";
 import { byteLevelFiles, readByteLevel } from "./byte_level_files.ts";
 import { makeHuggingFaceTokenizer } from "./huggingface.ts";
@@ -43,6 +44,22 @@ export const openTokenizer: (
   }
   return tokenizer;
 });
+
+/**
+ * What is wrong where a configuration says another id for the token that visual tokens take the place of
+ * than the tokenizer has.
+ */
+export function imageTokenFault(
+  { imageTokenId }: Pick<InternVLConfig, "imageTokenId">,
+  { special, tokenOf }: Pick<Tokenizer, "special" | "tokenOf">,
+): string | undefined {
+  const id = special.imageContext;
+  return imageTokenId === undefined || imageTokenId === id
+    ? undefined
+    : `config.json has image_token_id ${imageTokenId}, but ${
+      tokenOf(id)
+    } is ${id} in the tokenizer`;
+}
 
 const open = Effect.fnUntraced(function* (
   dir: string,
