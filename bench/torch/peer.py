@@ -76,7 +76,7 @@ def chat(tiles, text, tokens):
     pixels = torch.linspace(-1, 1, tiles * 3 * edge * edge).reshape(tiles, 3, edge, edge)
     start = time.perf_counter()
     visual = vision.project(vision.encode(pixels, w, config), w, config).flatten(0, 1)
-    words = language.embed(torch.arange(3, 3 + text), w)
+    words = language.embed(torch.arange(3, 3 + text), w, config.language)
     prompt = torch.cat([visual, words])[None]
     mask = torch.ones(prompt.shape[:2], dtype=torch.int64)
     language.generate(prompt, mask, tokens, -1, w, config.language)

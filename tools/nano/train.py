@@ -230,6 +230,7 @@ def main() -> None:
     ap.add_argument("--minutes", type=float, default=120, help="training time in all, over all resumed runs: of a processor the time of one process, of a GPU by the clock")
     ap.add_argument("--decay-minutes", type=float, default=40, help="of it, the last part, in which the rate falls to nothing")
     ap.add_argument("--vision-minutes", type=float, default=0, help="of it, the first part, without questions")
+    ap.add_argument("--heads-minutes", type=float, default=0, help="of it, the very first part, in which only the heads of the labels learn: a checkpoint has none")
     ap.add_argument("--device", default="cpu", help="cpu or cuda; with cuda one process, and drawing in --workers")
     ap.add_argument("--workers", type=int, default=0, help="processes that draw batches ahead; 0 draws between steps")
     ap.add_argument("--processes", type=int, default=2)
@@ -295,6 +296,7 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
     seen = tuple(args.tower.split(","))
     # What no process has at work: gradients of zero would let a momentum of before go on.
     idle = {"labels": {id(p) for p in model.language_model.model.layers.parameters()},
+            "heads": {id(p) for p in model.parameters()},
             "all": {id(p) for p in model.vision_model.parameters()} if seen == ("none",) else set()}  # fmt: skip
     if args.adam:
         matrices, rest = [], rest + matrices
@@ -355,11 +357,11 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
             group["lr"] = args.lr * factor
         for group in adam.param_groups:
             group["lr"] = (args.adam or args.lr / 10) * factor
-        now = "labels" if spent < args.vision_minutes * 60 else "all"
+        now = "heads" if spent < args.heads_minutes * 60 else "labels" if spent < args.vision_minutes * 60 else "all"
         if now != stage:
             stage = now
             data = batches.Stream(path, CONFIG["vision"]["image"], model.grid, f"{args.seed} {step} {rank}",
-                                  {"labels": 1} if now == "labels" else mix, args.cost, args.budget, ("labels",) if now == "labels" else seen)  # fmt: skip
+                                  {"labels": 1} if now == "labels" else mix, args.cost, args.budget, {"heads": ("none",), "labels": ("labels",), "all": seen}[now])  # fmt: skip
             ahead = dict(num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda") if args.workers else {}
             stream = iter(torch.utils.data.DataLoader(data, batch_size=None, **ahead))
         sort, batch = next(stream)
@@ -367,23 +369,25 @@ def train(args: argparse.Namespace, path: str, rank: int) -> None:
         visual, aux, parts, watch, asked, answer = None, 0.0, [0.0] * 5, 0.0, 0.0, 0.0
         if "pixels" in batch:
             # The tower learns from single tiles; where a picture has many, only what reads it does: a third of the cost.
-            with torch.set_grad_enabled(stage == "labels" or sort in seen):
+            with torch.set_grad_enabled(stage == "labels" or stage == "all" and sort in seen):
                 tower = model.tower(normal(batch["pixels"]))
-            visual = model.project(tower)
+            with torch.set_grad_enabled(stage != "heads"):
+                visual = model.project(tower)
             words = model.language_model.model.tok_embeddings.weight
-            if stage == "labels":  # any words will do, and a language model may know these
+            if stage != "all":  # any words will do, and a language model may know these
                 words = words.detach()
             if args.aux:
                 aux, parts = heads.loss(tower, visual, words, batch["label_ids"], batch["label_boxes"], batch["label_patches"], batch["label_slots"])
         loss = aux
         if sort != "labels":
-            x = model.embed(batch["ids"], tok.context, visual)
-            h, watched = model.language_model(x, batch["pos"], batches.attention_mask(batch["branch"]))
+            with torch.set_grad_enabled(stage != "heads"):
+                x = model.embed(batch["ids"], tok.context, visual)
+                h, watched = model.language_model(x, batch["pos"], batches.attention_mask(batch["branch"]))
             on = batch["target"] != batches.IGNORE
             losses = F.cross_entropy(model.language_model.output(h[on]), batch["target"][on], reduction="none")
             verdict = torch.isin(batch["ids"][on], colons).float()
             answer_loss = (losses * (1 + (VERDICT - 1) * verdict)).mean()
-            loss, answer = answer_loss + args.aux * aux, answer_loss.item()
+            loss, answer = (0.0 if stage == "heads" else answer_loss) + args.aux * aux, answer_loss.item()
             if args.aux and "pixels" in batch and sort != "video":
                 watch_loss = heads.watch_loss(watched[batch["ids"] == tok.context], batch["label_ids"], batch["label_slots"], sort not in batches.SHORT)
                 loss, watch = loss + args.aux * watch_loss, watch_loss.item()
