@@ -11,16 +11,16 @@ import { tasks } from "./tasks.ts";
 const COUNT = 24;
 /** Of 24 pictures: at least so many right, by task and measure. */
 const floors: Readonly<Record<string, Readonly<Record<string, number>>>> = {
-  describe: { sentences: 22 },
+  describe: { sentences: 23 },
   attributes: { answers: 22 },
-  read: { strings: 18 },
-  page: { "12 tiles": 7 },
-  chart: { highest: 22, value: 21 },
-  pair: { combined: 22, separate: 22 },
-  video: { answers: 22 },
-  chinese: { Chinese: 22 },
-  second: { answers: 22 },
-  talk: { answers: 21 },
+  read: { strings: 19 },
+  page: { "12 tiles": 13 },
+  chart: { highest: 22, value: 22 },
+  pair: { combined: 23, separate: 23 },
+  video: { answers: 23 },
+  chinese: { Chinese: 23 },
+  second: { answers: 23 },
+  talk: { answers: 22 },
 };
 
 Deno.test("nano sees what is there: a fixed part of the evaluation", async (t) => {
