@@ -35,6 +35,7 @@ import {
   type QuantizeSettings,
 } from "../plugins/internvl/mod.ts";
 import { modelLayer, quiet } from "./layers.ts";
+import { folderOf } from "./request.ts";
 import type {
   AskOptions,
   BatchRequest,
@@ -165,8 +166,8 @@ export class InternVL implements AsyncDisposable {
   }
 
   /**
-   * Writes a smaller copy of a checkpoint folder, to be loaded as any other; see {@link quantize}. An
-   * aborted one leaves a folder that `resume` goes on with.
+   * Writes a smaller copy of a checkpoint folder, to be loaded as any other, both by path or `file:` URL;
+   * see {@link quantize}. An aborted one leaves a folder that `resume` goes on with.
    *
    * ```ts
    * import { InternVL } from "@tessera/sdk";
@@ -181,16 +182,26 @@ export class InternVL implements AsyncDisposable {
    * ```
    */
   static async quantize(
-    dir: string,
-    out: string,
+    dir: string | URL,
+    out: string | URL,
     settings: QuantizeSettings & { readonly signal?: AbortSignal },
   ): Promise<QuantizeResult> {
-    const { signal } = settings;
+    const signal = settings?.signal;
     signal?.throwIfAborted();
-    const exit = await Effect.runPromiseExit(quantize(dir, out, settings), {
-      signal,
-    });
-    return settled(exit, signal);
+    const caller = callerOf();
+    const [from, to] = [folderOf(dir), folderOf(out, "the copy")];
+    for (const folder of [from, to]) {
+      if (typeof folder !== "string") throw locate(folder, caller);
+    }
+    const exit = await Effect.runPromiseExit(
+      quantize(from as string, to as string, settings ?? {}),
+      { signal },
+    );
+    try {
+      return settled(exit, signal);
+    } catch (error) {
+      throw locate(error, caller);
+    }
   }
 
   /**

@@ -204,12 +204,15 @@ export function loadProblem(options: unknown): BackendError | undefined {
 }
 
 /** The path of a checkpoint's folder: a path or a `file:` URL, or why it is none. */
-export function folderOf(dir: unknown): string | CheckpointError {
+export function folderOf(
+  dir: unknown,
+  what = "the checkpoint",
+): string | CheckpointError {
   const wrong = (message: string) =>
     new CheckpointError({ message, path: String(dir) });
   if (typeof dir !== "string" && !(dir instanceof URL)) {
     return wrong(
-      `the checkpoint is ${
+      `${what} is ${
         dir === null ? "null" : typeof dir
       }; the path or file: URL of its folder is needed`,
     );
