@@ -7,15 +7,11 @@ import { Result, Schema } from "effect";
 import { mostTiles } from "../../nodes/limits.ts";
 import type { ReadConfig } from "./config.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
+import { depth, epsilon, or, ratio, size } from "./config_parts.ts";
 import {
   decodeLanguage,
-  depth,
-  epsilon,
   languageArchitecture,
   named,
-  or,
-  ratio,
-  size,
 } from "./language_config.ts";
 import { layoutOf } from "./layouts.ts";
 

@@ -2,7 +2,15 @@
  * The language model's part of a `config.json`: one form for all families.
  * @module
  */
-import { Effect, Result, Schema } from "effect";
+import { Result, Schema } from "effect";
+import {
+  depth,
+  epsilon,
+  optional,
+  or,
+  positive,
+  size,
+} from "./config_parts.ts";
 import {
   families,
   type Family,
@@ -10,56 +18,9 @@ import {
   type LanguageArchitecture,
 } from "./families.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
+import { decodeRope, type RopeScaling } from "./rope_config.ts";
 
-/**
- * Change of the rotary angles, by the name it has in `rope_scaling` (`modeling_rope_utils.py` of
- * `transformers`; `dynamic` and `linear` as `modeling_internlm2.py` has them).
- */
-export type RopeScaling =
-  | {
-    /** `dynamic` changes the base past `maxPositionEmbeddings`, `linear` divides the positions. */
-    readonly type: "dynamic" | "linear";
-    /** At least 1. */
-    readonly factor: number;
-  }
-  | {
-    /** Divides low frequencies and leaves high ones as they are, with a slope between. */
-    readonly type: "llama3";
-    /** At least 1. */
-    readonly factor: number;
-    /** Waves longer than `originalLength` over this are divided. */
-    readonly lowFrequencyFactor: number;
-    /** Waves shorter than `originalLength` over this are left. */
-    readonly highFrequencyFactor: number;
-    /** Longest sequence before. */
-    readonly originalLength: number;
-  }
-  | {
-    /** Divides frequencies that turn seldom within `originalLength`, and leaves those that turn often (YaRN). */
-    readonly type: "yarn";
-    /** At least 1. */
-    readonly factor: number;
-    /** Turns within `originalLength` from which on a frequency is left. */
-    readonly betaFast: number;
-    /** Turns up to which it is divided. */
-    readonly betaSlow: number;
-    /** Longest sequence before. */
-    readonly originalLength: number;
-    /** Cosines and sines are this many times as large. */
-    readonly magnitude: number;
-  }
-  | {
-    /** Divides each frequency by a number of its own, of two sets: that for lengths up to `originalLength`, that beyond. */
-    readonly type: "longrope";
-    /** Half a head's width of them. */
-    readonly shortFactors: readonly number[];
-    /** As many. */
-    readonly longFactors: readonly number[];
-    /** Longest sequence before. */
-    readonly originalLength: number;
-    /** Cosines and sines are this many times as large, at all lengths. */
-    readonly magnitude: number;
-  };
+export type { RopeScaling };
 
 /** The language model. */
 export interface LanguageConfig {
@@ -99,35 +60,6 @@ export interface LanguageConfig {
 export const languageArchitectures: readonly string[] = families.map((
   { architecture },
 ) => architecture);
-
-// Bounds keep a hostile config from asking for a graph of a billion layers.
-/** A width, a length, a count. */
-export const size = Schema.Int.check(
-  Schema.isBetween({ minimum: 1, maximum: 1 << 24 }),
-);
-/** A number of layers. */
-export const depth = Schema.Int.check(
-  Schema.isBetween({ minimum: 1, maximum: 1024 }),
-);
-/** The epsilon of a norm. */
-export const epsilon = Schema.Finite.check(
-  Schema.isBetween({ minimum: 0, maximum: 1 }),
-);
-/** Edge of the grid after pixel shuffle over the edge before. */
-export const ratio = Schema.Finite.check(
-  Schema.isGreaterThan(0),
-  Schema.isLessThanOrEqualTo(1),
-);
-const positive = Schema.Finite.check(Schema.isGreaterThan(0));
-const atLeastOne = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(1));
-
-/** A key that may be missing, and what that means. */
-export function or<S extends Schema.Top>(schema: S, value: S["Encoded"]) {
-  return schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)));
-}
-
-const optional = <S extends Schema.Top>(schema: S) =>
-  Schema.optionalKey(Schema.NullOr(schema));
 
 const languageFile = ({ defaults }: Family) =>
   Schema.Struct({
@@ -188,7 +120,11 @@ export function decodeLanguage(
   }
   const other = notComputed(file, family);
   if (other !== undefined) return `${key}.${other}`;
-  const ropeScaling = decodeRope(file, headDim);
+  const ropeScaling = decodeRope(file.rope_scaling, {
+    headDim,
+    length: file.max_position_embeddings,
+    originalLength: file.original_max_position_embeddings ?? undefined,
+  });
   if (typeof ropeScaling === "string") {
     return `${key}.rope_scaling: ${ropeScaling}`;
   }
@@ -226,124 +162,6 @@ function notComputed(file: LanguageFile, family: Family): string | undefined {
   const window = file.sliding_window;
   if (on && window != null && window < file.max_position_embeddings) {
     return `sliding_window is ${window}; one of max_position_embeddings (${file.max_position_embeddings}) or more is supported`;
-  }
-}
-
-const ropeKinds = {
-  linear: Schema.Struct({ factor: atLeastOne }),
-  dynamic: Schema.Struct({ factor: atLeastOne }),
-  llama3: Schema.Struct({
-    factor: atLeastOne,
-    low_freq_factor: positive,
-    high_freq_factor: positive,
-    original_max_position_embeddings: size,
-  }),
-  yarn: Schema.Struct({
-    factor: atLeastOne,
-    original_max_position_embeddings: optional(size),
-    attention_factor: optional(positive),
-    beta_fast: optional(positive),
-    beta_slow: optional(positive),
-    mscale: optional(Schema.Finite),
-    mscale_all_dim: optional(Schema.Finite),
-  }),
-  longrope: Schema.Struct({
-    short_factor: Schema.Array(positive),
-    long_factor: Schema.Array(positive),
-    factor: optional(positive),
-    original_max_position_embeddings: optional(size),
-    attention_factor: optional(positive),
-  }),
-} as const;
-
-/** The change of the angles, or what is wrong with it. */
-function decodeRope(
-  file: LanguageFile,
-  headDim: number,
-): RopeScaling | null | string {
-  const value = file.rope_scaling;
-  if (value == null) return null;
-  const kind = value.rope_type ?? value.type;
-  const decode = <K extends keyof typeof ropeKinds>(kind: K) =>
-    Schema.decodeUnknownResult(
-      ropeKinds[kind] as Schema.Decoder<(typeof ropeKinds)[K]["Type"]>,
-    )(value);
-  switch (kind) {
-    case "default":
-      return null;
-    case "linear":
-    case "dynamic": {
-      const read = decode(kind);
-      if (Result.isFailure(read)) return oneLine(read.failure.message);
-      return { type: kind, factor: read.success.factor };
-    }
-    case "llama3": {
-      const read = decode(kind);
-      if (Result.isFailure(read)) return oneLine(read.failure.message);
-      const { low_freq_factor: low, high_freq_factor: high } = read.success;
-      if (low >= high) {
-        return `low_freq_factor ${low} must be less than high_freq_factor ${high}`;
-      }
-      return {
-        type: kind,
-        factor: read.success.factor,
-        lowFrequencyFactor: low,
-        highFrequencyFactor: high,
-        originalLength: read.success.original_max_position_embeddings,
-      };
-    }
-    case "yarn": {
-      const read = decode(kind);
-      if (Result.isFailure(read)) return oneLine(read.failure.message);
-      const yarn = read.success;
-      const scale = (by: number) =>
-        yarn.factor <= 1 ? 1 : 0.1 * by * Math.log(yarn.factor) + 1;
-      const magnitude = yarn.mscale && yarn.mscale_all_dim
-        ? scale(yarn.mscale) / scale(yarn.mscale_all_dim)
-        : scale(1);
-      return {
-        type: kind,
-        factor: yarn.factor,
-        betaFast: yarn.beta_fast ?? 32,
-        betaSlow: yarn.beta_slow ?? 1,
-        originalLength: yarn.original_max_position_embeddings ??
-          file.max_position_embeddings,
-        magnitude: yarn.attention_factor ?? magnitude,
-      };
-    }
-    case "su":
-    case "longrope": {
-      const read = decode("longrope");
-      if (Result.isFailure(read)) return oneLine(read.failure.message);
-      const long = read.success;
-      for (const name of ["short_factor", "long_factor"] as const) {
-        if (long[name].length !== headDim / 2) {
-          return `${name} has ${
-            long[name].length
-          } numbers; half a head's width, ${headDim / 2}, is expected`;
-        }
-      }
-      const original = file.original_max_position_embeddings ??
-        long.original_max_position_embeddings;
-      const originalLength = original ?? file.max_position_embeddings;
-      const factor = original == null
-        ? long.factor ?? 1
-        : file.max_position_embeddings / original;
-      return {
-        type: "longrope",
-        shortFactors: long.short_factor,
-        longFactors: long.long_factor,
-        originalLength,
-        magnitude: long.attention_factor ??
-          (factor <= 1
-            ? 1
-            : Math.sqrt(1 + Math.log(factor) / Math.log(originalLength))),
-      };
-    }
-    default:
-      return `the type ${
-        typeof kind === "string" ? quoted(kind) : `a value of ${typeof kind}`
-      } is not supported; linear, dynamic, llama3, yarn and longrope are`;
   }
 }
 

@@ -14,7 +14,7 @@ import {
   quoted,
   readJsonObject,
 } from "./files.ts";
-import { or, size } from "./language_config.ts";
+import { or, size } from "./config_parts.ts";
 
 /** How pictures are cut. */
 export interface PictureSettings {

@@ -8,15 +8,11 @@
 import { Result, Schema } from "effect";
 import type { ReadConfig } from "./config.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
+import { depth, epsilon, or, ratio, size } from "./config_parts.ts";
 import {
   decodeLanguage,
-  depth,
-  epsilon,
   languageArchitecture,
   named,
-  or,
-  ratio,
-  size,
 } from "./language_config.ts";
 import { layoutOf } from "./layouts.ts";
 import type { PictureSettings } from "./preprocessor.ts";
