@@ -319,7 +319,7 @@ function shown(value: unknown): string {
 }
 
 /** What a value is, in a word: its class, where it has one. */
-function kindOf(value: unknown): string {
+export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
   if (typeof value !== "object") return typeof value;

@@ -6,8 +6,9 @@ import { fileURLToPath } from "node:url";
 import { BackendError, CheckpointError, PromptError } from "../nodes/errors.ts";
 import { GenerationSettings } from "../nodes/ports.ts";
 import type { Sample } from "../nodes/values.ts";
-import { fits, misfit } from "../pipeline/port.ts";
+import { fits, kindOf, misfit } from "../pipeline/port.ts";
 import { nearest } from "../pipeline/problem.ts";
+import { isRecord } from "../plugins/internvl/files.ts";
 import type { EngineSettings } from "../plugins/internvl/mod.ts";
 import type { BatchRequest, ChatRequest, LoadOptions } from "./types.ts";
 
@@ -78,15 +79,12 @@ const engineFields: Record<keyof EngineSettings, true> = {
   speculate: true,
 };
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /**
  * The first field that looks like a mistyped one. Other fields may carry what the caller needs; a mistyped
  * one would change the question.
  */
 function mistyped(
-  record: Record<string, unknown>,
+  record: Readonly<Record<string, unknown>>,
   known: Record<string, true>,
 ): string | undefined {
   const free = Object.keys(known).filter((name) => !(name in record));
@@ -101,7 +99,9 @@ function mistyped(
 }
 
 /** A setting of `generation` that stands beside it, where nobody reads it. */
-function misplaced(record: Record<string, unknown>): string | undefined {
+function misplaced(
+  record: Readonly<Record<string, unknown>>,
+): string | undefined {
   const plain = (name: string) => name.replaceAll("_", "").toLowerCase();
   for (const name of Object.keys(record)) {
     const setting = Object.keys(settingNames)
@@ -119,12 +119,7 @@ function problemOf(
   needs: string,
 ): string | undefined {
   if (!isRecord(request)) {
-    const given = Array.isArray(request)
-      ? "a list"
-      : request === null
-      ? "null"
-      : typeof request;
-    return `is ${given}; it must be an object with ${needs}`;
+    return `is ${kindOf(request)}; it must be an object with ${needs}`;
   }
   const name = mistyped(request, known) ?? misplaced(request);
   if (name !== undefined) return `has ${name}`;

@@ -8,11 +8,7 @@ import { mostTiles } from "../../nodes/limits.ts";
 import type { ReadConfig } from "./config.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
 import { depth, epsilon, or, ratio, size } from "./config_parts.ts";
-import {
-  decodeLanguage,
-  languageArchitecture,
-  named,
-} from "./language_config.ts";
+import { named, readLanguage } from "./language_config.ts";
 import { layoutOf } from "./layouts.ts";
 
 const VisionFile = Schema.Struct({
@@ -68,9 +64,7 @@ export function readChatConfig(
     return `vision_config.num_channels is ${v.num_channels}; 3 is supported`;
   }
   const { languageKey: key } = layoutOf("InternVLChatModel");
-  const found = languageArchitecture(value[key], key);
-  if (typeof found === "string") return found;
-  const language = decodeLanguage(value[key], found.architecture, key);
+  const language = readLanguage(value[key], key);
   if (typeof language === "string") return language;
   if (file.min_dynamic_patch > file.max_dynamic_patch) {
     return `min_dynamic_patch ${file.min_dynamic_patch} is more than max_dynamic_patch ${file.max_dynamic_patch}`;

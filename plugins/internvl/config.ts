@@ -16,7 +16,8 @@ import { type Quantization, schemeText } from "./quantize/scheme.ts";
 import { type LanguageConfig, named } from "./language_config.ts";
 import { readTransformersConfig } from "./transformers_config.ts";
 
-export type { LanguageConfig, RopeScaling } from "./language_config.ts";
+export type { LanguageConfig } from "./language_config.ts";
+export type { RopeScaling } from "./rope_config.ts";
 export { languageArchitectures } from "./language_config.ts";
 
 /** The vision tower: InternViT. */

@@ -20,8 +20,6 @@ import {
 import { isRecord, oneLine, quoted } from "./files.ts";
 import { decodeRope, type RopeScaling } from "./rope_config.ts";
 
-export type { RopeScaling };
-
 /** The language model. */
 export interface LanguageConfig {
   /** Class name of the reference. */
@@ -93,6 +91,17 @@ const files = new Map(
 );
 
 type LanguageFile = ReturnType<typeof languageFile>["Type"];
+
+/** The configuration under `key` of a language model, or what is wrong with it. */
+export function readLanguage(
+  value: unknown,
+  key: string,
+): LanguageConfig | string {
+  const found = languageArchitecture(value, key);
+  return typeof found === "string"
+    ? found
+    : decodeLanguage(value, found.architecture, key);
+}
 
 /** The configuration under `key` of a language model of this class, or what is wrong with it. */
 export function decodeLanguage(

@@ -9,11 +9,7 @@ import { Result, Schema } from "effect";
 import type { ReadConfig } from "./config.ts";
 import { isRecord, oneLine, quoted } from "./files.ts";
 import { depth, epsilon, or, ratio, size } from "./config_parts.ts";
-import {
-  decodeLanguage,
-  languageArchitecture,
-  named,
-} from "./language_config.ts";
+import { named, readLanguage } from "./language_config.ts";
 import { layoutOf } from "./layouts.ts";
 import type { PictureSettings } from "./preprocessor.ts";
 
@@ -94,10 +90,7 @@ export function readTransformersConfig(
   const patchSize = square("patch_size");
   if (typeof patchSize === "string") return patchSize;
   const { languageKey: key } = layoutOf("InternVLForConditionalGeneration");
-  const text = languageFile(value[key]);
-  const found = languageArchitecture(text, key);
-  if (typeof found === "string") return found;
-  const language = decodeLanguage(text, found.architecture, key);
+  const language = readLanguage(languageFile(value[key]), key);
   if (typeof language === "string") return language;
   const edge = pictures?.tileSize ?? imageSize;
   const tokens = Math.round(edge / patchSize * file.downsample_ratio) ** 2;
